@@ -1,0 +1,164 @@
+"""Laws of virtual time: order of alarms, and how real peers hold it back."""
+
+import socket
+import threading
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from virtualboard.clock import MS, SECOND, Clock
+
+
+@given(st.lists(st.integers(0, 50), max_size=40))
+def test_alarms_run_in_order_of_time_then_of_setting(delays):
+    clock = Clock()
+    seen = []
+    for number, delay in enumerate(delays):
+        clock.after(delay, lambda n=number, d=delay: seen.append((d, n, clock.now)))
+    clock.advance(100)
+    assert [(d, n) for d, n, _ in seen] == sorted((d, n) for n, d in enumerate(delays))
+    assert all(d == now for d, _, now in seen)
+    assert clock.now == 100
+
+
+def test_an_alarm_may_set_an_alarm_for_the_same_instant():
+    clock = Clock()
+    seen = []
+    clock.at(10, lambda: clock.at(10, lambda: seen.append(clock.now)))
+    clock.advance_to(10)
+    assert seen == [10]
+
+
+def test_a_cancelled_alarm_never_runs():
+    clock = Clock()
+    seen = []
+    alarm = clock.after(5, lambda: seen.append(1))
+    alarm.cancel()
+    alarm.cancel()
+    clock.advance(10)
+    assert seen == [] and not alarm.active and clock.next_alarm is None
+
+
+def test_alarms_must_not_advance_time():
+    clock = Clock()
+    clock.after(1, lambda: clock.advance(1))
+    with pytest.raises(RuntimeError, match="only engines may"):
+        clock.advance(2)
+
+
+def test_run_until_stops_at_the_instant_it_is_reached():
+    clock = Clock()
+    state = []
+    clock.at(7 * MS, lambda: state.append(1))
+    clock.at(9 * MS, lambda: state.append(2))
+    assert clock.run_until(lambda: bool(state), SECOND)
+    assert (clock.now, state) == (7 * MS, [1])
+    assert not clock.run_until(lambda: len(state) > 5, 20 * MS)
+    assert clock.now == 20 * MS
+
+
+def test_an_hour_of_nothing_costs_no_real_time_when_no_peer_is_awaited():
+    clock = Clock()
+    for n in range(1000):
+        clock.after(n * SECOND, lambda: None)
+    clock.advance(3600 * SECOND)
+    assert clock.now == 3600 * SECOND and clock.waited_ns == 0
+
+
+def test_virtual_time_never_passes_real_time_while_a_peer_is_awaited():
+    clock = Clock(grace_ns=0)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        real_start = time.monotonic_ns()
+        watch = clock.watch(ours.fileno(), lambda: None)
+        for _ in range(30):
+            clock.advance(2 * MS)
+            assert clock.now <= time.monotonic_ns() - real_start
+        watch.cancel()
+        assert clock.now == 60 * MS and clock.waited_ns > 0
+
+
+def test_time_stands_still_in_the_grace_so_that_a_quick_peer_answers_at_one_instant():
+    clock = Clock()
+    ours, theirs = socket.socketpair()
+    arrivals = []
+
+    def ready():
+        ours.recv(100)
+        arrivals.append(clock.now)
+        watch.cancel()
+
+    with ours, theirs:
+        clock.advance(5 * MS)
+        watch = clock.watch(ours.fileno(), ready)
+        threading.Timer(0.05, lambda: theirs.send(b"x")).start()
+        clock.advance(1000 * MS)
+    assert arrivals == [5 * MS]
+    assert clock.now == 1005 * MS
+
+
+def test_a_slow_peer_costs_virtual_time_after_the_grace():
+    clock = Clock(grace_ns=20 * MS)
+    ours, theirs = socket.socketpair()
+    arrivals = []
+
+    def ready():
+        ours.recv(100)
+        arrivals.append(clock.now)
+        watch.cancel()
+
+    with ours, theirs:
+        watch = clock.watch(ours.fileno(), ready)
+        threading.Timer(0.12, lambda: theirs.send(b"x")).start()
+        clock.advance(2 * SECOND)
+    assert 0 < arrivals[0] < 2 * SECOND
+    assert clock.now == 2 * SECOND
+
+
+def test_renewing_a_watch_gives_the_grace_again():
+    clock = Clock(grace_ns=30 * MS)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        watch = clock.watch(ours.fileno(), lambda: None)
+        time.sleep(0.05)
+        watch.renew()
+        before = time.monotonic_ns()
+        clock.advance(1 * MS)
+        assert time.monotonic_ns() - before >= 30 * MS
+        watch.cancel()
+
+
+def test_host_inputs_are_served_without_holding_time():
+    clock = Clock()
+    ours, theirs = socket.socketpair()
+    got = []
+    with ours, theirs:
+        clock.listen(ours.fileno(), lambda: got.append(ours.recv(10)))
+        theirs.send(b"key")
+        clock.poll()
+        assert got == [b"key"] and not clock.held
+        clock.advance(3600 * SECOND)
+    assert clock.now == 3600 * SECOND
+
+
+def test_reading_and_writing_one_socket_can_both_be_awaited():
+    clock = Clock()
+    ours, theirs = socket.socketpair()
+    seen = []
+    with ours, theirs:
+        read = clock.watch(ours.fileno(), lambda: (seen.append("read"), read.cancel()))
+        write = clock.watch(ours.fileno(), lambda: (seen.append("write"), write.cancel()), write=True)
+        clock.advance(1)
+        assert seen == ["write"]
+        theirs.send(b"x")
+        clock.advance(1)
+        assert seen == ["write", "read"] and not clock.held
+
+
+def test_a_paced_clock_keeps_to_real_time():
+    clock = Clock(pace=True)
+    start = time.monotonic_ns()
+    clock.advance(40 * MS)
+    assert time.monotonic_ns() - start >= 40 * MS

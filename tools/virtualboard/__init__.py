@@ -1,0 +1,1 @@
+"""A Maix board in software: modem, wire, card, panel, camera, and two engines that drive them."""

@@ -1,0 +1,151 @@
+"""Puts the parts together: the one place that knows all of them.
+
+    modem -- to_chip lane --> pad 6   chip   pad 7 -- to_modem lane --> modem
+    host  -- console_rx ----> pad 4   chip   pad 5 -- console_tx -----> host
+    pad 8 -> modem enable, pad 0 -> modem strap, pads 26-29 card, 36-39 panel, 40-47 camera, SPI3 flash
+
+An engine (`hosted` or `k210`) is handed a `Board` and plays the chip: it advances the clock, drives pads, moves bytes
+through lanes and uses the card, panel, camera and flash objects. Everything is described by a `BoardConfig`, which is
+plain data and survives a trip through JSON, so that a board can be built in another process.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from virtualboard.camera import Camera
+from virtualboard.clock import MS, Clock
+from virtualboard.esp8285 import AccessPoint, Air, Modem
+from virtualboard.models import MODELS
+from virtualboard.network import Network
+from virtualboard.nor_flash import NorFlash
+from virtualboard.panel import Panel
+from virtualboard.pins import Pads
+from virtualboard.sdcard import SdCard
+from virtualboard.wire import Lane
+
+
+@dataclass
+class WifiNetwork:
+    """One access point in range. `password` "" is an open network; `dhcp_ms` is how long its DHCP takes."""
+
+    ssid: str
+    password: str
+    rssi: int = -50
+    dhcp_ms: int = 600
+    dhcp_ok: bool = True
+
+
+@dataclass
+class BoardConfig:
+    """Everything that makes one virtual board. Paths are host paths; None means the part is absent."""
+
+    model: str = "dock"
+    at: str = "1.1"
+    """AT firmware of the modem: 1.1, 1.3, 1.6 or 1.7.4."""
+    card: str | None = None
+    """Folder that is the SD card."""
+    card_bytes: int = 256 * 1024 * 1024
+    flash_dir: str | None = None
+    """Folder that is /flash on the hosted engine."""
+    flash_image: str | None = None
+    """File that holds the 16 MiB flash of the k210 engine between runs."""
+    camera: str | None = None
+    """Picture file or folder that the camera sees."""
+    no_camera: bool = False
+    panel_width: int | None = None
+    panel_height: int | None = None
+    wifi: list[WifiNetwork] = field(default_factory=lambda: [WifiNetwork("home", "correct horse")])
+    names: dict[str, str] = field(default_factory=dict)
+    """Host names the network resolves, name -> IPv4 address."""
+    reach: list[str] = field(default_factory=lambda: ["127.0.0.0/8"])
+    """Address ranges that links may reach on this machine's network."""
+    rtt_ms: float = 4.0
+    """Round trip to every peer, milliseconds of virtual time."""
+    boot_baud: int = 74880
+    """Rate of the modem's boot ROM text: 74880 with a 26 MHz crystal, 115200 with 40 MHz."""
+    faults: list[dict[str, Any]] = field(default_factory=list)
+    seed: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> BoardConfig:
+        """Inverse of `to_dict`; unknown keys are a ValueError that names them."""
+        known = {f.name for f in fields(cls)}
+        unknown = sorted(set(data) - known)
+        if unknown:
+            raise ValueError(f"unknown board settings: {', '.join(unknown)}")
+        values = dict(data)
+        if "wifi" in values:
+            values["wifi"] = [w if isinstance(w, WifiNetwork) else WifiNetwork(**w) for w in values["wifi"]]
+        return cls(**values)
+
+
+class Board:
+    """The parts of one board, wired. `power_off` closes every socket and writes the card back."""
+
+    def __init__(self, config: BoardConfig, clock: Clock | None = None) -> None:
+        self.config = config
+        try:
+            self.model = MODELS[config.model]
+        except KeyError:
+            raise ValueError(f"no board model {config.model!r}; known: {', '.join(MODELS)}") from None
+        self.clock = clock or Clock()
+        self.pads = Pads()
+        self.panel = Panel(
+            self.clock,
+            config.panel_width or self.model.panel_width,
+            config.panel_height or self.model.panel_height,
+        )
+        self.card = SdCard(
+            self.clock, Path(config.card) if config.card else None, capacity=config.card_bytes, seed=config.seed
+        )
+        self.flash = NorFlash()
+        self.camera = Camera(self.clock, Path(config.camera) if config.camera else None)
+        self.to_chip = Lane(self.clock, "to_chip")
+        self.to_modem = Lane(self.clock, "to_modem")
+        self.console_rx = Lane(self.clock, "console_rx")
+        self.console_tx = Lane(self.clock, "console_tx")
+        self.network = Network(self.clock, config.names, rtt_ns=round(config.rtt_ms * MS), allow=tuple(config.reach))
+        self.air = Air(
+            [AccessPoint(w.ssid, w.password, rssi=w.rssi, dhcp_ms=w.dhcp_ms, dhcp_ok=w.dhcp_ok) for w in config.wifi]
+        )
+        self.modem = Modem(
+            self.clock, self.to_modem, self.to_chip, self.air, self.network, profile=config.at, seed=config.seed
+        )
+        self.modem.boot_baud = config.boot_baud
+        self._wire()
+
+    def _wire(self) -> None:
+        model, pads = self.model, self.pads
+        pads.serial_in[model.console_rx] = self.console_rx
+        pads.serial_out[model.console_tx] = self.console_tx
+        pads.pull(model.boot_key, True)
+        for key in model.other_keys:
+            pads.pull(key, True)
+        if model.modem_tx is None or model.modem_rx is None:
+            return
+        pads.serial_in[model.modem_tx] = self.to_chip
+        pads.serial_out[model.modem_rx] = self.to_modem
+        if model.modem_strap is not None:
+            pads.on_level(model.modem_strap, self.modem.strap)
+        if model.modem_enable is not None:
+            # The module's own resistor: stock samples that never drive the pin still find a running modem.
+            pads.pull(model.modem_enable, True)
+            pads.on_level(model.modem_enable, self.modem.enable)
+        self.modem.enable(True)
+
+    def press(self, pad: int | None = None, down: bool = True) -> None:
+        """Press (or let go of) a key; the BOOT key unless `pad` says otherwise. Keys pull low."""
+        self.pads.press(self.model.boot_key if pad is None else pad, False if down else None)
+
+    def power_off(self) -> None:
+        """Orderly end: links closed, the card's and the flash's contents on the host."""
+        self.modem.enable(False)
+        self.network.close()
+        self.card.close()

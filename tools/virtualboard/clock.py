@@ -1,0 +1,286 @@
+"""Virtual time: one ordered list of alarms, and the rule by which real peers hold it back.
+
+Every part of the virtual board is given one `Clock`. Time is an integer of nanoseconds since power-on and
+moves only when an engine (the hosted firmware, the emulated chip, a test) calls `advance`. Parts set alarms
+and react at their pins; they never advance time and never sleep.
+
+Three rules make runs both true and repeatable:
+
+* Alarms run in order of their time; alarms of the same time run in the order in which they were set.
+* While a part waits for something real (a TCP peer on this machine), it holds a `Watch`. As long as any
+  watch is held, virtual time never passes real time: a peer that thinks for a second costs a second.
+* Nothing else ever waits in real time: sleeping boards, slow wires and busy cards cost nothing.
+
+A watch begins with a short grace during which virtual time stands still. A peer that answers within it (every
+healthy server on loopback) therefore answers at the same virtual instant in every run.
+"""
+
+from __future__ import annotations
+
+import heapq
+import selectors
+import time
+from collections.abc import Callable
+from itertools import count
+
+Action = Callable[[], None]
+
+US = 1_000
+MS = 1_000_000
+SECOND = 1_000_000_000
+
+GRACE_NS = 250 * MS
+"""Real nanoseconds for which virtual time stands still when a watch begins."""
+
+_POLL_EVERY_NS = 2 * MS
+"""Real nanoseconds between two looks at host inputs while virtual time runs freely."""
+
+
+class Alarm:
+    """One action at one virtual time; `cancel` makes it never happen."""
+
+    __slots__ = ("action", "when")
+
+    def __init__(self, when: int, action: Action) -> None:
+        self.when = when
+        self.action: Action | None = action
+
+    @property
+    def active(self) -> bool:
+        """True until the alarm has run or was cancelled."""
+        return self.action is not None
+
+    def cancel(self) -> None:
+        """Forget the action. Cancelling twice, or after it ran, is harmless."""
+        self.action = None
+
+
+class Watch:
+    """Interest in one real file descriptor; made by `Clock.watch` and `Clock.listen`."""
+
+    __slots__ = ("_clock", "fileno", "holds_time", "on_ready", "real_start", "virtual_start", "write")
+
+    def __init__(self, clock: Clock, fileno: int, on_ready: Action, write: bool, holds_time: bool) -> None:
+        self._clock = clock
+        self.fileno = fileno
+        self.on_ready = on_ready
+        self.write = write
+        self.holds_time = holds_time
+        self.virtual_start = clock.now
+        self.real_start = time.monotonic_ns()
+
+    def cancel(self) -> None:
+        """Stop watching. Harmless when already cancelled."""
+        self._clock._forget(self)
+
+    def renew(self) -> None:
+        """Begin the wait anew, grace included: something was just sent that the peer will answer."""
+        self.virtual_start = self._clock.now
+        self.real_start = time.monotonic_ns()
+
+    def allows(self, real_now: int) -> int:
+        """Latest virtual time that this watch permits at `real_now` (monotonic ns)."""
+        waited = real_now - self.real_start - self._clock.grace_ns
+        return self.virtual_start + max(0, waited)
+
+
+class Clock:
+    """Virtual nanoseconds since power-on, with ordered alarms and watches on real peers.
+
+    `grace_ns` is the real time for which a new watch makes virtual time stand still.
+    `pace`, when true, additionally keeps all of virtual time from running ahead of real time (for people
+    who look at a live board); it changes no virtual instant.
+    """
+
+    def __init__(self, grace_ns: int = GRACE_NS, pace: bool = False) -> None:
+        self.now = 0
+        self.grace_ns = grace_ns
+        self.waited_ns = 0
+        """Real nanoseconds spent waiting for watched peers, for reports."""
+        self._alarms: list[tuple[int, int, Alarm]] = []
+        self._order = count()
+        self._watches: list[Watch] = []
+        self._holding = 0
+        self._selector: selectors.BaseSelector | None = None
+        self._running = False
+        self._last_poll = 0
+        self._pace = False
+        self.pace = pace
+
+    # -- alarms -------------------------------------------------------------------------------------------
+
+    def at(self, when: int, action: Action) -> Alarm:
+        """Run `action` at virtual time `when` (ns); a time already past means as soon as time moves."""
+        alarm = Alarm(max(when, self.now), action)
+        heapq.heappush(self._alarms, (alarm.when, next(self._order), alarm))
+        return alarm
+
+    def after(self, delay_ns: int, action: Action) -> Alarm:
+        """Run `action` `delay_ns` virtual nanoseconds from now."""
+        return self.at(self.now + delay_ns, action)
+
+    @property
+    def next_alarm(self) -> int | None:
+        """Virtual time of the next live alarm, or None when nothing is due."""
+        alarms = self._alarms
+        while alarms and not alarms[0][2].active:
+            heapq.heappop(alarms)
+        return alarms[0][0] if alarms else None
+
+    # -- real peers ---------------------------------------------------------------------------------------
+
+    def watch(self, fileno: int, on_ready: Action, write: bool = False) -> Watch:
+        """Wait for a real peer: calls `on_ready` when readable (or writable); holds time back until cancelled."""
+        return self._add(Watch(self, fileno, on_ready, write, holds_time=True))
+
+    def listen(self, fileno: int, on_ready: Action) -> Watch:
+        """Serve a host input (console, live view) whenever it is ready, without holding time back."""
+        return self._add(Watch(self, fileno, on_ready, write=False, holds_time=False))
+
+    @property
+    def held(self) -> bool:
+        """True while some part waits for a real peer."""
+        return self._holding > 0
+
+    @property
+    def pace(self) -> bool:
+        """True when virtual time is kept from running ahead of real time altogether."""
+        return self._pace
+
+    @pace.setter
+    def pace(self, on: bool) -> None:
+        self._pace = on
+        self._pace_virtual = self.now
+        self._pace_real = time.monotonic_ns()
+
+    # -- moving time --------------------------------------------------------------------------------------
+
+    def advance(self, duration_ns: int) -> None:
+        """Let `duration_ns` virtual nanoseconds pass; runs every alarm that falls due, in order."""
+        self.advance_to(self.now + duration_ns)
+
+    def advance_to(self, when: int) -> None:
+        """Let virtual time pass until `when` (ns). A time already past runs what is due now and returns."""
+        if self._running:
+            raise RuntimeError("an alarm action tried to advance the clock; only engines may")
+        self._running = True
+        try:
+            self._advance_to(max(when, self.now))
+        finally:
+            self._running = False
+
+    def run_until(self, reached: Callable[[], bool], deadline: int) -> bool:
+        """Advance alarm by alarm until `reached()` is true or `deadline` (virtual ns) has come.
+
+        Returns whether it was reached. With nothing due and no peer to wait for, time jumps to the deadline.
+        """
+        while not reached():
+            if self.now >= deadline:
+                return False
+            due = self.next_alarm
+            if due is None and self.held:
+                # Nothing but a real peer can change anything: give it real time in small virtual steps.
+                due = self.now + MS
+            self.advance_to(deadline if due is None else min(due, deadline))
+        return True
+
+    def poll(self, timeout_ns: int = 0) -> None:
+        """Serve ready descriptors, waiting up to `timeout_ns` of real time for one. Virtual time stands."""
+        for watch in self._select(timeout_ns):
+            if watch in self._watches:
+                watch.on_ready()
+
+    def _advance_to(self, target: int) -> None:
+        while True:
+            due = self.next_alarm
+            step = target if due is None or due > target else due
+            if step > self.now:
+                if self._holding or self._pace:
+                    step = self._wait_real(step)
+                elif self._watches and time.monotonic_ns() - self._last_poll > _POLL_EVERY_NS:
+                    self.poll()
+                    if self.next_alarm != due:
+                        continue
+                self.now = max(self.now, step)
+            self._run_due()
+            if self.now >= target and (self.next_alarm is None or self.next_alarm > target):
+                return
+
+    def _run_due(self) -> None:
+        while (due := self.next_alarm) is not None and due <= self.now:
+            alarm = heapq.heappop(self._alarms)[2]
+            action, alarm.action = alarm.action, None
+            if action is not None:
+                action()
+
+    def _wait_real(self, step: int) -> int:
+        """Wait until real time permits `step`, or a descriptor was served; returns how far time may go."""
+        real_now = time.monotonic_ns()
+        allowed = self._allowed(real_now)
+        if allowed >= step and real_now - self._last_poll <= _POLL_EVERY_NS and not self._holding:
+            return step
+        lack = max(0, step - allowed)
+        if lack and self._holding:
+            # A watch in its grace permits nothing yet; what is lacking includes the rest of the grace.
+            lack = max(lack, self._grace_left(real_now))
+        ready = self._select(min(lack, SECOND))
+        real_end = time.monotonic_ns()
+        self.waited_ns += real_end - real_now
+        # What the peer did, it did at the latest instant that virtual time may show.
+        self.now = min(step, max(self.now, self._allowed(real_end)))
+        for watch in ready:
+            if watch in self._watches:
+                watch.on_ready()
+        return self.now
+
+    def _allowed(self, real_now: int) -> int:
+        limits = [w.allows(real_now) for w in self._watches if w.holds_time]
+        if self._pace:
+            limits.append(self._pace_virtual + real_now - self._pace_real)
+        return min(limits) if limits else self.now + SECOND * 3600
+
+    def _grace_left(self, real_now: int) -> int:
+        return max((w.real_start + self.grace_ns - real_now for w in self._watches if w.holds_time), default=0)
+
+    # -- the selector -------------------------------------------------------------------------------------
+
+    def _select(self, timeout_ns: int) -> list[Watch]:
+        """The watches whose descriptors are ready, after waiting up to `timeout_ns` of real time for one."""
+        self._last_poll = time.monotonic_ns()
+        if self._selector is None or not self._watches:
+            if timeout_ns > 0:
+                time.sleep(timeout_ns / SECOND)
+            return []
+        ready = []
+        for key, events in self._selector.select(timeout_ns / SECOND):
+            ready += [w for w in key.data if events & (selectors.EVENT_WRITE if w.write else selectors.EVENT_READ)]
+        return ready
+
+    def _add(self, watch: Watch) -> Watch:
+        self._watches.append(watch)
+        self._holding += watch.holds_time
+        self._register(watch.fileno)
+        return watch
+
+    def _forget(self, watch: Watch) -> None:
+        if watch in self._watches:
+            self._watches.remove(watch)
+            self._holding -= watch.holds_time
+            self._register(watch.fileno)
+
+    def _register(self, fileno: int) -> None:
+        """Make the selector agree with the watches on `fileno` (one part may read while another writes)."""
+        if self._selector is None:
+            self._selector = selectors.DefaultSelector()
+        mine = [w for w in self._watches if w.fileno == fileno]
+        events = 0
+        for watch in mine:
+            events |= selectors.EVENT_WRITE if watch.write else selectors.EVENT_READ
+        known = fileno in self._selector.get_map()
+        if not mine:
+            if known:
+                self._selector.unregister(fileno)
+        elif known:
+            self._selector.modify(fileno, events, mine)
+        else:
+            self._selector.register(fileno, events, mine)

@@ -1,0 +1,258 @@
+"""A serial line: bytes that take their time, in garbage when the two ends disagree, into rings that drop.
+
+`Lane` is one direction. The sender queues bytes, the receiver takes what has fully arrived. Nothing happens per
+byte: arrival times are computed, so a quiet megabyte costs no more than a busy kilobyte.
+
+A byte is ten bit times (8N1): start, eight data bits from the lowest up, stop. Each end has its own idea of the
+bit time. A receiver synchronises on the falling edge of the start bit and samples in the middle of each following
+bit, so up to about 5 % of disagreement is harmless and more is not; beyond `TOLERANCE` a lane computes what the
+receiver samples from the sender's real waveform, framing errors and all.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+from virtualboard.clock import SECOND, Clock
+
+BITS = 10
+"""Bit times of one byte in 8N1."""
+
+TOLERANCE = 0.04
+"""Largest relative rate difference at which every byte is still sampled right (half a bit in 9.5 is 5 %)."""
+
+Mangle = Callable[[int, int], bytes]
+
+
+class _Burst:
+    """Bytes that were queued together and leave back to back at one rate."""
+
+    __slots__ = ("data", "done", "rx_baud", "start", "tx_baud")
+
+    def __init__(self, data: bytes, start: int, tx_baud: int, rx_baud: int) -> None:
+        self.data = data
+        self.start = start
+        self.tx_baud = tx_baud
+        self.rx_baud = rx_baud
+        self.done = 0  # bytes already handed to the receiver
+
+    def arrival(self, n: int) -> int:
+        """Virtual time when the first `n` bytes have fully arrived."""
+        return self.start + -(-n * BITS * SECOND // self.tx_baud)
+
+    def arrived(self, now: int) -> int:
+        return max(0, min(len(self.data), (now - self.start) * self.tx_baud // (BITS * SECOND)))
+
+
+class Lane:
+    """One direction of a serial line between two ends with their own rates, in baud.
+
+    `name` says which one it is in fault plans and reports. `on_write` is called whenever bytes were queued, so
+    that the receiver can set its alarm with `arrival`. `mangle`, when set, is called with (index, byte) for every
+    byte that arrives, counted from 0 over the life of the lane, and returns what arrives instead (b"" = lost).
+    """
+
+    def __init__(self, clock: Clock, name: str, tx_baud: int = 115200, rx_baud: int = 115200) -> None:
+        self._clock = clock
+        self.name = name
+        self._tx_baud = tx_baud
+        self._rx_baud = rx_baud
+        self._bursts: deque[_Burst] = deque()
+        self._free_at = 0
+        self.on_write: Callable[[], None] | None = None
+        self.mangle: Mangle | None = None
+        self.sent = 0
+        """Bytes queued by the sender so far."""
+        self.delivered = 0
+        """Bytes that have reached the receiver so far (before any mangling)."""
+        self.busy_ns = 0
+        """Virtual nanoseconds for which the line has been, or is booked to be, shifting bits."""
+
+    @property
+    def tx_baud(self) -> int:
+        """The sender's rate. A change concerns bytes written after it."""
+        return self._tx_baud
+
+    @tx_baud.setter
+    def tx_baud(self, baud: int) -> None:
+        self._tx_baud = baud
+
+    @property
+    def rx_baud(self) -> int:
+        """The receiver's rate. A change concerns bytes whose start bit has not come yet."""
+        return self._rx_baud
+
+    @rx_baud.setter
+    def rx_baud(self, baud: int) -> None:
+        if baud == self._rx_baud:
+            return
+        self._rx_baud = baud
+        now = self._clock.now
+        later: deque[_Burst] = deque()
+        for burst in self._bursts:
+            # The byte whose start bit has passed is still sampled at the old rate.
+            begun = burst.arrived(now) + (burst.start < now)
+            if begun >= len(burst.data):
+                later.append(burst)
+                continue
+            if begun > burst.done:
+                head = _Burst(burst.data[:begun], burst.start, burst.tx_baud, burst.rx_baud)
+                head.done = burst.done
+                later.append(head)
+            later.append(_Burst(burst.data[begun:], burst.arrival(begun), burst.tx_baud, baud))
+        self._bursts = later
+
+    def write(self, data: bytes) -> int:
+        """Queue `data` behind what is still leaving; returns the virtual time when its last bit is out."""
+        if data:
+            start = max(self._clock.now, self._free_at)
+            burst = _Burst(bytes(data), start, self._tx_baud, self._rx_baud)
+            self._bursts.append(burst)
+            self._free_at = burst.arrival(len(data))
+            self.busy_ns += self._free_at - start
+            self.sent += len(data)
+            if self.on_write is not None:
+                self.on_write()
+        return max(self._free_at, self._clock.now)
+
+    def cut(self) -> None:
+        """Lose everything that has not left the sender completely (its UART was reset)."""
+        now = self._clock.now
+        kept: deque[_Burst] = deque()
+        for burst in self._bursts:
+            n = burst.arrived(now)
+            if n > burst.done:
+                head = _Burst(burst.data[:n], burst.start, burst.tx_baud, burst.rx_baud)
+                head.done = burst.done
+                kept.append(head)
+        self._bursts = kept
+        self.busy_ns -= max(0, self._free_at - now)
+        self._free_at = now
+
+    @property
+    def busy_until(self) -> int:
+        """Virtual time when the last queued bit is out."""
+        return max(self._free_at, self._clock.now)
+
+    def unsent(self) -> int:
+        """Bytes queued whose last bit is not out yet."""
+        now = self._clock.now
+        return sum(len(burst.data) - max(burst.done, burst.arrived(now)) for burst in self._bursts)
+
+    def arrival(self, n: int = 1) -> int | None:
+        """Virtual time when the `n`-th byte not yet taken has fully arrived; None if that many are not queued."""
+        for burst in self._bursts:
+            left = len(burst.data) - burst.done
+            if n <= left:
+                return burst.arrival(burst.done + n)
+            n -= left
+        return None
+
+    def waiting(self) -> int:
+        """Bytes that have fully arrived and were not taken yet (as sent; mangling shows only in `take`)."""
+        now = self._clock.now
+        return sum(max(0, burst.arrived(now) - burst.done) for burst in self._bursts)
+
+    def take(self, limit: int | None = None) -> bytes:
+        """Everything that has fully arrived by now (at most `limit` bytes as sent), as the receiver sees it."""
+        now = self._clock.now
+        out = []
+        while self._bursts and (limit is None or limit > 0):
+            burst = self._bursts[0]
+            end = burst.arrived(now)
+            if limit is not None:
+                end = min(end, burst.done + limit)
+            if end <= burst.done:
+                break
+            piece = burst.data[burst.done : end]
+            if limit is not None:
+                limit -= len(piece)
+            if abs(burst.tx_baud - burst.rx_baud) > TOLERANCE * burst.rx_baud:
+                seen = sample(piece, burst.tx_baud, burst.rx_baud)
+            else:
+                seen = piece
+            out.append(self._mangled(seen))
+            self.delivered += len(piece)
+            burst.done = end
+            if end == len(burst.data):
+                self._bursts.popleft()
+        return b"".join(out)
+
+    def _mangled(self, data: bytes) -> bytes:
+        mangle = self.mangle
+        if mangle is None:
+            return data
+        index = self.delivered
+        return b"".join(mangle(index + i, byte) for i, byte in enumerate(data))
+
+
+def sample(data: bytes, tx_baud: int, rx_baud: int) -> bytes:
+    """What a receiver at `rx_baud` makes of `data` sent back to back at `tx_baud`.
+
+    Start edge found at bit resolution of the sender, samples at 1.5, 2.5 ... 8.5 receiver bits after it. A low stop
+    bit is a framing error: the byte is delivered as sampled (both the K210's and the ESP8266's UART do so) and the
+    receiver waits for the line to go high before it looks for the next start bit.
+    """
+    levels: list[int] = []
+    for byte in data:
+        levels.append(0)
+        levels.extend((byte >> bit) & 1 for bit in range(8))
+        levels.append(1)
+    total = len(levels)
+
+    def level(at_half_bits: int) -> int:
+        """Line level at a time in half receiver bits since the beginning; idle (1) after the end."""
+        index = at_half_bits * tx_baud // (2 * rx_baud)
+        return levels[index] if index < total else 1
+
+    out = bytearray()
+    edge = 0  # sender bit index where the search for a start bit goes on
+    while True:
+        while edge < total and levels[edge]:
+            edge += 1
+        if edge >= total:
+            return bytes(out)
+        start = -(-edge * 2 * rx_baud // tx_baud)  # in half receiver bits
+        value = 0
+        for bit in range(8):
+            value |= level(start + 3 + 2 * bit) << bit
+        out.append(value)
+        stop = start + 19
+        edge = max(edge + 1, stop * tx_baud // (2 * rx_baud))
+        while edge < total and not levels[edge]:
+            edge += 1  # framing error, or already the next start bit of a faster sender
+
+
+class Ring:
+    """A receive ring of `capacity` bytes that drops new bytes silently when full, as MaixPy's does."""
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self._data = bytearray()
+        self.dropped = 0
+        """Bytes lost because the ring was full."""
+        self.deepest = 0
+        """Most bytes that were ever waiting."""
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def put(self, data: bytes) -> None:
+        """Append what fits; the rest is lost and counted."""
+        room = self.capacity - len(self._data)
+        if len(data) > room:
+            self.dropped += len(data) - room
+            data = data[:room]
+        self._data += data
+        self.deepest = max(self.deepest, len(self._data))
+
+    def get(self, limit: int) -> bytes:
+        """Remove and return up to `limit` bytes, oldest first."""
+        piece = bytes(self._data[:limit])
+        del self._data[:limit]
+        return piece
+
+    def clear(self) -> None:
+        """Forget everything that waits."""
+        self._data.clear()
