@@ -1,5 +1,68 @@
+"""The `maixpix` command: verbs from `maixpix.commands`, one place where errors become one line and an exit code.
+
+Exit codes: 0 done, 1 a failure (told in one line with its remedy), 2 wrong usage, 130 stopped by Ctrl-C.
+"""
+
 from __future__ import annotations
+
+import os
+import sys
+from importlib.metadata import version
+
+import click
+
+from maixpix.commands import ALL
+from maixpix.errors import UserError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(version("maixpix"), prog_name="maixpix")
+def cli() -> None:
+    """Pictures to and from Kendryte K210 boards (Sipeed Maix with MaixPy).
+
+    \b
+    See it work without a board:   maixpix demo
+    A new board, in this order:    maixpix flash, maixpix setup, maixpix deploy
+    Every day:                     maixpix serve FOLDER
+    Something is wrong:            maixpix doctor
+
+    Every command has its own --help. MAIXPIX_DEBUG=1 shows tracebacks.
+    """
+
+
+for command in ALL:
+    cli.add_command(command)
 
 
 def main() -> None:
-    raise SystemExit("not yet")
+    """Run the command line; never returns."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(args: list[str]) -> int:
+    """Run the command line with `args`; returns the exit code."""
+    try:
+        code = cli.main(args, prog_name="maixpix", standalone_mode=False)
+    except click.exceptions.Abort:
+        print("maixpix: stopped", file=sys.stderr)
+        return 130
+    except KeyboardInterrupt:
+        print("maixpix: stopped", file=sys.stderr)
+        return 130
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except BrokenPipeError:
+        # The reader (head, less) has gone; that is no failure, and the final flush must not complain either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except UserError as error:
+        if os.environ.get("MAIXPIX_DEBUG"):
+            raise
+        print(f"maixpix: {error.line}", file=sys.stderr)
+        return error.exit_code
+    return code if isinstance(code, int) else 0
+
+
+if __name__ == "__main__":
+    main()

@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 MAX_NAME = 255
 """UTF-16 units in a long name."""
+
+SYNC_PREFIX = ".card-write-back-"
+"""Names of files on their way from the card into the folder; left over only when the host died meanwhile."""
 
 _FORBIDDEN = frozenset('"*:<>?|/\\\x7f')
 _NOT_IN_ALIAS = frozenset("+,;=[]")
@@ -63,25 +65,41 @@ def folded(name: str) -> str:
     return name.upper()
 
 
-def alias_for(name: str, taken: Iterable[str] = ()) -> str:
-    """The 8.3 name of `name` (upper case, dot included), made unique against `taken` by a ~N tail."""
-    used = set(taken)
-    stem, dot, extension = name.rpartition(".")
-    if not dot or not stem.strip(" ."):
-        stem, extension = name, ""
-    body, lossy = _short_part(stem)
-    ext, ext_lossy = _short_part(extension)
-    lossy = lossy or ext_lossy or len(body) > 8 or len(ext) > 3 or not body
-    suffix = "." + ext[:3] if ext else ""
-    plain = body[:8] + suffix
-    if not lossy and plain not in used:
-        return plain
-    for number in range(1, 1_000_000):
-        tail = f"~{number}"
-        candidate = (body or "_")[: 8 - len(tail)] + tail + suffix
-        if candidate not in used:
-            return candidate
-    raise ValueError(f"no free 8.3 name for {name!r}")
+class Aliases:
+    """The 8.3 names of one directory: hands out one per long name, each only once."""
+
+    def __init__(self) -> None:
+        self._taken: set[str] = set()
+        self._next: dict[str, int] = {}
+
+    def reserve(self, alias: str) -> None:
+        """Never hand out `alias`."""
+        self._taken.add(alias)
+
+    def add(self, name: str) -> str:
+        """The 8.3 name (upper case, with its dot) of `name`: as it is when it fits, else with a ~N tail."""
+        stem, dot, extension = name.rpartition(".")
+        if not dot or not stem.strip(" ."):
+            stem, extension = name, ""
+        body, lossy = _short_part(stem)
+        ext, ext_lossy = _short_part(extension)
+        suffix = "." + ext[:3] if ext else ""
+        alias = body[:8] + suffix
+        if lossy or ext_lossy or len(body) > 8 or len(ext) > 3 or not body or alias in self._taken:
+            alias = self._numbered(body or "_", suffix)
+        self._taken.add(alias)
+        return alias
+
+    def _numbered(self, body: str, suffix: str) -> str:
+        key = body[:6] + suffix
+        number = self._next.get(key, 1)
+        while True:
+            tail = f"~{number}"
+            alias = body[: 8 - len(tail)] + tail + suffix
+            number += 1
+            if alias not in self._taken:
+                self._next[key] = number
+                return alias
 
 
 def _short_part(text: str) -> tuple[str, bool]:
@@ -127,7 +145,7 @@ def scan(folder: Path) -> Listing:
     folder cannot be read.
     """
     listing = Listing()
-    aliases: set[str] = set()
+    aliases = Aliases()
     seen: set[str] = set()
     with os.scandir(folder) as items:
         found = sorted(items, key=lambda item: (folded(item.name), item.name))
@@ -140,6 +158,8 @@ def scan(folder: Path) -> Listing:
             continue
         if item.is_symlink():
             reason = "is a symbolic link"
+        elif item.name.startswith(SYNC_PREFIX):
+            reason = "was left over by a write-back that did not end"
         elif not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
             reason = "is neither a file nor a directory"
         elif folded(item.name) in seen:
@@ -149,8 +169,7 @@ def scan(folder: Path) -> Listing:
         if reason is not None:
             listing.hidden.append((item.name, reason))
             continue
-        alias = alias_for(item.name, aliases)
-        aliases.add(alias)
+        alias = aliases.add(item.name)
         seen.add(folded(item.name))
         is_dir = stat.S_ISDIR(status.st_mode)
         size = 0 if is_dir else status.st_size

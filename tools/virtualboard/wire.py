@@ -62,6 +62,7 @@ class Lane:
         self._free_at = 0
         self.on_write: Callable[[], None] | None = None
         self.mangle: Mangle | None = None
+        self._milestones: list[tuple[int, Callable[[], None]]] = []
         self.sent = 0
         """Bytes queued by the sender so far."""
         self.delivered = 0
@@ -112,9 +113,20 @@ class Lane:
             self._free_at = burst.arrival(len(data))
             self.busy_ns += self._free_at - start
             self.sent += len(data)
+            self._pass_milestones(burst)
             if self.on_write is not None:
                 self.on_write()
         return max(self._free_at, self._clock.now)
+
+    def at_byte(self, index: int, action: Callable[[], None]) -> None:
+        """Run `action` at the instant when byte `index` (from 0 over the life of the lane) has fully arrived."""
+        self._milestones.append((index, action))
+
+    def _pass_milestones(self, burst: _Burst) -> None:
+        first = self.sent - len(burst.data)
+        for milestone in [m for m in self._milestones if m[0] < self.sent]:
+            self._milestones.remove(milestone)
+            self._clock.at(burst.arrival(max(0, milestone[0] - first) + 1), milestone[1])
 
     def cut(self) -> None:
         """Lose everything that has not left the sender completely (its UART was reset)."""

@@ -1,0 +1,57 @@
+# What is wired where on each board, as Sipeed's own board scripts have it.
+#
+# Names follow those scripts and look from the modem: wifi_tx is the pad on which the modem sends.
+
+
+class Pins:
+    # Pad numbers; None where a board has no such part.
+    def __init__(self, wifi_tx=6, wifi_rx=7, wifi_en=8, wifi_io0=None, key=16):
+        self.wifi_tx = wifi_tx
+        self.wifi_rx = wifi_rx
+        self.wifi_en = wifi_en
+        self.wifi_io0 = wifi_io0
+        self.key = key
+
+
+# name -> (wifi_io0, key, keyword arguments for lcd.init, backlight pad that is on when low)
+_BOARDS = {
+    "dock": (0, 16, {}, None),
+    "go": (0, 16, {}, None),
+    "bit": (None, 16, {}, None),
+    "cube": (None, 10, {"type": 2}, 17),
+    "amigo": (None, 16, {"width": 480, "height": 320, "lcd_type": 1}, None),
+}
+
+NAMES = tuple(sorted(_BOARDS))
+
+
+def pins(name="dock"):
+    # Pads of board `name`. The board's own /flash/config.json (MaixPy's board_info) wins where it says something.
+    io0, key, _, _ = _BOARDS[name]
+    found = Pins(wifi_io0=io0, key=key)
+    try:
+        from board import board_info
+    except ImportError:
+        return found
+    # Without a config.json board_info has BOOT_KEY only, and asking for more raises AttributeError.
+    found.wifi_tx = getattr(board_info, "WIFI_TX", found.wifi_tx)
+    found.wifi_rx = getattr(board_info, "WIFI_RX", found.wifi_rx)
+    found.wifi_en = getattr(board_info, "WIFI_EN", found.wifi_en)
+    return found
+
+
+def init_lcd(name="dock", rotation=0):
+    # Start the panel of board `name`; returns (width, height) in pixels.
+    import lcd
+
+    _, _, options, backlight = _BOARDS[name]
+    lcd.init(**options)
+    if backlight is not None:
+        from fpioa_manager import fm
+        from Maix import GPIO
+
+        fm.register(backlight, fm.fpioa.GPIOHS25)
+        GPIO(GPIO.GPIOHS25, GPIO.OUT).value(0)
+    if rotation:
+        lcd.rotation(rotation)
+    return lcd.width(), lcd.height()

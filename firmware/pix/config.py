@@ -1,0 +1,124 @@
+# Settings: defaults <- /flash/pix.json <- /sd/pix.json.
+#
+# A setting of a wrong type stops with an error that names it; an unknown one is reported in `warnings` and otherwise
+# ignored, so that a newer card works in an older board. Secrets are never part of any text made here.
+
+from pix.errors import PixError
+
+PATHS = ("/flash/pix.json", "/sd/pix.json")
+
+_MAX_FILE = 4096  # bytes; a settings file is small, anything else is not one
+
+# name -> (default, kind). Kinds: "text", "secret", (low, high) for whole numbers, a tuple of texts for a choice.
+KEYS = {
+    "wifi": ([], "networks"),
+    "server": ("", "text"),
+    "picture": ("", "text"),
+    "app": ("show", "text"),
+    "board": ("dock", ("dock", "go", "bit", "cube", "amigo")),
+    "rotation": (0, (0, 3)),
+    "baud": (1000000, (9600, 4000000)),
+    "fit": ("fit", ("fit", "fill", "stretch")),
+    "format": ("jpeg", ("jpeg", "bmp")),
+    "interval_s": (60, (1, 86400)),
+    "upload": ("", "text"),
+    "quality": (60, (1, 100)),
+    "burst": (1, (1, 20)),
+    "snap_s": (0, (0, 86400)),
+    "token": ("", "secret"),
+}
+
+
+class Settings:
+    # One attribute a key of KEYS. `warnings` lists what was not understood, a sentence each.
+    def __init__(self):
+        self.warnings = []
+        for name in KEYS:
+            default = KEYS[name][0]
+            setattr(self, name, list(default) if isinstance(default, list) else default)
+
+    def update(self, values, where):
+        # Take over the dictionary `values` read from `where`; PixError("settings") names the first bad one.
+        for name in sorted(values):
+            if name not in KEYS:
+                self.warnings.append("%s: unknown setting %s ignored" % (where, name))
+                continue
+            wrong = _wrong(KEYS[name][1], values[name])
+            if wrong:
+                raise PixError("settings", "%s: %s %s" % (where, name, wrong))
+            setattr(self, name, values[name])
+
+    def describe(self):
+        # One line a setting, secrets masked.
+        lines = []
+        for name in sorted(KEYS):
+            value = getattr(self, name)
+            if name == "wifi":
+                value = ", ".join([n[0] + (" (key set)" if n[1] else " (open)") for n in value]) or "none"
+            elif KEYS[name][1] == "secret":
+                value = "set" if value else "not set"
+            lines.append("%s: %s" % (name, value))
+        return "\n".join(lines)
+
+
+def load(paths=PATHS):
+    # Settings from the files that exist, later ones over earlier ones. Raises PixError("settings").
+    settings = Settings()
+    for path in paths:
+        text = _read(path)
+        if text is not None:
+            settings.update(_parse(text, path), path)
+    return settings
+
+
+def _read(path):
+    try:
+        f = open(path, "rb")
+    except OSError:
+        return None  # no such file, or no card: both mean that this place says nothing
+    try:
+        data = f.read(_MAX_FILE + 1)
+    finally:
+        f.close()
+    if len(data) > _MAX_FILE:
+        raise PixError("settings", "%s is larger than %d bytes" % (path, _MAX_FILE))
+    return data
+
+
+def _parse(data, path):
+    import ujson
+
+    try:
+        text = data.decode().strip()
+        # MaixPy's parser takes an object whose closing brace is missing for whole: a torn file must not pass.
+        if not (text.startswith("{") and text.endswith("}")):
+            raise ValueError
+        values = ujson.loads(text)
+    except (ValueError, UnicodeError):
+        raise PixError("settings", "%s is not whole JSON" % path)
+    if not isinstance(values, dict):
+        raise PixError("settings", "%s is not a JSON object" % path)
+    return values
+
+
+def _wrong(kind, value):
+    # What is wrong with `value`, as the end of a sentence, or None. Never repeats the value: it may be a secret.
+    if kind == "networks":
+        good = isinstance(value, list)
+        for entry in value if good else ():
+            if not (isinstance(entry, list) and len(entry) == 2 and _text(entry[0]) and _text(entry[1])):
+                good = False
+        return None if good else "must be a list of [name, key] pairs"
+    if kind == "text" or kind == "secret":
+        return None if _text(value) else "must be a text"
+    if isinstance(kind[0], int):
+        if isinstance(value, bool) or not isinstance(value, int):
+            return "must be a whole number"
+        if not kind[0] <= value <= kind[1]:
+            return "must be from %d to %d" % kind
+        return None
+    return None if value in kind else "must be one of %s" % ", ".join(kind)
+
+
+def _text(value):
+    return isinstance(value, str)

@@ -1,0 +1,151 @@
+# What kind of picture a file is, told from its header before any memory is spent on it.
+#
+# MaixPy's own loader takes baseline JPEG and some BMP kinds; the rest it refuses late, cryptically or not at all (a
+# progressive JPEG becomes an image of 0x0, a cut-off file is shown half grey). Rules: MaixPy-v1 omv/img/picojpeg.c,
+# bmp.c and py_image.c.
+
+from micropython import const
+
+from pix.errors import PixError
+
+_SOF0 = const(0xC0)
+_SOF2 = const(0xC2)
+_DHT = const(0xC4)
+_JPG = const(0xC8)
+_DAC = const(0xCC)
+_SOS = const(0xDA)
+_EOI = const(0xD9)
+_MAX_SEGMENTS = const(200)
+
+
+class Kind:
+    # format is "jpeg" or "bmp"; width and height in pixels; bytes_needed in the GC heap once loaded.
+    def __init__(self, format, width, height, grey=False):
+        self.format = format
+        self.width = width
+        self.height = height
+        self.bytes_needed = width * height * (1 if grey else 2)
+
+
+def inspect(path):
+    # The Kind of the picture at `path`. Raises PixError: no such file, not a picture, a kind that the board cannot
+    # show (PNG, progressive JPEG, BMP variants), or a file that ends too early.
+    try:
+        f = open(path, "rb")
+    except OSError:
+        raise PixError("not-picture", "there is no file %s" % path)
+    try:
+        head = f.read(32)
+        if head[:2] == b"\xff\xd8":
+            return _jpeg(f)
+        if head[:2] == b"BM":
+            return _bmp(f, head + f.read(38))
+        if head[:8] == b"\x89PNG\r\n\x1a\n":
+            raise PixError("png")
+        if len(head) == 0:
+            raise PixError("not-picture", "the file is empty")
+        if head[:1] == b"<" or head[:2] == b"\r\n":
+            raise PixError("not-picture", "the file is a web page")
+        raise PixError("not-picture", "neither JPEG nor BMP")
+    finally:
+        f.close()
+
+
+def _size(f):
+    here = f.tell()
+    f.seek(0, 2)
+    size = f.tell()
+    f.seek(here)
+    return size
+
+
+def _jpeg(f):
+    size = _size(f)
+    at = 2
+    for _ in range(_MAX_SEGMENTS):
+        f.seek(at)
+        head = f.read(10)
+        if len(head) < 4:
+            raise PixError("bad-picture", "the JPEG ends in its header")
+        if head[0] != 0xFF:
+            raise PixError("bad-picture", "the JPEG header is damaged")
+        marker = head[1]
+        if marker == 0xFF:  # fill byte
+            at += 1
+            continue
+        if marker == _SOS or marker == _EOI:
+            raise PixError("bad-picture", "the JPEG has no frame header")
+        if marker == _SOF2:
+            raise PixError("progressive")
+        if 0xC0 <= marker <= 0xCF and marker not in (_DHT, _JPG, _DAC):
+            if marker != _SOF0:
+                raise PixError("bad-picture", "JPEG coding %02X is not baseline" % marker)
+            return _frame(f, head, size)
+        at += 2 + (head[2] << 8 | head[3])
+    raise PixError("bad-picture", "the JPEG header never ends")
+
+
+def _frame(f, head, size):
+    # head: FF C0, length, precision, height, width, component count; then 3 bytes a component.
+    if len(head) < 10:
+        raise PixError("bad-picture", "the JPEG ends in its header")
+    height = head[5] << 8 | head[6]
+    width = head[7] << 8 | head[8]
+    count = head[9]
+    components = f.read(3 * count) if count <= 4 else b""
+    if head[4] != 8 or count not in (1, 3):
+        raise PixError("bad-picture", "only 8-bit grey or YCbCr JPEG works")
+    if width == 0 or height == 0 or len(components) < 3 * count:
+        raise PixError("bad-picture", "the JPEG frame header is damaged")
+    if count == 3:
+        if components[1] not in (0x11, 0x21, 0x12, 0x22) or components[4] != 0x11 or components[7] != 0x11:
+            raise PixError("bad-picture", "this JPEG chroma sampling does not work")
+    # The decoder would show a cut-off file half grey and say nothing.
+    f.seek(max(0, size - 64))
+    if f.read(64).find(b"\xff\xd9") < 0:
+        raise PixError("bad-picture", "the JPEG ends too early")
+    return Kind("jpeg", width, height, count == 1)
+
+
+def _u32(data, at):
+    return data[at] | data[at + 1] << 8 | data[at + 2] << 16 | data[at + 3] << 24
+
+
+def _bmp(f, head):
+    if len(head) < 54:
+        raise PixError("bad-picture", "the BMP ends in its header")
+    told = _u32(head, 2)
+    offset = _u32(head, 10)
+    width = _u32(head, 18)
+    height = _u32(head, 22)
+    if height & 0x80000000:  # top-down
+        height = 0x100000000 - height
+    depth = head[28] | head[29] << 8
+    compression = _u32(head, 30)
+    if not (
+        (depth == 8 and compression == 0) or (depth == 16 and compression == 3) or (depth == 24 and compression == 0)
+    ):
+        raise PixError("bmp-kind", "%d bits, compression %d" % (depth, compression))
+    if depth == 8 and not _grey_palette(f, head):
+        raise PixError("bmp-kind", "8 bits with colours")
+    if width == 0 or height == 0 or width > 16384 or height > 16384:
+        raise PixError("bad-picture", "the BMP header is damaged")
+    rows = (width * depth + 31) // 32 * 4 * height
+    if told < offset + rows:
+        raise PixError("bad-picture", "the BMP header tells a wrong size")
+    if _size(f) < offset + rows:
+        raise PixError("bad-picture", "the BMP ends too early")
+    return Kind("bmp", width, height, depth == 8)
+
+
+def _grey_palette(f, head):
+    # MaixPy takes the index for the grey value, so only a plain grey ramp looks right.
+    f.seek(14 + _u32(head, 14))
+    entries = _u32(head, 46) or 256
+    palette = f.read(4 * entries)
+    if entries != 256 or len(palette) < 1024:
+        return False
+    for i in range(256):
+        if palette[4 * i] != i or palette[4 * i + 1] != i or palette[4 * i + 2] != i:
+            return False
+    return True

@@ -1,0 +1,171 @@
+# What main.py runs: the app that the settings name, again and again, whatever happens to it.
+#
+# Holding the board's key right after the start leaves the board at the REPL, and so does Ctrl-C at any time: no app
+# can lock anyone out. (Holding BOOT during the reset itself starts the chip's flasher instead.)
+
+import gc
+import sys
+
+import uos
+import utime
+from micropython import const
+
+from pix import config
+from pix.errors import PixError
+from pix.log import PATHS, Log
+
+_FIRST_PAUSE_MS = const(2000)
+_LONGEST_PAUSE_MS = const(60000)
+_GOOD_RUN_MS = const(120000)  # an app that ran this long begins with the short pause again
+_KEY_MS = const(400)  # how long the key is looked at
+_SLICE_MS = const(100)  # Ctrl-C acts between two slices only
+
+
+def run(home, slot):
+    # Start from folder `slot` ("" = none) of `home` ("/sd" or "/flash"). Returns when the app is done or the user
+    # wants the REPL.
+    log = Log(PATHS if home == "/sd" else ("/flash/pix.log", "/flash/pix.old"))
+    for path in (home, slot and home + "/" + slot):
+        if path:
+            _finish_settings(path + "/pix.json")
+    try:
+        settings = config.load()
+    except PixError as error:
+        print("error %s: %s; %s" % (error.code, error.cause, error.remedy))
+        log.error(error)
+        _card(config.Settings(), error)
+        return
+    if key_held(settings.board):
+        print("key held: no app is started")
+        return
+    # On SPIFFS only relative entries of sys.path work (MaixPy-v1 vfs_spiffs.c), so both are relative to cwd.
+    sys.path.insert(1, (slot + "/" if slot else "") + "apps")
+    watchdog = _Watchdog(getattr(settings, "watchdog_s", 0))
+    try:
+        supervise(settings, log, watchdog)
+    except KeyboardInterrupt:
+        print("stopped: %s" % settings.app)
+    finally:
+        watchdog.stop()
+
+
+def supervise(settings, log, watchdog):
+    # Run the app of `settings` until it ends well. After a failure wait 2, 4, 8... 60 s and run it again.
+    pause_ms = _FIRST_PAUSE_MS
+    while True:
+        started = utime.ticks_ms()
+        try:
+            status = _run_app(settings.app)
+            if not status:
+                return
+            log.write("failed", "%s returned %s" % (settings.app, status))
+        except (KeyboardInterrupt, SystemExit):
+            raise KeyboardInterrupt
+        except MemoryError as error:
+            # The heap is in pieces; only a fresh start puts it together.
+            log.error(error)
+            _pause(pause_ms, watchdog)
+            _reset()
+        except PixError as error:
+            print("error %s: %s; %s" % (error.code, error.cause, error.remedy))
+            log.error(error)
+            _card(settings, error)
+        except Exception as error:  # noqa: BLE001 - apps may raise anything
+            sys.print_exception(error)
+            log.error(error)
+            from pix.log import trace
+
+            _card(settings, PixError("internal", trace(error)))
+        if utime.ticks_diff(utime.ticks_ms(), started) > _GOOD_RUN_MS:
+            pause_ms = _FIRST_PAUSE_MS
+        print("%s starts again in %d s" % (settings.app, pause_ms // 1000))
+        _pause(pause_ms, watchdog)
+        pause_ms = min(2 * pause_ms, _LONGEST_PAUSE_MS)
+
+
+def key_held(board):
+    # True when the key of `board` is down for the whole of 400 ms: a press, not a spike.
+    try:
+        from fpioa_manager import fm
+        from Maix import GPIO
+
+        from pix.board import pins
+
+        fm.register(pins(board).key, fm.fpioa.GPIOHS24)
+        key = GPIO(GPIO.GPIOHS24, GPIO.IN, GPIO.PULL_UP)
+    except (ImportError, AttributeError, KeyError):
+        return False
+    for _ in range(_KEY_MS // 20):
+        if key.value():
+            return False
+        utime.sleep_ms(20)
+    return True
+
+
+def _run_app(name):
+    # Import the app and call its main(). The module is dropped first, so that every run begins afresh.
+    if name in sys.modules:
+        del sys.modules[name]
+    gc.collect()
+    module = __import__(name)
+    return module.main()
+
+
+def _card(settings, error):
+    # Show `error` on the panel; a panel that fails must not hide the error itself.
+    try:
+        from pix.screen import Screen
+
+        Screen(settings.board, settings.rotation).error(error)
+    except Exception as other:  # noqa: BLE001 - a broken panel too
+        print("no error card: %s" % other)
+
+
+def _pause(ms, watchdog):
+    end = utime.ticks_add(utime.ticks_ms(), ms)
+    while utime.ticks_diff(end, utime.ticks_ms()) > 0:
+        utime.sleep_ms(_SLICE_MS)
+        watchdog.feed()
+
+
+def _reset():
+    import machine
+
+    machine.reset()
+
+
+def _finish_settings(path):
+    # Complete a settings file whose replacement was cut between removing the old and renaming the new one.
+    new = path[:-5] + ".new"
+    try:
+        uos.stat(path)
+    except OSError:
+        try:
+            with open(new, "rb") as f:
+                whole = f.read().strip()[-1:] == b"}"
+            if whole:
+                uos.rename(new, path)
+        except OSError:
+            pass  # there is no such replacement
+
+
+class _Watchdog:
+    # Resets the board when MaixPy itself hangs (a driver that waits for ever, a crash in C). Python code that still
+    # runs keeps feeding through the timer's callback, at half the time.
+    def __init__(self, seconds):
+        self._wdt = None
+        if seconds:
+            from machine import WDT
+
+            self._wdt = WDT(id=1, timeout=seconds * 1000, callback=self._callback)
+
+    def _callback(self, wdt):
+        wdt.feed()
+
+    def feed(self):
+        if self._wdt is not None:
+            self._wdt.feed()
+
+    def stop(self):
+        if self._wdt is not None:
+            self._wdt.stop()

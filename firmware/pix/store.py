@@ -1,0 +1,298 @@
+# Files that are either whole or not there: a part file beside the target, a sidecar that tells what the part is, and a
+# commit that survives a power cut at any of its steps.
+#
+# FAT has no atomic replacement (MicroPython's rename removes an existing target first, extmod/vfs_fat.c), and
+# MicroPython has no truncate. Hence:
+#   - the sidecar of "show.jpg" is "show.~jp" and its part "show.$jp": 8.3 names in the same folder;
+#   - the sidecar is on the card before the part is made and is removed last, so that no part is ever an orphan;
+#   - a commit writes "done" into the sidecar, then removes the target and renames the part. `recover` at the next
+#     start finds "done" and takes the remaining steps, so either the old or the new file is there, never a torn one;
+#   - what a part holds beyond its last flush is gone after a power cut (FatFs writes the size at sync), and its last
+#     block may hold bytes that were not proven yet. So all but the last whole block count after a restart.
+
+import ubinascii
+import uos
+from micropython import const
+
+from pix.errors import PixError, from_os
+
+BLOCK = const(4096)  # bytes; parts are written in blocks at multiples of it
+
+MAGIC = b"pix-part 1\n"
+_ENOENT = const(2)
+_RESERVE = const(65536)  # bytes that stay free for the directory, the log and the settings
+
+
+class Sidecar:
+    # What is known of a part. `state` is "part" or "done"; `key` identifies the source (no secret); `validator` is
+    # the server's ETag or date, "" when the source cannot be resumed; `total` and `limit` in bytes, -1 when unknown:
+    # nothing at or beyond `limit` counts; `digest` is the SHA-256 of the whole as hex text or "".
+    def __init__(self, target, key="", validator="", total=-1, state="part", limit=-1, digest=""):
+        self.target = target
+        self.key = key
+        self.validator = validator
+        self.total = total
+        self.state = state
+        self.limit = limit
+        self.digest = digest
+
+    def pack(self):
+        # A checksum over everything: MicroPython may leave a file cut anywhere.
+        text = "\n".join(
+            [self.target, self.key, self.validator, str(self.total), self.state, str(self.limit), self.digest]
+        )
+        body = MAGIC + text.encode() + b"\n"
+        return body + b"%08x\n" % (ubinascii.crc32(body) & 0xFFFFFFFF)
+
+    @staticmethod
+    def unpack(data):
+        # The Sidecar in `data`, or None when it is damaged.
+        body = data[:-9]
+        if len(data) < 32 or data[: len(MAGIC)] != MAGIC:
+            return None
+        if data[-9:] != b"%08x\n" % (ubinascii.crc32(body) & 0xFFFFFFFF):
+            return None
+        fields = body.decode().split("\n")
+        if len(fields) != 9:
+            return None
+        return Sidecar(fields[1], fields[2], fields[3], int(fields[4]), fields[5], int(fields[6]), fields[7])
+
+
+class Part:
+    # The part of `target`, an absolute path of a file. One program at a time may have a part of a target.
+    # Every method raises PixError "no-card", "card-full" or "card-error".
+    def __init__(self, target):
+        self.target = target
+        self.path, self._side = names(target)
+        self._file = None
+        self._info = None
+        self.size = 0  # bytes that were written and count
+        self._flushed = 0  # bytes of them that are on the card for certain
+        self._stale = 0  # size of the file on the card; beyond self.size it is refuse
+        info = read_side(self._side)
+        if info is not None and info.state == "done":
+            # A commit was cut short: the part may be the only copy there is.
+            from pix.recover import finish
+
+            finish(info, self.path)
+            remove(self._side)
+
+    def load(self, key):
+        # Look for a part of the source `key` from earlier. Returns its Sidecar when some of it can be kept, with
+        # `self.size` as the bytes that count, else None.
+        info = read_side(self._side)
+        self._info = None
+        self.size = self._flushed = self._stale = 0
+        if info is None or info.target != self.target or info.key != key or info.state != "part":
+            return None
+        stale = size_of(self.path)
+        if stale is None or not info.validator:
+            return None
+        kept = stale - BLOCK if info.limit < 0 else min(stale - BLOCK, info.limit)
+        kept = kept // BLOCK * BLOCK
+        if kept <= 0 or kept > info.total >= 0:
+            return None
+        self._info = info
+        self._stale = stale
+        self.size = self._flushed = kept
+        return info
+
+    def begin(self, key, validator="", total=-1):
+        # Start anew with an empty part.
+        self.discard()
+        self._info = Sidecar(self.target, key, validator, total)
+        try:
+            _write_side(self._side, self._info)
+            self._file = open(self.path, "wb")
+        except OSError as error:
+            raise from_os(error, self.path)
+
+    def resume(self):
+        # Open the part again to go on at `self.size`.
+        if self._stale > self.size:
+            # Between here and the old end lie bytes that must not count if the power goes now.
+            self._set_limit(self.size)
+        try:
+            self._file = open(self.path, "r+b")
+            self._file.seek(self.size)
+        except OSError as error:
+            raise from_os(error, self.path)
+
+    def write(self, block):
+        # Append `block` (bytes or memoryview).
+        try:
+            written = self._file.write(block)
+        except OSError as error:
+            raise from_os(error, self.path)
+        if written is not None and written != len(block):
+            raise PixError("card-full", self.path)
+        self.size += len(block)
+        self._stale = max(self._stale, self.size)
+
+    def flush(self):
+        # Put what was written onto the card, so that it survives a power cut.
+        try:
+            self._file.flush()
+        except OSError as error:
+            raise from_os(error, self.path)
+        self._flushed = self.size
+        if self._info.limit >= 0 and self.size >= self._stale:
+            self._set_limit(-1)
+
+    def read_into(self, buffer, visit):
+        # Read back what counts, in pieces of up to len(buffer) bytes, each given to visit(memoryview). Not while
+        # the part is open for writing.
+        read_back(self.path, self.size, buffer, visit)
+
+    def cut(self, size):
+        # Forget everything beyond `size` bytes. The part must be closed.
+        if size < self.size:
+            self.size = size
+            self._flushed = min(self._flushed, size)
+
+    def close(self):
+        # Close the file and keep it for a resume. Harmless when it is not open.
+        file = self._file
+        self._file = None
+        if file is not None:
+            try:
+                file.close()
+            except OSError as error:
+                raise from_os(error, self.path)
+            self._flushed = self.size
+
+    def commit(self, digest=""):
+        # Make the part the target. PixError "card-error" when the card does not hold what was written; then the part
+        # is gone and the target is as it was.
+        self.close()
+        if size_of(self.path) != self.size:
+            self.discard()
+            raise PixError("card-error", "%s is not whole" % self.target)
+        self._info.state = "done"
+        self._info.total = self.size
+        self._info.limit = -1
+        self._info.digest = digest
+        try:
+            _write_side(self._side, self._info)
+            replace(self.path, self.target)
+            uos.remove(self._side)
+        except OSError as error:
+            raise from_os(error, self.target)
+        self.size = self._flushed = self._stale = 0
+
+    def discard(self):
+        # Remove the part, then its sidecar. Harmless when there is none.
+        file = self._file
+        self._file = None
+        if file is not None:
+            try:
+                file.close()
+            except OSError:
+                pass  # it is removed below, or the card is gone and that is told there
+        remove(self.path)
+        remove(self._side)
+        self.size = self._flushed = self._stale = 0
+
+    def _set_limit(self, limit):
+        self._info.limit = limit
+        try:
+            _write_side(self._side, self._info)
+        except OSError as error:
+            raise from_os(error, self._side)
+
+
+def names(target):
+    # (part, sidecar) of the file `target`: "/sd/show.jpg" -> ("/sd/show.$jp", "/sd/show.~jp").
+    slash = target.rfind("/")
+    dot = target.rfind(".")
+    if dot <= slash:
+        return target + ".$", target + ".~"
+    ext = target[dot + 1 : dot + 3]
+    return "%s.$%s" % (target[:dot], ext), "%s.~%s" % (target[:dot], ext)
+
+
+def recover(folder):
+    # Finish or undo what a power cut interrupted in `folder`, at every start. Parts that can be resumed stay. Returns
+    # the targets that were completed. Raises PixError.
+    from pix.recover import recover as run
+
+    return run(folder)
+
+
+def size_of(path):
+    # Bytes in the file, None when there is none. Raises PixError for a card that is gone or broken.
+    try:
+        return uos.stat(path)[6]
+    except OSError as error:
+        if error.args and error.args[0] == _ENOENT:
+            return None
+        raise from_os(error, path)
+
+
+def remove(path):
+    # Remove the file if it is there; one that is not is as good (asked first, because SPIFFS prints a complaint).
+    if size_of(path) is not None:
+        try:
+            uos.remove(path)
+        except OSError as error:
+            raise from_os(error, path)
+
+
+def free_bytes(folder):
+    # Bytes that may be written in the file system of `folder`; a reserve stays. Raises PixError.
+    try:
+        info = uos.statvfs(folder)
+    except OSError as error:
+        raise from_os(error, folder)
+    return max(0, info[1] * info[3] - _RESERVE)
+
+
+def folder_of(path):
+    # "/sd/a/b.jpg" -> "/sd/a"; "/sd" for "/sd/b.jpg".
+    slash = path.rfind("/")
+    return path[:slash] if slash > 0 else "/"
+
+
+def replace(part, target):
+    # Not atomic on FAT; the sidecar says "done" all the while. Raises OSError or PixError.
+    if size_of(target) is not None:
+        uos.remove(target)
+    uos.rename(part, target)
+
+
+def read_back(path, size, buffer, visit):
+    # The first `size` bytes of a file, in pieces of up to len(buffer) bytes, each given to visit(memoryview).
+    view = memoryview(buffer)
+    try:
+        f = open(path, "rb")
+        try:
+            while size > 0:
+                n = f.readinto(view[: min(size, len(view))])
+                if not n:
+                    raise PixError("card-error", "%s is shorter than written" % path)
+                visit(view[:n])
+                size -= n
+        finally:
+            f.close()
+    except OSError as error:
+        raise from_os(error, path)
+
+
+def read_side(path):
+    # The Sidecar at `path`, None when there is none or it is damaged. Raises PixError.
+    try:
+        with open(path, "rb") as f:
+            data = f.read(1024)
+    except OSError as error:
+        if error.args and error.args[0] == _ENOENT:
+            return None
+        raise from_os(error, path)
+    try:
+        return Sidecar.unpack(data)
+    except (ValueError, UnicodeError):
+        return None
+
+
+def _write_side(path, info):
+    with open(path, "wb") as f:
+        f.write(info.pack())

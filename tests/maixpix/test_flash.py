@@ -1,0 +1,147 @@
+"""The real kflash against a board on a pseudo-terminal, healthy and not."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import struct
+
+import pytest
+from conftest import maixpy_like
+
+from maixpix import boards, flash, kfpkg
+from maixpix.errors import UserError
+
+QUICK = flash.Limits(greeting=4, stub=3, frame=3, erase=3)
+DOCK = boards.find("dock")
+
+
+def headed(payload: bytes) -> bytes:
+    data = b"\x02" + struct.pack("<I", len(payload)) + payload
+    return data + hashlib.sha256(data).digest()
+
+
+@pytest.mark.parametrize("name", ["auto", "dock", "go", "bit-mic", "maixduino", "kd233"])
+def test_firmware_lands_with_header_and_digest(firmware, isp, name):
+    board = isp()
+    seen = []
+    rate = flash.write(
+        flash.plan([(firmware, None)]),
+        board.port,
+        boards.find(name),
+        460800,
+        lambda *step: seen.append(step),
+        limits=QUICK,
+    )
+    want = headed(firmware.read_bytes())
+    assert rate == 460800
+    assert bytes(board.flash[: len(want)]) == want
+    assert set(board.flash[len(want) :]) == {0xFF}
+    assert board.reboots >= 1
+    assert seen[-1] == ("maixpy.bin", firmware.stat().st_size, firmware.stat().st_size)
+
+
+def test_a_file_with_header_is_not_given_a_second_one(tmp_path, isp):
+    board = isp()
+    image = headed(maixpy_like())
+    path = tmp_path / "with_header.bin"
+    path.write_bytes(image)
+    flash.write(flash.plan([(path, None)]), board.port, DOCK, 115200, limits=QUICK)
+    assert bytes(board.flash[: len(image)]) == image
+
+
+def test_several_images_land_at_their_addresses(tmp_path, firmware, isp):
+    board = isp()
+    model = tmp_path / "face.kmodel"
+    model.write_bytes(b"KMDL" + random.Random(5).randbytes(70_000))
+    flash.write(flash.plan([(firmware, None), (model, 0x300000)]), board.port, DOCK, 115200, limits=QUICK)
+    want = headed(firmware.read_bytes())
+    assert bytes(board.flash[: len(want)]) == want
+    assert bytes(board.flash[0x300000:0x311174]) == model.read_bytes()[: 0x311174 - 0x300000]
+
+
+def test_erase_first_and_erase_alone(firmware, isp):
+    board = isp()
+    board.flash[0xD00000] = 7
+    flash.write(flash.plan([(firmware, None)], erase_chip=True), board.port, DOCK, 115200, limits=QUICK)
+    assert board.erased == [(0, 0)]
+    assert board.flash[0xD00000] == 0xFF
+    flash.erase(board.port, DOCK, 0xD00000, 0x300000, limits=QUICK)
+    assert board.erased[1:] == [(0xD00000, 0x300000)]
+
+
+def test_a_checksum_error_that_kflash_reports_as_success_is_caught_and_cured_at_a_lower_rate(firmware, isp):
+    board = isp(checksum_at_frame=2)
+    notes = []
+    rate = flash.write(flash.plan([(firmware, None)]), board.port, DOCK, 460800, note=notes.append, limits=QUICK)
+    want = headed(firmware.read_bytes())
+    assert rate == 115200
+    assert notes == ["a block arrived damaged and kflash went on; trying again at 115200 baud"]
+    assert bytes(board.flash[: len(want)]) == want
+
+
+def test_a_rate_the_adapter_cannot_do_falls_back(firmware, isp):
+    board = isp(fastest=115200)
+    limits = flash.Limits(greeting=4, stub=8, frame=3, erase=3)
+    assert flash.write(flash.plan([(firmware, None)]), board.port, DOCK, 460800, limits=limits) == 115200
+    assert bytes(board.flash[5:1000]) == firmware.read_bytes()[:995]
+
+
+@pytest.mark.parametrize(
+    ("faults", "cause"),
+    [
+        ({"silent": True}, "no K210 answered within 4 s"),
+        ({"silent_from_frame": 2}, "the board stopped answering for 3 s while its flash was written"),
+        ({"bad_chunk": 3}, "the boot ROM refused a block of the loader"),
+        ({"noise": b"\xc0\xfa\x00\xc0"}, "something answers on this port that is no boot ROM"),
+        ({"checksum_at_frame": 1}, "a block arrived damaged and kflash went on"),
+    ],
+)
+def test_a_board_that_misbehaves_ends_in_cause_and_remedy(firmware, isp, faults, cause):
+    board = isp(**faults)
+    with pytest.raises(UserError) as caught:
+        flash.write(flash.plan([(firmware, None)]), board.port, DOCK, 115200, limits=QUICK)
+    assert caught.value.message == cause
+    assert caught.value.remedy
+    assert board.reboots == 0
+
+
+def test_a_cable_pulled_during_the_transfer(firmware, isp):
+    board = isp(vanish_at_frame=2)
+    with pytest.raises(UserError) as caught:
+        flash.write(flash.plan([(firmware, None)]), board.port, DOCK, 115200, limits=QUICK)
+    assert caught.value.remedy
+
+
+def test_an_erase_that_never_ends(firmware, isp):
+    board = isp(busy_for_ever=True)
+    with pytest.raises(UserError, match="erasing took more than 3 s"):
+        flash.write(flash.plan([(firmware, None)], erase_chip=True), board.port, DOCK, 115200, limits=QUICK)
+
+
+def test_a_missing_port_is_named(firmware):
+    with pytest.raises(UserError, match="there is no port /dev/maixpix-none"):
+        flash.write(flash.plan([(firmware, None)]), "/dev/maixpix-none", DOCK, 115200, limits=QUICK)
+
+
+def test_plans_that_would_destroy_something_are_refused(tmp_path, firmware):
+    blob = tmp_path / "blob.bin"
+    blob.write_bytes(bytes(range(256)) * 64)
+    with pytest.raises(UserError, match=r"over blob\.bin"):
+        flash.plan([(firmware, None), (blob, 0x1000)])
+    with pytest.raises(UserError, match="the board's files"):
+        flash.plan([(firmware, None), (blob, 0xD00000)])
+    assert flash.plan([(firmware, None), (blob, 0xD00000)], over_files=True).parts[1].end == 0xD04000
+    with pytest.raises(UserError, match="no K210 firmware"):
+        flash.plan([(blob, None)])
+    with pytest.raises(UserError, match="behind the 16 MiB flash"):
+        flash.plan([(blob, 0xFFF000)], over_files=True)
+
+
+def test_a_bundle_equals_the_plan(tmp_path, firmware):
+    model = tmp_path / "face.kmodel"
+    model.write_bytes(b"KMDL" + bytes(5000))
+    job = flash.plan([(firmware, None), (model, 0x300000)])
+    bundle = tmp_path / "all.kfpkg"
+    kfpkg.write(job.parts, bundle)
+    assert flash.plan([(bundle, None)]).parts == job.parts

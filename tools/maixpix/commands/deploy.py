@@ -1,0 +1,135 @@
+"""`maixpix deploy` and `maixpix card`: put the device code where MaixPy runs it."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import click
+
+from maixpix import bundle, card, install, ports, settings, ui
+from maixpix.commands.common import place_on, port_option
+from maixpix.errors import UserError
+from maixpix.link import Link
+from maixpix.places import BoardPlace, Place
+
+_WATCH_S = 0.5
+
+
+def _mpy(choice: str | None) -> bool | None:
+    return None if choice is None else choice == "mpy"
+
+
+def _check_app(app: str | None) -> None:
+    if app is not None and app not in bundle.app_names():
+        raise UserError(f"there is no app {app}", "apps are: " + ", ".join(bundle.app_names()))
+
+
+@click.command()
+@port_option
+@click.option("--app", metavar="NAME", help="App to start, kept in the settings.")
+@click.option("--to", type=click.Choice(["auto", "sd", "flash"]), default="auto", help="Card, flash, or card if any.")
+@click.option("--mpy", "form", flag_value="mpy", help="Send byte code (default where mpy-cross 1.11 exists).")
+@click.option("--source", "form", flag_value="source", help="Send source files.")
+@click.option("--start/--no-start", default=True, help="Start the app afterwards (default) or stay at the REPL.")
+@click.option("--watch", is_flag=True, help="Stay, and deploy again whenever a file changes.")
+def deploy(port: str | None, app: str | None, to: str, form: str | None, start: bool, watch: bool) -> None:
+    """Put pix, the apps and main.py onto the board over its serial port.
+
+    Only what differs is sent, compared by SHA-256 taken on the board. The new version is complete and checked before
+    the board is switched to it; a cable pulled at any moment leaves the old one running. On a card the software lives
+    in maixpix/; nothing else is touched. Without a card it goes to the flash, where pictures cannot be kept.
+
+    \b
+    Examples:
+      maixpix deploy --app show
+      maixpix deploy --watch
+      maixpix deploy --to flash --source
+    """
+    _check_app(app)
+    device = ports.choose(port)
+    seen = _state()
+    deploy_once(device, app, to, _mpy(form), start)
+    while watch:
+        time.sleep(_WATCH_S)
+        now = _state()
+        if now != seen:
+            seen = now
+            try:
+                deploy_once(device, app, to, _mpy(form), start)
+            except UserError as error:
+                ui.say(f"maixpix: {error.line}")
+
+
+def deploy_once(device: str, app: str | None, to: str, mpy: bool | None, start: bool) -> install.Result:
+    """One deployment, told in a few lines."""
+    with Link(device, ui.say) as link:
+        place = place_on(link, to)
+        if place.flat and to == "auto":
+            ui.say("no card: installing on the flash; pictures need a card")
+        files = bundle.build(flat=place.flat, mpy=mpy)
+        if files.note:
+            ui.say(f"note: {files.note}")
+        with ui.meter("deploy") as meter:
+            result = install.install(place, files, lambda done, total, name: meter.update(done, total, name))
+        notes = list(result.notes)
+        if not place.flat:
+            # With a slow card MaixPy runs the flash's main.py; the loader there waits for the card.
+            notes += install.install_loader(BoardPlace(link, "/flash"), files.loader, replace_own=False)[1]
+        _set_app(place, app)
+        for note in notes:
+            ui.say(f"note: {note}")
+        _tell(place, files, result)
+        if start:
+            link.start_main()
+    return result
+
+
+@click.command("card")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--app", metavar="NAME", help="App to start, kept in the settings.")
+@click.option("--mpy", "form", flag_value="mpy", help="Write byte code (default where mpy-cross 1.11 exists).")
+@click.option("--source", "form", flag_value="source", help="Write source files.")
+def card_command(folder: Path, app: str | None, form: str | None) -> None:
+    """Put pix, the apps and main.py onto a mounted SD card.
+
+    FOLDER is where the card is mounted. Files that are not maixpix's stay untouched; a main.py of your own is kept as
+    main.old.
+
+    \b
+    Example:
+      maixpix card /media/SD --app frame
+    """
+    _check_app(app)
+    files = bundle.build(mpy=_mpy(form))
+    if files.note:
+        ui.say(f"note: {files.note}")
+    result, notes = card.put(folder, files)
+    place, _ = card.open_card(folder)
+    _set_app(place, app)
+    for note in (*notes, *result.notes):
+        ui.say(f"note: {note}")
+    _tell(place, files, result)
+
+
+def _set_app(place: Place, app: str | None) -> None:
+    if app is not None:
+        settings.write(place, settings.merge(settings.read(place), {"app": app}))
+
+
+def _tell(place: Place, files: bundle.Bundle, result: install.Result) -> None:
+    kind = "byte code" if files.compiled else "source"
+    if not result.changed and not result.loader_changed:
+        click.echo(f"{place.name} is up to date: version {result.number}, {len(files.files)} files")
+        return
+    click.echo(
+        f"version {result.number} is on {place.name}: {result.sent} files sent, {result.kept} kept "
+        f"({files.size:,} bytes of {kind})"
+    )
+
+
+def _state() -> list[tuple[str, int, int]]:
+    """Names, times and sizes of the files that are deployed."""
+    root = bundle.source_root()
+    files = [*(root / "firmware").rglob("*.py"), *(root / "apps").glob("*.py")]
+    return sorted((str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in files)

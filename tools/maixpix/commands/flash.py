@@ -1,0 +1,114 @@
+"""`maixpix ports` and `maixpix flash`."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import click
+
+from maixpix import boards, flash, kfpkg, ui
+from maixpix import ports as port_list
+from maixpix.commands.common import port_option
+from maixpix.errors import UserError
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
+def ports(as_json: bool) -> None:
+    """List serial ports and what they probably are.
+
+    Nothing is opened, so no board is reset. A port that is in use or not permitted is marked with the remedy.
+    """
+    found = port_list.scan()
+    if as_json:
+        click.echo(json.dumps([vars(port) for port in found], indent=2))
+        return
+    if not found:
+        raise UserError("no serial port was found", "plug the board in with a data cable")
+    for port in found:
+        pair = f", port {port.place + 1} of {port.count}" if port.count > 1 else ""
+        click.echo(f"{port.device}  {port.usb or '-':9}  {port.guess or 'no K210 board known'}{pair}")
+        if port.trouble:
+            click.echo(f"    {port.trouble}")
+    if any(port.count > 1 and port.likely for port in found):
+        click.echo("two-port boards: go and amigo flash through the second port, the others through the first")
+
+
+def _item(text: str) -> tuple[Path, int | None]:
+    found = re.fullmatch(r"(.+)@(0[xX][0-9a-fA-F]+|\d+)", text)
+    return (Path(found[1]), int(found[2], 0)) if found else (Path(text), None)
+
+
+@click.command("flash")
+@click.argument("images", nargs=-1, metavar="IMAGE[@ADDRESS]...")
+@port_option
+@click.option("--board", "-B", "board_name", default="auto", show_default=True, help="; ".join(boards.NAMES) + ".")
+@click.option("--baud", type=click.IntRange(9600, 7_500_000), help="Rate to begin with (default: the board's).")
+@click.option("--erase", is_flag=True, help="Erase the whole chip first; without IMAGE only erase.")
+@click.option("--over-files", is_flag=True, help="Allow images to overwrite MaixPy's files at 0xD00000 and above.")
+@click.option("--bundle", type=click.Path(path_type=Path), help="Write a .kfpkg of the images instead of flashing.")
+@click.option("--dry-run", is_flag=True, help="Check the images and show the plan only.")
+def flash_command(
+    images: tuple[str, ...],
+    port: str | None,
+    board_name: str,
+    baud: int | None,
+    erase: bool,
+    over_files: bool,
+    bundle: Path | None,
+    dry_run: bool,
+) -> None:
+    """Write firmware and models into the board's flash.
+
+    Every image is checked before the board is touched. kflash does the work in a process of its own, under a time
+    limit; damage that it reports as success is caught, and a lower rate is tried by itself.
+
+    \b
+    Examples:
+      maixpix flash maixpy_v0.6.2_84_g8fcd84a58.bin
+      maixpix flash --board go --port /dev/ttyUSB1 maixpy.bin
+      maixpix flash maixpy.bin face.kmodel@0x300000
+      maixpix flash maixpy.bin face.kmodel@0x300000 --bundle both.kfpkg
+      maixpix flash --erase
+    """
+    if not images and not erase:
+        raise click.UsageError("name an IMAGE, or give --erase")
+    board = boards.find(board_name)
+    job = flash.plan([_item(text) for text in images], erase, over_files)
+    for title, part in zip(job.titles, job.parts, strict=False):
+        ui.say(f"0x{part.address:06X}  {title}")
+    if bundle is not None:
+        _write_bundle(job, bundle)
+        return
+    if dry_run:
+        return
+    device = port_list.choose(port, board)
+    ui.say(f"port {device}, board {board.name} ({board.title})")
+    if not images:
+        flash.erase(device, board, 0, 0)
+        click.echo("the flash is erased")
+        return
+    with ui.meter("flash") as meter:
+        rate = flash.write(
+            job,
+            device,
+            board,
+            baud,
+            progress=lambda name, done, total: meter.update(done, total, name),
+            note=ui.say,
+        )
+    click.echo(f"flashed {job.size:,} bytes at {rate} baud, the board starts")
+
+
+def _write_bundle(job: flash.Job, path: Path) -> None:
+    if path.suffix != ".kfpkg":
+        raise UserError(f"{path} does not end in .kfpkg", "tools take a package for firmware under any other name")
+    try:
+        kfpkg.write(job.parts, path)
+    except kfpkg.PackageError as error:
+        raise UserError(str(error), "choose another address") from None
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}", "choose another place") from None
+    click.echo(f"{path}: {len(job.parts)} parts, {path.stat().st_size:,} bytes")

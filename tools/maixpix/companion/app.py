@@ -1,0 +1,275 @@
+"""The companion as one object: starts the doors, puts the handlers together, ends cleanly."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import socket
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
+from pathlib import Path, PurePosixPath
+
+from aiohttp import web
+
+from maixpix.companion import pages
+from maixpix.companion.cache import RenditionCache
+from maixpix.companion.events import EventHub
+from maixpix.companion.fetching import WebFetching
+from maixpix.companion.gallery import Gallery, card
+from maixpix.companion.gate import Gate
+from maixpix.companion.hosts import is_own_name
+from maixpix.companion.problems import Refused
+from maixpix.companion.serving import PictureServing
+from maixpix.companion.settings import ServeSettings
+from maixpix.companion.uploads.storage import UploadStore
+from maixpix.companion.uploads.tcp import TcpDoor
+from maixpix.companion.uploads.tus import TusDoor
+from maixpix.errors import UserError
+
+log = logging.getLogger("maixpix.companion")
+
+_UPLOAD_THREADS = 8
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Companion:
+    """The picture server; ``async with Companion(settings) as companion`` keeps it open.
+
+    Raises `UserError` at start for unusable settings, a port in use and the like. `port` and `tcp_port` tell where it
+    really listens.
+    """
+
+    def __init__(self, settings: ServeSettings) -> None:
+        self.settings = settings
+        self.port = 0
+        self.tcp_port: int | None = None
+        self.serving: PictureServing | None = None
+        self.store: UploadStore | None = None
+        self.gate: Gate | None = None
+        self._closing: list[Callable[[], Awaitable[None]]] = []
+
+    @property
+    def url(self) -> str:
+        """Where a browser on this machine finds it, without a final slash."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.settings.host, self.settings.host)
+        if ":" in host and not host.startswith("["):
+            host = f"[{host}]"
+        return f"http://{host}:{self.port}"
+
+    async def __aenter__(self) -> Companion:
+        self.settings.check()
+        try:
+            await self._start()
+        except BaseException:
+            await self._stop()
+            raise
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self._stop()
+
+    async def _start(self) -> None:
+        settings = self.settings
+        pool = ThreadPoolExecutor(settings.pictures.workers, "maixpix-picture")
+        self._on_close(lambda: asyncio.to_thread(pool.shutdown, cancel_futures=True))
+        folder = settings.cache_dir
+        if folder is None:
+            scratch = tempfile.TemporaryDirectory(prefix="maixpix-", ignore_cleanup_errors=True)
+            self._on_close(lambda: asyncio.to_thread(scratch.cleanup))
+            folder = Path(scratch.name)
+        limits = settings.pictures
+        cache = RenditionCache(folder, limits.cache_memory_bytes, limits.cache_disk_bytes, pool)
+        try:
+            await asyncio.to_thread(cache.open)
+        except OSError as error:
+            raise UserError(
+                f"the cache folder {folder} is not usable ({error.strerror})", "name another one"
+            ) from error
+        self._on_close(cache.close)
+        self.serving = PictureServing(settings, cache, pool)
+        app = web.Application(middlewares=[self._guard], client_max_size=64 * 1024)
+        app.on_response_prepare.append(_harden)
+        app.router.add_routes(self.serving.routes())
+        app.router.add_get("/fetch", WebFetching(settings, cache, pool).fetch)
+        app.router.add_get("/static/{name}", self._static)
+        if settings.uploads is not None:
+            await self._receive_into(settings.uploads, app, cache, pool)
+        await self._listen(app)
+        if self.store is not None and settings.tcp_port is not None:
+            await self._listen_raw(self.store, settings.tcp_port)
+
+    async def _receive_into(self, uploads: Path, app: web.Application, cache: RenditionCache, pool: Executor) -> None:
+        settings = self.settings
+        hub = EventHub(settings.http)
+        store = UploadStore(uploads, settings.upload_limits, lambda what, stored: hub.publish(what, card(stored)))
+        try:
+            await asyncio.to_thread(store.open)
+        except OSError as error:
+            raise UserError(
+                f"the uploads folder {uploads} is not usable ({error.strerror})", "name another one"
+            ) from error
+        self.store = store
+        self._on_close(lambda: asyncio.to_thread(store.close))
+        writers = ThreadPoolExecutor(_UPLOAD_THREADS, "maixpix-upload")
+        self._on_close(lambda: asyncio.to_thread(writers.shutdown))
+        app.router.add_routes(TusDoor(settings, store, writers).routes())
+        app.router.add_routes(Gallery(settings, store, hub, cache, pool).routes())
+        cleaner = asyncio.create_task(self._expire_hourly(store, writers))
+        self._on_close(lambda: _cancel(cleaner))
+
+        # aiohttp waits for open requests when it stops; live views would never end by themselves.
+        async def end_live_views(app: web.Application) -> None:
+            hub.close()
+
+        app.on_shutdown.append(end_live_views)
+        self._writers = writers
+
+    async def _expire_hourly(self, store: UploadStore, writers: Executor) -> None:
+        while True:
+            dropped = await _loop().run_in_executor(writers, store.expire)
+            if dropped:
+                log.info("%d old unfinished uploads were dropped", dropped)
+            await asyncio.sleep(3600)
+
+    async def _listen_raw(self, store: UploadStore, port: int) -> None:
+        door = TcpDoor(self.settings, store, self._writers)
+        listening = await self._bind(lambda: door.listen(_socket(self.settings.host, port)), port)
+        self.tcp_port = listening.sockets[0].getsockname()[1]
+        self._on_close(door.close)
+
+        async def stop_listening() -> None:
+            listening.close()
+
+        self._on_close(stop_listening)
+
+    async def _listen(self, app: web.Application) -> None:
+        settings = self.settings
+        runner = web.AppRunner(
+            app,
+            handle_signals=False,
+            access_log=None,
+            keepalive_timeout=settings.http.keepalive_s,
+            lingering_time=2.0,
+            shutdown_timeout=2.0,
+        )
+        await runner.setup()
+        self._on_close(runner.cleanup)
+        if runner.server is None:
+            raise RuntimeError("aiohttp made no server")
+        self.gate = Gate(runner.server, settings.http)
+        listening = await self._bind(
+            lambda: _loop().create_server(self.gate, sock=_socket(settings.host, settings.port))
+        )
+        self.port = listening.sockets[0].getsockname()[1]
+
+        async def stop_listening() -> None:
+            listening.close()
+
+        self._on_close(stop_listening)
+
+    async def _bind(self, start: Callable[[], Awaitable[asyncio.Server]], port: int) -> asyncio.Server:
+        """Open a port, or say in words why not."""
+        try:
+            return await start()
+        except OSError as error:
+            where = f"{self.settings.host} port {port}"
+            if error.errno == errno.EADDRINUSE:
+                raise UserError(f"{where} is in use", "stop the other program or choose another --port") from error
+            if error.errno == errno.EACCES:
+                raise UserError(f"{where} is reserved for the system", "choose a --port above 1023") from error
+            raise UserError(f"cannot listen on {where}: {error.strerror}", "check --host and --port") from error
+
+    def _on_close(self, action: Callable[[], Awaitable[None]]) -> None:
+        self._closing.append(action)
+
+    async def _stop(self) -> None:
+        while self._closing:
+            try:
+                await self._closing.pop()()
+            except Exception:
+                log.exception("while stopping")
+
+    @web.middleware
+    async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Admits a request, and turns every failure into one line for its sender."""
+        if self.gate is not None:
+            self.gate.greet(request)
+        try:
+            if "Host" in request.headers and not is_own_name(request.headers["Host"], self.settings.names):
+                raise Refused(
+                    421,
+                    "foreign-host",
+                    "this name does not belong to the companion",
+                    "use its address, or start it with --name",
+                )
+            return await handler(request)
+        except Refused as refused:
+            return refused.response(request)
+        except web.HTTPException as error:
+            return _http_problem(error).response(request)
+        except ConnectionError:
+            # The peer went away or stopped reading; there is nobody to tell.
+            if request.transport is not None:
+                request.transport.abort()
+            raise
+        except Exception:
+            log.exception("%s %s failed", request.method, request.path)
+            return Refused(500, "internal", "the companion failed", "see its log for the reason").response(request)
+
+    async def _static(self, request: web.Request) -> web.Response:
+        name = request.match_info["name"]
+        kind = pages.STATIC_TYPES.get(PurePosixPath(name).suffix)
+        if kind is None or not name.replace(".", "").isalnum():
+            raise web.HTTPNotFound
+        try:
+            body = pages.asset(name)
+        except FileNotFoundError:
+            raise web.HTTPNotFound from None
+        return web.Response(body=body, content_type=kind, headers={"Cache-Control": "max-age=300"})
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def _harden(request: web.Request, response: web.StreamResponse) -> None:
+    for name, value in pages.SECURITY_HEADERS.items():
+        response.headers.setdefault(name, value)
+    response.headers["Server"] = "maixpix"
+
+
+def _http_problem(error: web.HTTPException) -> Refused:
+    if error.status == 404:
+        return Refused(404, "not-found", "there is nothing at this address", "see / for what there is")
+    if error.status == 405:
+        headers = {"Allow": error.headers.get("Allow", "")}
+        return Refused(405, "method", "this address does not take that method", f"use {headers['Allow']}", headers)
+    if error.status == 413:
+        return Refused(413, "too-big", "the request body is too big", "send less")
+    return Refused(error.status, "http", error.reason or "the request failed", "see / for what there is")
+
+
+def _loop() -> asyncio.AbstractEventLoop:
+    return asyncio.get_running_loop()
+
+
+def _socket(host: str, port: int) -> socket.socket:
+    """A listening address made ready; one socket, so that port 0 means one port."""
+    family, kind, protocol, _, address = socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    sock = socket.socket(family, kind, protocol)
+    try:
+        if sys.platform != "win32":  # there it would let two servers share one port
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(address)
+        sock.setblocking(False)
+    except OSError:
+        sock.close()
+        raise
+    return sock

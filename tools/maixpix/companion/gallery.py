@@ -1,0 +1,138 @@
+"""The gallery: what boards sent, live in a browser, with thumbnails, download and delete."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import secrets
+from collections.abc import Callable
+from concurrent.futures import Executor
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import quote
+
+from aiohttp import web
+
+from maixpix.companion import pages
+from maixpix.companion.cache import RenditionCache
+from maixpix.companion.convert import Rendition, convert
+from maixpix.companion.events import EventHub
+from maixpix.companion.hosts import is_same_origin
+from maixpix.companion.problems import Refused
+from maixpix.companion.respond import Representation, send
+from maixpix.companion.settings import ServeSettings
+from maixpix.companion.sniff import HEAD_BYTES, media_type_of
+from maixpix.companion.uploads.log import Stored
+from maixpix.companion.uploads.storage import UploadStore
+
+PER_PAGE = 60
+
+Result = TypeVar("Result")
+
+
+class Gallery:
+    """Request handlers of `/gallery` and `/uploads/`."""
+
+    def __init__(
+        self, settings: ServeSettings, store: UploadStore, hub: EventHub, cache: RenditionCache, executor: Executor
+    ) -> None:
+        self.settings = settings
+        self.store = store
+        self.hub = hub
+        self.cache = cache
+        self._executor = executor
+        self._secret = secrets.token_urlsafe(24)
+
+    def routes(self) -> list[web.RouteDef]:
+        return [
+            web.get("/gallery", self.page),
+            web.post("/gallery/delete", self.delete_by_form),
+            web.get("/events", self.hub.events, allow_head=False),
+            web.get("/uploads.json", self.listing),
+            web.get("/uploads/{day}/{name}", self.upload),
+            web.delete("/uploads/{day}/{name}", self.delete),
+        ]
+
+    async def page(self, request: web.Request) -> web.Response:
+        """The latest uploads; further ones arrive by `/events`."""
+        number = request.query.get("page", "1")
+        page = max(1, int(number)) if number.isascii() and number.isdigit() and len(number) < 6 else 1
+        stored = await self._run(self.store.list)
+        start = (page - 1) * PER_PAGE
+        html = pages.gallery(
+            [card(entry) for entry in stored[start : start + PER_PAGE]],
+            total=len(stored),
+            page=page,
+            last=max(1, -(-len(stored) // PER_PAGE)),
+            secret=self._secret,
+            allow_delete=self.settings.allow_delete,
+        )
+        return web.Response(text=html, content_type="text/html", headers={"Cache-Control": "no-store"})
+
+    async def listing(self, request: web.Request) -> web.Response:
+        """All uploads as JSON, the latest first."""
+        found = [card(entry) for entry in await self._run(self.store.list)]
+        return web.json_response({"count": len(found), "uploads": found}, headers={"Cache-Control": "no-store"})
+
+    async def upload(self, request: web.Request) -> web.StreamResponse:
+        """One upload as it came, or as a rendition; `download=1` has the browser save it."""
+        rendition = Rendition.parse(request.query, None)
+        file = f"{request.match_info['day']}/{request.match_info['name']}"
+        stored, path = await self._run(self.store.find, file)
+        if rendition is not None:
+            entry = await self.cache.get(
+                f"upload {stored.sha256}\0{rendition.key}", lambda: self._run(self._convert, path, rendition)
+            )
+            found = Representation(entry.body, len(entry.body), entry.digest, rendition.media_type)
+            return await send(request, found, self.settings.http.write_s)
+        kind = media_type_of(await self._run(_head, path))
+        headers = {}
+        # What is no picture is never shown by the browser, whatever it claims to be.
+        if kind is None or "download" in request.query:
+            headers["Content-Disposition"] = f"attachment; filename*=UTF-8''{quote(path.name, safe='')}"
+        found = Representation(
+            path, stored.size, bytes.fromhex(stored.sha256), kind or "application/octet-stream", headers
+        )
+        return await send(request, found, self.settings.http.write_s)
+
+    async def delete(self, request: web.Request) -> web.Response:
+        """Remove an upload; asked by the page's script."""
+        self._check_may_delete(request, request.headers.get("X-Maixpix-Secret", ""))
+        await self._run(self.store.delete, f"{request.match_info['day']}/{request.match_info['name']}")
+        return web.Response(status=204)
+
+    async def delete_by_form(self, request: web.Request) -> web.Response:
+        """Remove an upload; asked by the page's form where no script runs."""
+        form = await request.post()
+        self._check_may_delete(request, str(form.get("secret", "")))
+        await self._run(self.store.delete, str(form.get("file", "")))
+        return web.Response(status=303, headers={"Location": "/gallery"})
+
+    def _check_may_delete(self, request: web.Request, secret: str) -> None:
+        """Only our own page may delete: it alone knows the secret, and its browser says where a request comes from."""
+        if not self.settings.allow_delete:
+            raise Refused(403, "no-delete", "deleting is switched off", "remove the file from the uploads folder")
+        if not is_same_origin(request) or not hmac.compare_digest(
+            secret.encode("utf-8", "replace"), self._secret.encode()
+        ):
+            raise Refused(403, "foreign-page", "the request does not come from the gallery", "reload the gallery")
+
+    def _convert(self, path: Path, rendition: Rendition) -> bytes:
+        with path.open("rb") as file:
+            return convert(file, rendition, self.settings.pictures)
+
+    async def _run(self, function: Callable[..., Result], *arguments: object) -> Result:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._executor, function, *arguments)
+        except FileNotFoundError:
+            raise Refused(404, "gone", "the upload was removed just now", "see /gallery for the list") from None
+
+
+def card(stored: Stored) -> dict[str, object]:
+    """A stored upload as the page, its script and `/uploads.json` show it."""
+    return {"url": "/uploads/" + quote(stored.file), "sizeText": pages.size_text(stored.size), **stored.line()}
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(HEAD_BYTES)

@@ -1,0 +1,115 @@
+"""The HTML pages: templates of the package filled with escaped text."""
+
+from __future__ import annotations
+
+from functools import cache
+from html import escape
+from importlib import resources
+from string import Template
+from urllib.parse import quote
+
+from maixpix.companion.pictures import Picture, picture_url
+from maixpix.companion.settings import ServeSettings
+
+STATIC_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; img-src 'self'; style-src 'self'; script-src 'self'; connect-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+"""Nothing from elsewhere, nothing inline, in no other page's frame."""
+
+SECURITY_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+
+@cache
+def asset(name: str) -> bytes:
+    """Bytes of a file in the package's `static` folder."""
+    return (resources.files("maixpix.companion") / "static" / name).read_bytes()
+
+
+def template(name: str) -> Template:
+    return Template(asset(name).decode())
+
+
+def index(pictures: list[Picture], total: int, page: int, last: int, settings: ServeSettings) -> str:
+    """The list of pictures: `pictures` are those of this `page`, `total` counts all."""
+    width, height = settings.panel
+    rows = "".join(_figure(picture, width, height) for picture in pictures)
+    empty = '<p class="empty">No pictures here yet. Put some into the folder, then reload this page.</p>'
+    links = [
+        f'<a href="/?page={number}">{text}</a>'
+        for number, text in ((page - 1, "previous"), (page + 1, "next"))
+        if 1 <= number <= last
+    ]
+    return template("index.html").substitute(
+        width=width,
+        height=height,
+        count="1 picture" if total == 1 else f"{total} pictures",
+        figures=rows or empty,
+        pager=" · ".join([*links, f"page {page} of {last}"]) if last > 1 else "",
+        gallery='<a href="/gallery">Uploads</a>' if settings.uploads else "",
+    )
+
+
+def _figure(picture: Picture, width: int, height: int) -> str:
+    url = escape(picture_url(picture))
+    name = escape(picture.name)
+    return (
+        f'<figure><a href="{url}?size={width}x{height}">'
+        f'<img src="{url}?size={width}x{height}&amp;quality=80" width="{width}" height="{height}"'
+        f' loading="lazy" alt="{name}"></a>'
+        f'<figcaption><b>{name}</b><br>{size_text(picture.size)} · <a href="{url}">original</a> · '
+        f'<a href="{url}?size={width}x{height}&amp;fit=fill">filled</a> · '
+        f'<a href="{url}?size={width}x{height}&amp;format=bmp" download="{quote(picture.path.stem)}.bmp">BMP</a>'
+        "</figcaption></figure>\n"
+    )
+
+
+def size_text(count: int) -> str:
+    """Bytes for people: 812 B, 31 KB, 4.2 MB (powers of 1000, as file managers count)."""
+    if count < 1000:
+        return f"{count} B"
+    if count < 1_000_000:
+        return f"{count / 1000:.0f} KB"
+    return f"{count / 1_000_000:.1f} MB"
+
+
+def gallery(cards: list[dict[str, object]], total: int, page: int, last: int, secret: str, allow_delete: bool) -> str:
+    """The gallery page; `cards` come from `maixpix.companion.gallery.card`."""
+    links = [
+        f'<a href="/gallery?page={number}">{text}</a>'
+        for number, text in ((page - 1, "newer"), (page + 1, "older"))
+        if 1 <= number <= last
+    ]
+    return template("gallery.html").substitute(
+        total=total,
+        secret=escape(secret if allow_delete else ""),
+        live="yes" if page == 1 else "no",
+        figures="".join(_card(card, secret if allow_delete else "") for card in cards),
+        pager=" · ".join([*links, f"page {page} of {last}"]) if last > 1 else "",
+    )
+
+
+def _card(card: dict[str, object], secret: str) -> str:
+    url = escape(str(card["url"]))
+    name, board, when = (escape(str(card[key])) for key in ("name", "board", "when"))
+    delete = (
+        f'<form method="post" action="/gallery/delete"><input type="hidden" name="secret" value="{escape(secret)}">'
+        f'<input type="hidden" name="file" value="{escape(str(card["file"]))}">'
+        '<button class="delete">Delete</button></form>'
+        if secret
+        else ""
+    )
+    return (
+        f'<figure data-file="{escape(str(card["file"]))}"><a href="{url}">'
+        f'<img src="{url}?size=320x240" width="320" height="240" loading="lazy" alt="{name}"></a>'
+        f"<figcaption><b>{name}</b><br>{board or escape(str(card['from']))} · "
+        f'<time datetime="{when}">{when[:19].replace("T", " ")}</time> · {escape(str(card["sizeText"]))}'
+        f'<div class="actions"><a href="{url}?download=1" download>Download</a>{delete}</div></figcaption></figure>\n'
+    )

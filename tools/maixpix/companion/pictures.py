@@ -1,0 +1,174 @@
+"""The folder of pictures: what is listed, and how a name from outside becomes a file inside.
+
+A name is a relative path with forward slashes. Whatever a request says, the file that is opened lies inside the folder
+after all symbolic links are followed, is a regular file, is not hidden and has the suffix of a picture.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import stat
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from urllib.parse import quote
+
+from maixpix.companion.problems import Refused
+
+MEDIA_TYPES = {
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".jpe": "image/jpeg",
+    ".jfif": "image/jpeg",
+    ".png": "image/png",
+    ".webp": "image/webp",
+    ".gif": "image/gif",
+    ".bmp": "image/bmp",
+    ".tif": "image/tiff",
+    ".tiff": "image/tiff",
+    ".avif": "image/avif",
+    ".jp2": "image/jp2",
+    ".tga": "image/x-tga",
+    ".ppm": "image/x-portable-pixmap",
+    ".pgm": "image/x-portable-graymap",
+    ".pbm": "image/x-portable-bitmap",
+    ".pcx": "image/x-pcx",
+    ".ico": "image/vnd.microsoft.icon",
+    ".qoi": "image/qoi",
+}
+"""Suffixes that are taken for pictures, with their media types."""
+
+DEVICE_NAMES = frozenset(
+    {"con", "prn", "aux", "nul"} | {f"{port}{n}" for port in ("com", "lpt") for n in "0123456789¹²³"}
+)
+"""Names that Windows keeps for devices, whatever suffix follows."""
+
+_MAX_DEPTH = 8
+_MAX_DIGESTS = 4096
+_FORBIDDEN = re.compile(r'[\x00-\x1f\x7f\\:*?"<>|]')
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One file of the folder as it was when it was looked at; `modified` in ns since 1970."""
+
+    name: str
+    path: Path
+    size: int
+    modified: int
+
+    @property
+    def media_type(self) -> str:
+        return MEDIA_TYPES[self.path.suffix.lower()]
+
+    @property
+    def identity(self) -> str:
+        """Changes whenever the file was replaced or written."""
+        return f"{self.path}\0{self.size}\0{self.modified}"
+
+
+class PictureFolder:
+    """The pictures below `root`; `limit` bounds how many are listed."""
+
+    def __init__(self, root: Path, limit: int) -> None:
+        self.root = root.resolve()
+        self.limit = limit
+        self._digests: OrderedDict[str, bytes] = OrderedDict()
+        self._lock = Lock()
+
+    def list(self) -> list[Picture]:
+        """Pictures in the order of their names, at most `limit` of them."""
+        found: list[Picture] = []
+        for picture in self._walk(self.root, "", 0):
+            found.append(picture)
+            if len(found) == self.limit:
+                break
+        return sorted(found, key=lambda picture: _natural(picture.name))
+
+    def find(self, name: str) -> Picture:
+        """The picture called `name`; raises `Refused` (404) for whatever does not name one inside the folder."""
+        parts = name.split("/")
+        if not all(_is_plain(part) for part in parts) or len(parts) > _MAX_DEPTH + 1:
+            raise _not_found(name)
+        picture = self._look(self.root.joinpath(*parts), name)
+        if picture is None:
+            raise _not_found(name)
+        return picture
+
+    def digest(self, picture: Picture) -> bytes:
+        """SHA-256 of the file, remembered as long as it does not change. Reads the file: call it in a thread."""
+        with self._lock:
+            if (known := self._digests.get(picture.identity)) is not None:
+                self._digests.move_to_end(picture.identity)
+                return known
+        sha = hashlib.sha256()
+        with picture.path.open("rb") as file:
+            while piece := file.read(256 * 1024):
+                sha.update(piece)
+        with self._lock:
+            self._digests[picture.identity] = sha.digest()
+            while len(self._digests) > _MAX_DIGESTS:
+                self._digests.popitem(last=False)
+        return sha.digest()
+
+    def _walk(self, folder: Path, prefix: str, depth: int) -> Iterator[Picture]:
+        try:
+            with os.scandir(folder) as scan:
+                entries = sorted(scan, key=lambda entry: _natural(entry.name))
+        except OSError:
+            # A folder that may not be read holds nothing for anyone.
+            return
+        for entry in entries:
+            if not _is_plain(entry.name):
+                continue
+            name = prefix + entry.name
+            # Links to folders are not followed: they can lead round in circles.
+            if entry.is_dir(follow_symlinks=False):
+                if depth < _MAX_DEPTH:
+                    yield from self._walk(Path(entry.path), name + "/", depth + 1)
+            elif (picture := self._look(Path(entry.path), name)) is not None:
+                yield picture
+
+    def _look(self, path: Path, name: str) -> Picture | None:
+        try:
+            real = path.resolve(strict=True)
+            inside = real.relative_to(self.root)
+            status = real.stat()
+        except (OSError, ValueError, RuntimeError):
+            return None
+        if not all(_is_plain(part) for part in inside.parts):
+            return None
+        if not stat.S_ISREG(status.st_mode) or real.suffix.lower() not in MEDIA_TYPES:
+            return None
+        return Picture(name, real, status.st_size, status.st_mtime_ns)
+
+
+def picture_url(picture: Picture) -> str:
+    """Path and query-free URL of a picture, relative to the server."""
+    return "/pictures/" + quote(picture.name)
+
+
+def _is_plain(part: str) -> bool:
+    """True for one visible path component that means the same on every system."""
+    if not part or part.startswith(".") or part != part.rstrip(" .") or len(part) > 255 or _FORBIDDEN.search(part):
+        return False
+    try:
+        part.encode()
+    except UnicodeEncodeError:
+        return False
+    return part.split(".")[0].rstrip().lower() not in DEVICE_NAMES
+
+
+def _natural(name: str) -> list[tuple[int, int, str]]:
+    """Sort key that puts shot9 before shot10."""
+    pieces = re.split(r"([0-9]{1,18})", name.casefold())
+    return [(0, int(piece), "") if index % 2 else (1, 0, piece) for index, piece in enumerate(pieces)]
+
+
+def _not_found(name: str) -> Refused:
+    shown = name if len(name) <= 60 else name[:57] + "..."
+    return Refused(404, "not-found", f"there is no picture {shown!r} here", "see / for the list")

@@ -1,0 +1,36 @@
+"""Refusals: every request that cannot be served ends in one line with cause and remedy."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+
+class Refused(Exception):
+    """A request that is answered with an error.
+
+    `status` is the HTTP status, `code` a short machine word, `cause` and `remedy` one sentence each.
+    """
+
+    def __init__(self, status: int, code: str, cause: str, remedy: str, headers: dict[str, str] | None = None) -> None:
+        super().__init__(cause)
+        self.status = status
+        self.code = code
+        self.cause = _one_line(cause)
+        self.remedy = _one_line(remedy)
+        self.headers = headers or {}
+
+    @property
+    def line(self) -> str:
+        return f"{self.cause}; {self.remedy}"
+
+    def response(self, request: web.BaseRequest) -> web.Response:
+        """The refusal as JSON for programs that ask for it, else as one line of text."""
+        headers = {"Cache-Control": "no-store", **self.headers}
+        if "application/json" in request.headers.get("Accept", ""):
+            body = {"error": self.code, "cause": self.cause, "remedy": self.remedy}
+            return web.json_response(body, status=self.status, headers=headers)
+        return web.Response(text=self.line + "\n", status=self.status, headers=headers)
+
+
+def _one_line(text: str) -> str:
+    return "".join(ch if ch.isprintable() else " " for ch in " ".join(text.split()))

@@ -1,0 +1,88 @@
+"use strict";
+// Shows uploads as they arrive and removes deleted ones. Without this script the page works by reloading.
+
+const cards = document.getElementById("cards");
+const live = document.getElementById("live");
+const count = document.getElementById("count");
+const secret = cards.dataset.secret;
+
+function element(tag, properties, ...children) {
+  const made = Object.assign(document.createElement(tag), properties);
+  made.append(...children);
+  return made;
+}
+
+function find(file) {
+  return cards.querySelector(`figure[data-file="${CSS.escape(file)}"]`);
+}
+
+function makeCard(upload) {
+  const image = element("img", { src: upload.url + "?size=320x240", width: 320, height: 240, alt: upload.name });
+  const when = element("time", { dateTime: upload.when }, upload.when.slice(0, 19).replace("T", " "));
+  const actions = element("div", { className: "actions" },
+    element("a", { href: upload.url + "?download=1", download: "" }, "Download"));
+  if (secret) {
+    const form = element("form", { method: "post", action: "/gallery/delete" },
+      element("input", { type: "hidden", name: "secret", value: secret }),
+      element("input", { type: "hidden", name: "file", value: upload.file }),
+      element("button", { className: "delete" }, "Delete"));
+    actions.append(form);
+  }
+  const figure = element("figure", { className: "new" },
+    element("a", { href: upload.url }, image),
+    element("figcaption", {},
+      element("b", {}, upload.name), element("br", {}),
+      (upload.board || upload.from) + " · ", when, " · " + upload.sizeText, actions));
+  figure.dataset.file = upload.file;
+  return figure;
+}
+
+function tidy(change) {
+  count.textContent = Number(count.textContent) + change;
+  document.getElementById("empty").hidden = cards.querySelector("figure") !== null;
+}
+
+cards.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const form = event.target;
+  const figure = form.closest("figure");
+  const name = figure.querySelector("b").textContent;
+  if (!window.confirm(`Delete ${name}? It cannot be brought back.`)) return;
+  const url = figure.querySelector("a").getAttribute("href");
+  const answer = await fetch(url, { method: "DELETE", headers: { "X-Maixpix-Secret": secret } }).catch(() => null);
+  if (!answer || (!answer.ok && answer.status !== 404)) {
+    window.alert(answer ? await answer.text() : "The companion does not answer.");
+  }
+});
+
+// Thumbnails of files that are no pictures cannot be made: their card keeps its text.
+cards.addEventListener("error", (event) => {
+  if (event.target.tagName === "IMG") event.target.hidden = true;
+}, true);
+
+tidy(0);
+
+if (cards.dataset.live === "yes") {
+  let lost = false;
+  const events = new EventSource("/events");
+  const say = (state, text) => { live.dataset.state = state; live.textContent = text; };
+  events.addEventListener("hello", () => {
+    // What happened while the connection was down is only known to a fresh page.
+    if (lost) window.location.reload();
+    say("on", "live");
+  });
+  events.addEventListener("error", () => { lost = true; say("off", "connection lost, trying again"); });
+  events.addEventListener("reload", () => window.location.reload());
+  events.addEventListener("added", (event) => {
+    const upload = JSON.parse(event.data);
+    if (find(upload.file)) return;
+    cards.prepend(makeCard(upload));
+    tidy(1);
+  });
+  events.addEventListener("deleted", (event) => {
+    const figure = find(JSON.parse(event.data).file);
+    if (figure) { figure.remove(); tidy(-1); }
+  });
+} else {
+  live.textContent = "live on the first page";
+}

@@ -1,0 +1,1 @@
+"""Receiving pictures: two doors (tus over HTTP, raw TCP) into one store."""

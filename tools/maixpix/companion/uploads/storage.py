@@ -1,0 +1,469 @@
+"""Where uploads are kept: unfinished ones in `.partial`, finished ones by date, each content once.
+
+    uploads/2026-11-21/snap0007.jpg    a finished upload
+    uploads/log.jsonl                  one line each
+    uploads/.partial/ID.part, ID.json  an unfinished upload and its facts
+
+A finished upload comes into being in this order, and every step is durable before the next: its bytes, its facts with
+the final name, the final name itself (by rename), the line in the log. Only then is the sender told. `open` puts right
+whatever a crash between two steps left behind.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import hashlib
+import logging
+import re
+import secrets
+import shutil
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+from threading import RLock
+from typing import Any, BinaryIO
+
+from maixpix.companion.problems import Refused
+from maixpix.companion.settings import UploadLimits
+from maixpix.companion.sniff import HEAD_BYTES, TAIL_BYTES, recognise
+from maixpix.companion.uploads.folder_lock import lock_folder
+from maixpix.companion.uploads.log import Stored, UploadLog
+from maixpix.companion.uploads.names import numbered, safe_board, safe_name
+from maixpix.companion.uploads.partial import Facts, Partial, fsync_folder
+
+log = logging.getLogger("maixpix.companion")
+
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_ID = re.compile(r"[0-9a-f]{32}")
+_MAX_RECORDS = 10_000
+_MAX_RESTING = 256
+
+
+class UploadStore:
+    """All uploads below `root`. Methods block (call them in threads) and may be called from several threads.
+
+    `on_change` is told, from those threads, of every stored and deleted file: ("added", Stored) or ("deleted", Stored).
+    """
+
+    def __init__(
+        self, root: Path, limits: UploadLimits, on_change: Callable[[str, Stored], None] | None = None
+    ) -> None:
+        self.root = root
+        self.limits = limits
+        self.on_change = on_change or (lambda what, stored: None)
+        self.used = 0
+        """Bytes of finished and unfinished uploads."""
+        self._log = UploadLog(root / "log.jsonl")
+        self._partials = root / ".partial"
+        self._by_file: dict[str, Stored] = {}
+        self._by_digest: dict[str, Stored] = {}
+        self._open: dict[str, Partial] = {}
+        self._resting: OrderedDict[str, Partial] = OrderedDict()
+        self._unfinished: set[str] = set()
+        self._lock = RLock()
+        self._folder_lock: BinaryIO | None = None
+
+    # -- start and end ------------------------------------------------------------------------------------
+
+    def open(self) -> None:
+        """Take the folder into use: read the log, finish or drop what a crash left. Raises `UserError` when in use."""
+        self._partials.mkdir(parents=True, exist_ok=True)
+        self._folder_lock = lock_folder(self._partials)
+        self._log.repair()
+        for line in self._log:
+            if (stored := Stored.read(line)) is None:
+                continue
+            if line.get("event") == "deleted":
+                self._forget(stored.file)
+            elif not line.get("duplicate"):
+                self._index(stored)
+        for file in [file for file, stored in self._by_file.items() if not self._is_there(stored)]:
+            self._forget(file)
+        self._recover_partials()
+        self._adopt_unlogged()
+        self.used = sum(stored.size for stored in self._by_file.values())
+        self.used += sum(path.stat().st_size for path in self._partials.glob("*.part"))
+
+    def close(self) -> None:
+        """Close open uploads (they can be resumed) and give the folder free."""
+        with self._lock:
+            for partial in self._open.values():
+                partial.sync()
+                partial.close()
+            self._open.clear()
+            if self._folder_lock is not None:
+                self._folder_lock.close()
+                self._folder_lock = None
+
+    # -- unfinished uploads -------------------------------------------------------------------------------
+
+    def create(self, facts: Facts) -> Partial:
+        """Begin an upload; `facts.id` is chosen here. Raises `Refused` (400, 413, 507)."""
+        length = facts.length
+        if length == 0:
+            raise Refused(400, "empty", "the upload is empty", "send a file with at least one byte")
+        if length is not None:
+            self._check_size(length)
+        with self._lock:
+            if len(self._by_file) >= self.limits.max_files:
+                raise Refused(
+                    507, "too-many-files", f"{len(self._by_file)} uploads are stored", "delete old ones first"
+                )
+            if len(self._unfinished) >= self.limits.max_unfinished:
+                raise Refused(
+                    507, "too-many-unfinished", "too many uploads are unfinished", "finish or end some of them"
+                )
+            self._check_room(length or 0)
+            facts.id = secrets.token_hex(16)
+            self._unfinished.add(facts.id)
+        facts.created = time.time()
+        facts.board = safe_board(facts.board)
+        partial = Partial(facts, self._part_path(facts.id))
+        try:
+            partial.open()
+            # Raw TCP cannot be resumed, so nothing needs to be remembered of it.
+            if length is not None:
+                facts.save(self._facts_path(facts.id))
+                fsync_folder(self._partials)
+        except OSError:
+            partial.close()
+            self.drop(partial)
+            raise
+        with self._lock:
+            self._open[facts.id] = partial
+        return partial
+
+    def resume(self, upload_id: str) -> Partial:
+        """The upload of that id, open and with its durable offset; finished ones have `facts.is_done`.
+
+        When all bytes are here but `finish` never ran (a crash in between), the caller runs it before answering. Raises `Refused` (404) for unknown and expired ids.
+        """
+        with self._lock:
+            if (partial := self._open.get(upload_id)) is not None and partial.is_open:
+                return partial
+        if not _ID.fullmatch(upload_id):
+            raise _unknown()
+        facts = Facts.load(self._facts_path(upload_id))
+        if facts is None or facts.id != upload_id or self._is_expired(upload_id):
+            raise _unknown()
+        with self._lock:
+            partial = self._resting.pop(upload_id, None) or Partial(facts, self._part_path(upload_id))
+        partial.facts = facts
+        if facts.is_done:
+            with self._lock:
+                if partial.path.exists():
+                    # An error stopped `finish` halfway; the bytes are proven, so the rest of it can be done now.
+                    self._settle(facts, Path(str(facts.file)).name, _now())
+            partial.offset = facts.length or 0
+            return partial
+        if not partial.path.exists():
+            raise _unknown()
+        partial.open()
+        with self._lock:
+            return self._open.setdefault(upload_id, partial)
+
+    def write(self, partial: Partial, piece: bytes) -> None:
+        """Append to an upload within all limits. Raises `Refused` (413, 507)."""
+        self._check_size(partial.offset + len(piece))
+        with self._lock:
+            self._check_room(len(piece))
+            self.used += len(piece)
+        try:
+            partial.write(piece)
+        except OSError as error:
+            with self._lock:
+                self.used -= len(piece)
+            raise Refused(
+                507, "disk", f"the disk did not take the upload: {error.strerror}", "make room on it"
+            ) from error
+
+    def cut(self, partial: Partial, offset: int) -> None:
+        """Forget the bytes of an upload after `offset`."""
+        with self._lock:
+            self.used -= partial.offset - offset
+        partial.cut(offset)
+
+    def rest(self, partial: Partial) -> None:
+        """Nobody writes at present: bytes become durable, the file is closed until `resume`."""
+        partial.sync()
+        partial.close()
+        with self._lock:
+            self._open.pop(partial.facts.id, None)
+            # Kept for its hash state, or small pieces would have the whole file hashed again for each.
+            self._resting[partial.facts.id] = partial
+            while len(self._resting) > _MAX_RESTING:
+                self._resting.popitem(last=False)
+
+    def drop(self, partial: Partial) -> None:
+        """Forget an upload and its bytes; what was stored of a finished one stays."""
+        partial.close()
+        with self._lock:
+            self._open.pop(partial.facts.id, None)
+            self._resting.pop(partial.facts.id, None)
+            self._unfinished.discard(partial.facts.id)
+            if not partial.facts.is_done:
+                self.used -= partial.offset
+            partial.path.unlink(missing_ok=True)
+            self._facts_path(partial.facts.id).unlink(missing_ok=True)
+
+    def finish(self, partial: Partial, check_content: bool = False) -> Facts:
+        """All bytes are here: store the upload for good and return its facts with `file` and `sha256`.
+
+        Raises `Refused`: 460 when the announced digest differs (the bytes are dropped), 422 when `check_content` and
+        the content itself shows that its end is missing (dropped as well).
+        """
+        facts = partial.facts
+        partial.sync()
+        digest = partial.sha256
+        if facts.expected is not None and facts.expected != digest:
+            self.drop(partial)
+            raise Refused(460, "digest-mismatch", "the upload has another SHA-256 than announced", "send it again")
+        head, tail = partial.edges(HEAD_BYTES, TAIL_BYTES)
+        kind = recognise(head)
+        if check_content and kind is not None and not kind.is_whole(partial.offset, head, tail):
+            self.drop(partial)
+            raise Refused(422, "incomplete", "the end of the picture is missing", "send it again")
+        partial.close()
+        now = datetime.datetime.now().astimezone()
+        fallback = now.strftime("%H%M%S") + "-" + digest[:8]
+        name = safe_name(facts.name, fallback, kind)
+        with self._lock:
+            try:
+                stored = self._place(facts, digest, partial.offset, name, now)
+            finally:
+                self._open.pop(facts.id, None)
+            self._unfinished.discard(facts.id)
+        if not facts.duplicate:
+            self.on_change("added", stored)
+        return facts
+
+    def expire(self) -> int:
+        """Drop unfinished uploads, and records of finished ones, that nobody touched for too long; how many."""
+        dropped = 0
+        records = sorted(self._partials.glob("*.json"), key=_modified, reverse=True)
+        for number, path in enumerate(records):
+            upload_id = path.stem
+            with self._lock:
+                if upload_id in self._open:
+                    continue
+                unfinished = upload_id in self._unfinished
+                if self._is_expired(upload_id) or (number >= _MAX_RECORDS and not unfinished):
+                    part = self._part_path(upload_id)
+                    if part.exists():
+                        self.used -= part.stat().st_size
+                    part.unlink(missing_ok=True)
+                    path.unlink(missing_ok=True)
+                    self._unfinished.discard(upload_id)
+                    self._resting.pop(upload_id, None)
+                    dropped += 1
+        return dropped
+
+    def expires(self, upload_id: str) -> float:
+        """Seconds since 1970 at which an upload can no longer be resumed."""
+        latest = max(_modified(self._facts_path(upload_id)), _modified(self._part_path(upload_id)))
+        return latest + self.limits.expire_s
+
+    # -- finished uploads ---------------------------------------------------------------------------------
+
+    def list(self) -> list[Stored]:
+        """All stored uploads, the latest first."""
+        with self._lock:
+            return list(reversed(self._by_file.values()))
+
+    def find(self, file: str) -> tuple[Stored, Path]:
+        """A stored upload by its path below the uploads folder, and where it is. Raises `Refused` (404).
+
+        Only what the index names is found, so no path from outside can lead elsewhere.
+        """
+        with self._lock:
+            stored = self._by_file.get(file)
+            if stored is None or not self._is_there(stored):
+                raise Refused(404, "not-found", "there is no such upload", "see /gallery for the list")
+            return stored, self.root / stored.file
+
+    def delete(self, file: str) -> Stored:
+        """Remove a stored upload. Raises `Refused` (404)."""
+        with self._lock:
+            stored, path = self.find(file)
+            path.unlink()
+            self._log.append(
+                {"event": "deleted", **stored.line(), "deleted": _now().isoformat(timespec="milliseconds")}
+            )
+            self._forget(file)
+            self.used -= stored.size
+        self.on_change("deleted", stored)
+        return stored
+
+    # -- inner parts --------------------------------------------------------------------------------------
+
+    def _place(self, facts: Facts, digest: str, size: int, name: str, now: datetime.datetime) -> Stored:
+        """Give a proven upload its place: that of equal content, or a new one."""
+        known = self._by_digest.get(digest)
+        duplicate = known is not None and self._is_there(known)
+        file = known.file if known and duplicate else self._reserve(now.strftime("%Y-%m-%d"), name)
+        done = dataclasses.replace(facts, file=file, sha256=digest, length=size, duplicate=duplicate)
+        try:
+            if facts.door == "tus":
+                done.save(self._facts_path(facts.id))
+                fsync_folder(self._partials)
+        except OSError:
+            if not duplicate:
+                (self.root / file).unlink(missing_ok=True)
+            raise
+        vars(facts).update(vars(done))
+        return self._settle(done, name, now)
+
+    def _settle(self, facts: Facts, name: str, now: datetime.datetime) -> Stored:
+        """The last steps of `finish`, and of a recovery: final name, then log."""
+        if facts.file is None or facts.sha256 is None or facts.length is None:
+            raise ValueError("the facts are not complete")
+        part = self._part_path(facts.id)
+        stored = Stored(
+            file=facts.file,
+            name=name,
+            size=facts.length,
+            sha256=facts.sha256,
+            when=now.isoformat(timespec="milliseconds"),
+            sender=facts.sender,
+            board=facts.board,
+            door=facts.door,
+        )
+        if facts.duplicate:
+            part.unlink(missing_ok=True)
+            self.used -= stored.size
+        else:
+            final = self.root / facts.file
+            part.replace(final)
+            fsync_folder(final.parent)
+            self._index(stored)
+        try:
+            self._log.append({**stored.line(), **({"duplicate": True} if facts.duplicate else {})})
+        except OSError as error:
+            # The picture itself is safe; the line is made up for at the next start.
+            log.warning("the line for %s could not be logged: %s", stored.file, error)
+        return stored
+
+    def _reserve(self, day: str, name: str) -> str:
+        """Take a free name in the day's folder by an empty file of that name; path below the root."""
+        folder = self.root / day
+        if not folder.is_dir():
+            folder.mkdir(exist_ok=True)
+            fsync_folder(self.root)
+        for number in range(100_000):
+            candidate = numbered(name, number)
+            try:
+                (folder / candidate).open("xb").close()
+            except FileExistsError:
+                continue
+            return f"{day}/{candidate}"
+        raise Refused(507, "too-many-names", f"too many uploads are called {name}", "use other names")
+
+    def _recover_partials(self) -> None:
+        for path in self._partials.glob("*.new"):
+            path.unlink()
+        for path in self._partials.glob("*.json"):
+            facts = Facts.load(path)
+            part = path.with_suffix(".part")
+            if facts is None or facts.id != path.stem or not (facts.is_done or part.exists()):
+                path.unlink()
+            elif facts.is_done and part.exists():
+                # Stopped between the facts and the final name; the bytes were durable and proven before.
+                (self.root / str(facts.file)).parent.mkdir(exist_ok=True)
+                self._settle(facts, Path(str(facts.file)).name, _now())
+            elif not facts.is_done:
+                self._unfinished.add(facts.id)
+        for part in self._partials.glob("*.part"):
+            # Without facts nobody can resume it, and its sender was told nothing.
+            if not part.with_suffix(".json").exists():
+                part.unlink()
+
+    def _adopt_unlogged(self) -> None:
+        """Files that have their final name but no line in the log (stopped between the two)."""
+        days = [folder for folder in self.root.iterdir() if _DAY.fullmatch(folder.name) and folder.is_dir()]
+        for folder in sorted(days):
+            for path in sorted(folder.iterdir()):
+                file = f"{folder.name}/{path.name}"
+                if file in self._by_file or path.is_symlink() or not path.is_file():
+                    continue
+                size = path.stat().st_size
+                if size == 0:
+                    path.unlink()  # a reserved name that was never filled
+                    continue
+                with path.open("rb") as source:
+                    digest = _digest(source)
+                when = datetime.datetime.fromtimestamp(path.stat().st_mtime).astimezone().isoformat()
+                stored = Stored(file, path.name, size, digest, when, door="found")
+                self._log.append(stored.line())
+                self._index(stored)
+
+    def _index(self, stored: Stored) -> None:
+        self._by_file[stored.file] = stored
+        self._by_digest[stored.sha256] = stored
+
+    def _forget(self, file: str) -> None:
+        stored = self._by_file.pop(file, None)
+        if stored is not None and self._by_digest.get(stored.sha256) == stored:
+            del self._by_digest[stored.sha256]
+
+    def _is_there(self, stored: Stored) -> bool:
+        day, _, name = stored.file.partition("/")
+        if not _DAY.fullmatch(day) or not name or name in (".", "..") or re.search(r"[/\\\0]", name):
+            return False
+        path = self.root / stored.file
+        try:
+            return not path.is_symlink() and path.is_file() and path.stat().st_size == stored.size
+        except OSError:
+            return False
+
+    def _is_expired(self, upload_id: str) -> bool:
+        return self.expires(upload_id) < time.time()
+
+    def _check_size(self, size: int) -> None:
+        limit = self.limits.max_file_bytes
+        if size > limit:
+            raise Refused(413, "too-big", f"the upload is bigger than {limit} bytes", "send a smaller file")
+
+    def _check_room(self, count: int) -> None:
+        if self.used + count > self.limits.quota_bytes:
+            raise Refused(
+                507, "quota", f"uploads may use {self.limits.quota_bytes} bytes in all", "delete old ones first"
+            )
+        if shutil.disk_usage(self.root).free - count < self.limits.reserve_bytes:
+            raise Refused(507, "disk-full", "the companion's disk is nearly full", "make room on it")
+
+    def _part_path(self, upload_id: str) -> Path:
+        return self._partials / f"{upload_id}.part"
+
+    def _facts_path(self, upload_id: str) -> Path:
+        return self._partials / f"{upload_id}.json"
+
+
+def describe(stored: Stored) -> dict[str, Any]:
+    """A stored upload for the gallery and for programs."""
+    return {"file": stored.file, **stored.line()}
+
+
+def _digest(source: BinaryIO) -> str:
+    sha = hashlib.sha256()
+    while piece := source.read(256 * 1024):
+        sha.update(piece)
+    return sha.hexdigest()
+
+
+def _modified(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _now() -> datetime.datetime:
+    return datetime.datetime.now().astimezone()
+
+
+def _unknown() -> Refused:
+    return Refused(
+        404, "unknown-upload", "there is no unfinished upload of that address", "begin it again with POST /files/"
+    )

@@ -1,0 +1,249 @@
+"""The raw TCP door: connect, send the file, half-close; an orderly close in return says that it is safely stored.
+
+Any sender will do (`nc -N host port < x.jpg`), and without the optional line nothing is ever sent back. A reset instead
+of the orderly close says that the file was not kept. A sender that cannot half-close, or wants to know more, sends one
+line before the bytes and gets one line back:
+
+    #maixpix name=snap0007.jpg size=7012 sha256=HEX board=kitchen token=SECRET
+    ok HEX SIZE            or            error CAUSE; REMEDY
+
+All words are optional, values are percent-encoded. With `size` the file ends after that many bytes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hmac
+import logging
+import re
+import socket
+import struct
+from collections.abc import Callable
+from concurrent.futures import Executor
+from typing import TypeVar
+from urllib.parse import unquote
+
+from maixpix.companion.problems import Refused
+from maixpix.companion.settings import ServeSettings
+from maixpix.companion.uploads.pace import Pace, acknowledge_at_once
+from maixpix.companion.uploads.partial import Facts, Partial
+from maixpix.companion.uploads.storage import UploadStore
+
+HEADER = b"#maixpix "
+MAX_HEADER = 1024
+BUFFER = 64 * 1024
+
+_WORDS = ("name", "size", "sha256", "board", "token")
+
+log = logging.getLogger("maixpix.companion")
+
+Result = TypeVar("Result")
+
+
+class TcpDoor:
+    """Serves one listening socket; every connection is one file, held in memory for at most one buffer."""
+
+    def __init__(self, settings: ServeSettings, store: UploadStore, executor: Executor) -> None:
+        self.settings = settings
+        self.store = store
+        self._executor = executor
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def listen(self, sock: socket.socket) -> asyncio.Server:
+        """Start to serve the bound socket."""
+        # The reader holds back the sender once twice its limit is waiting.
+        return await asyncio.start_server(self._accept, sock=sock, limit=BUFFER // 2)
+
+    async def close(self) -> None:
+        """End all connections; unfinished files are dropped, their senders see a reset."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        if task is None or len(self._tasks) >= self.store.limits.max_connections:
+            _reset(writer)
+            return
+        self._tasks.add(task)
+        try:
+            await self._serve(reader, writer)
+        except asyncio.CancelledError:
+            _reset(writer)
+        finally:
+            self._tasks.discard(task)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        peer = str((writer.get_extra_info("peername") or ("",))[0])
+        pace = Pace(self.store.limits, writer.transport.abort)
+        answer: str | None = None
+        wants_answer = False
+        try:
+            first = await self._first(reader, pace)
+            header: dict[str, str] = {}
+            if wants_answer := first.startswith(HEADER):
+                header, first = await self._header(reader, first, pace)
+            self._check_token(header)
+            facts = await self._receive(reader, writer, pace, _facts(header, peer), first)
+            answer = f"ok {facts.sha256} {facts.length}"
+        except Refused as refused:
+            answer = "error " + refused.line
+            log.warning("raw TCP upload from %s: %s", peer, refused.line)
+            if not wants_answer:
+                _reset(writer)
+                return
+        except (ConnectionError, asyncio.IncompleteReadError):
+            cause = "stopped sending" if pace.stalled else "broke off"
+            log.warning("raw TCP upload from %s: the sender %s; nothing was kept", peer, cause)
+            _reset(writer)
+            return
+        finally:
+            pace.stop()
+        await self._part(reader, writer, answer if wants_answer else None)
+
+    async def _first(self, reader: asyncio.StreamReader, pace: Pace) -> bytes:
+        """Enough bytes to tell whether the optional line comes first."""
+        first = b""
+        while len(first) < len(HEADER) and HEADER.startswith(first):
+            piece = await self._read(reader, pace)
+            if not piece:
+                break
+            first += piece
+        return first
+
+    async def _header(self, reader: asyncio.StreamReader, first: bytes, pace: Pace) -> tuple[dict[str, str], bytes]:
+        while b"\n" not in first and len(first) <= MAX_HEADER:
+            piece = await self._read(reader, pace)
+            if not piece:
+                break
+            first += piece
+        line, end, rest = first.partition(b"\n")
+        if not end or len(line) > MAX_HEADER:
+            raise Refused(400, "header", "the line before the file does not end", f"keep it below {MAX_HEADER} bytes")
+        return parse_header(line), rest
+
+    async def _receive(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, pace: Pace, facts: Facts, first: bytes
+    ) -> Facts:
+        size, facts.length = facts.length, None
+        if size is not None and size > self.store.limits.max_file_bytes:
+            limit = self.store.limits.max_file_bytes
+            raise Refused(413, "too-big", f"the file is bigger than {limit} bytes", "send a smaller one")
+        if not first:
+            first = await self._read(reader, pace)
+        if not first:
+            raise Refused(400, "empty", "the file is empty", "send at least one byte")
+        partial = await self._run(self.store.create, facts)
+        try:
+            await self._fill(reader, writer, pace, partial, first, size)
+            return await self._run(self.store.finish, partial, size is None)
+        except BaseException:
+            if not partial.facts.is_done:
+                await asyncio.shield(self._run(self.store.drop, partial))
+            raise
+
+    async def _fill(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        pace: Pace,
+        partial: Partial,
+        piece: bytes,
+        size: int | None,
+    ) -> None:
+        while piece:
+            if size is not None and partial.offset + len(piece) > size:
+                raise Refused(400, "too-long", f"more than the announced {size} bytes came", "announce the true size")
+            with pace.busy():
+                await self._run(self.store.write, partial, piece)
+            acknowledge_at_once(writer.transport)
+            if partial.offset == size:
+                return
+            piece = await self._read(reader, pace)
+        if size is not None and partial.offset != size:
+            raise Refused(400, "incomplete", f"{partial.offset} of {size} bytes came", "send the file again")
+
+    async def _read(self, reader: asyncio.StreamReader, pace: Pace) -> bytes:
+        piece = await reader.read(BUFFER)
+        pace.count(len(piece))
+        if not piece and pace.stalled:
+            raise ConnectionResetError("the sender was too slow")
+        return piece
+
+    async def _part(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answer: str | None) -> None:
+        """Answer if that was asked for, then close in an orderly way."""
+        with contextlib.suppress(OSError, asyncio.TimeoutError, TimeoutError):
+            if answer is not None:
+                writer.write(answer.encode("utf-8", "replace") + b"\n")
+                await asyncio.wait_for(writer.drain(), 10)
+            if writer.can_write_eof():
+                writer.write_eof()
+            # Bytes that are still coming would turn the close into a reset and could destroy the answer.
+            with contextlib.suppress(asyncio.TimeoutError, TimeoutError):
+                await asyncio.wait_for(_drain_until_end(reader), 2.0)
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+
+    def _check_token(self, header: dict[str, str]) -> None:
+        token = self.settings.token
+        if token is not None and not hmac.compare_digest(
+            header.get("token", "").encode("utf-8", "replace"), token.encode()
+        ):
+            raise Refused(401, "token", "the upload token is missing or wrong", "send #maixpix token=... first")
+
+    async def _run(self, function: Callable[..., Result], *arguments: object) -> Result:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._executor, function, *arguments)
+        except OSError as error:
+            raise Refused(
+                507, "disk", f"the companion's disk failed: {error.strerror}", "look at the companion"
+            ) from error
+
+
+def parse_header(line: bytes) -> dict[str, str]:
+    """The words of a `#maixpix` line; raises `Refused` (400) for one that is damaged."""
+    found: dict[str, str] = {}
+    try:
+        words = line.decode("ascii").split()[1:]
+    except UnicodeDecodeError:
+        raise Refused(
+            400, "header", "the line before the file is not ASCII", "percent-encode other characters"
+        ) from None
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals or key not in _WORDS or key in found:
+            raise Refused(400, "header", f"the word {word[:40]!r} is not understood", "use " + ", ".join(_WORDS))
+        found[key] = unquote(value)
+    if not re.fullmatch(r"[1-9][0-9]{0,14}|", found.get("size", ""), re.ASCII):
+        raise Refused(400, "header", "size is no number of bytes", "send size=BYTES")
+    if not re.fullmatch(r"[0-9a-fA-F]{64}|", found.get("sha256", "")):
+        raise Refused(400, "header", "sha256 is no digest", "send 64 hexadecimal digits")
+    return found
+
+
+def _facts(header: dict[str, str], peer: str) -> Facts:
+    return Facts(
+        id="",
+        name=header.get("name", ""),
+        length=int(header["size"]) if header.get("size") else None,
+        board=header.get("board", ""),
+        sender=peer,
+        door="tcp",
+        expected=header.get("sha256", "").lower() or None,
+    )
+
+
+async def _drain_until_end(reader: asyncio.StreamReader) -> None:
+    while await reader.read(BUFFER):
+        pass
+
+
+def _reset(writer: asyncio.StreamWriter) -> None:
+    """Close so that the sender sees a reset: the file was not kept."""
+    sock = writer.get_extra_info("socket")
+    if sock is not None:
+        with contextlib.suppress(OSError):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()

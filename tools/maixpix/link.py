@@ -1,0 +1,270 @@
+"""The raw REPL of a board over mpremote's transport, with MaixPy's habits and everybody's mistakes handled.
+
+MaixPy v1 (MicroPython 1.11) has the classic raw REPL only. Its console receives into 2048 bytes without flow control
+(MaixPy-v1 machine_uart.c), so one command stays well below that. After a soft reset in raw mode it runs boot.py but
+not main.py, and mounts the card in the background.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import io
+import re
+import struct
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import serial
+from mpremote.transport import TransportError
+from mpremote.transport_serial import SerialTransport
+
+from maixpix import ports
+from maixpix.errors import UserError
+
+BAUD = 115200
+IDE_BAUD = 1_500_000
+COMMAND_LIMIT = 1900
+"""Bytes of one command: fits the console's ring even when the board is busy while all of it arrives."""
+
+_CHARACTER_TIMEOUT_S = 5
+_ENTER_TIMEOUT_S = 10
+_CARD_WAIT_S = 3
+
+# MaixPy's IDE protocol (MaixPy-v1 ide_dbg.c): 0x30, command, length of the answer.
+_IDE_VERSION = struct.pack("<BBI", 0x30, 0x80, 12)
+_IDE_RESET = struct.pack("<BBI", 0x30, 0x0C, 0)
+
+
+class BoardError(UserError):
+    """Code on the board raised an exception. `last` is its last line, `number` the errno of an OSError or 0."""
+
+    def __init__(self, message: str, remedy: str, last: str, traceback: str) -> None:
+        super().__init__(message, remedy)
+        self.last = last
+        self.traceback = traceback
+        found = re.match(r"OSError: (?:\[Errno )?(\d+)", last)
+        self.number = int(found[1]) if found else 0
+
+
+class Link:
+    """One session in raw REPL mode; use it as a context. All waits are bounded, all failures are UserErrors."""
+
+    def __init__(self, port: str, note: Callable[[str], None] | None = None) -> None:
+        self.port = port
+        self._note = note or (lambda text: None)
+        self._transport: SerialTransport | None = None
+        self.soft_reset_works = True
+
+    def __enter__(self) -> Link:
+        self.open()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def open(self, soft_reset: bool = True) -> None:
+        """Open the port, stop what runs, enter the raw REPL, by default with a soft reset for a clean heap.
+
+        Raises UserError when the port cannot be opened or no REPL answers within about 30 s, naming the likely cause:
+        silent board, IDE mode, a program that cannot be stopped.
+        """
+        self._transport = self._connect(BAUD)
+        try:
+            self._enter(soft_reset)
+        except UserError:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Back to the friendly REPL and close the port. Never raises: the board may be gone."""
+        transport, self._transport = self._transport, None
+        if transport is None:
+            return
+        with contextlib.suppress(OSError, serial.SerialException, TransportError):
+            if transport.in_raw_repl:
+                transport.exit_raw_repl()
+                transport.serial.flush()
+        with contextlib.suppress(OSError, serial.SerialException):
+            transport.close()
+
+    def run(self, code: str, timeout_s: float = 10, output: Callable[[bytes], None] | None = None) -> str:
+        """Run `code` on the board and return what it printed; `timeout_s` is the longest silence.
+
+        Raises BoardError for an exception there, UserError when the board stops answering or the port is gone.
+        """
+        transport = self._transport
+        if transport is None:
+            raise UserError("the connection to the board is closed", "run the command again")
+        try:
+            with contextlib.redirect_stdout(io.StringIO()):
+                out, err = transport.exec_raw(code, timeout=timeout_s, data_consumer=output)
+        except TransportError as error:
+            raise UserError(
+                f"the board stopped answering ({_short(error)})", "check the cable, then run the command again"
+            ) from None
+        except (OSError, serial.SerialException, TypeError) as error:
+            # pyserial raises TypeError when a vanished port is read.
+            raise UserError(
+                f"the connection to the board broke ({_short(error)})", "check the cable, then run the command again"
+            ) from None
+        if err:
+            text = err.decode("utf-8", "replace")
+            last = text.strip().splitlines()[-1]
+            raise BoardError(f"on the board: {last}", _remedy_for(last), last, text)
+        return bytes(out).decode("utf-8", "replace") if out else ""
+
+    def eval(self, expression: str) -> Any:
+        """The value of a Python expression made of literals, as the board prints it."""
+        import ast
+
+        text = self.run(f"print(repr({expression}))").strip()
+        try:
+            return ast.literal_eval(text)
+        except (ValueError, SyntaxError):
+            raise UserError(f"the board gave an unreadable answer ({text[:60]!r})", "run the command again") from None
+
+    def stream(self, data: bytes) -> Iterator[str]:
+        """`data` as Python expressions of at most COMMAND_LIMIT characters each, one a piece."""
+        size = COMMAND_LIMIT * 3 // 4 - 48
+        for at in range(0, len(data), size):
+            yield f'a2b_base64("{base64.b64encode(data[at : at + size]).decode()}")'
+
+    def wait_for_card(self) -> bool:
+        """True when a card is mounted; after a soft reset it may come up to 3 s late."""
+        deadline = time.monotonic() + _CARD_WAIT_S
+        while True:
+            if self.run("import uos;print('sd' in uos.listdir('/'))").strip() == "True":
+                return True
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.2)
+
+    def start_main(self) -> None:
+        """Leave the raw REPL by a soft reset, so that main.py runs; the session is over then."""
+        transport = self._need()
+        try:
+            transport.exit_raw_repl()
+            transport.serial.write(b"\x04")
+            transport.serial.flush()
+        except (OSError, serial.SerialException) as error:
+            raise UserError(f"the connection to the board broke ({_short(error)})", "check the cable") from None
+
+    def hard_reset(self) -> None:
+        """Reset the chip; the session is over then."""
+        transport = self._need()
+        try:
+            transport.exec_raw_no_follow("import machine\nmachine.reset()\n")
+            transport.serial.flush()
+            transport.in_raw_repl = False
+        except (OSError, serial.SerialException, TransportError) as error:
+            raise UserError(f"the board did not take the reset ({_short(error)})", "press its reset key") from None
+
+    @property
+    def serial(self) -> serial.SerialBase:
+        """The open port, for a terminal or for following the console."""
+        return self._need().serial
+
+    def _need(self) -> SerialTransport:
+        if self._transport is None:
+            raise UserError("the connection to the board is closed", "run the command again")
+        return self._transport
+
+    def _connect(self, baud: int) -> SerialTransport:
+        try:
+            with contextlib.redirect_stdout(io.StringIO()):
+                # wait=1 makes mpremote hide the reason of a failure, so the port is opened here first.
+                transport = SerialTransport(self.port, baudrate=baud, wait=0, timeout=_CHARACTER_TIMEOUT_S)
+        except (OSError, serial.SerialException, TransportError) as error:
+            raise ports.open_error(self.port, _real_reason(self.port, error)) from None
+        transport.serial.write_timeout = 10
+        return transport
+
+    def _enter(self, soft_reset: bool) -> None:
+        transport = self._need()
+        heard = b""
+        for attempt in range(2):
+            try:
+                transport.serial.write(b"\r\x03\x03")
+                time.sleep(0.1)
+                with contextlib.redirect_stdout(io.StringIO()) as quiet:
+                    try:
+                        transport.enter_raw_repl(soft_reset, timeout_overall=_ENTER_TIMEOUT_S)
+                        return
+                    except TransportError:
+                        heard += quiet.getvalue().encode()
+                    if soft_reset:
+                        # A boot.py that never ends blocks every soft reset; without one the board still works.
+                        transport.enter_raw_repl(False, timeout_overall=3)
+                        self.soft_reset_works = False
+                        self._note("the soft reset did not end: boot.py on the board loops; going on without it")
+                        return
+            except TransportError:
+                # Opening the port resets some boards; give MaixPy the time to start, once.
+                if attempt == 0:
+                    time.sleep(2)
+            except (OSError, serial.SerialException) as error:
+                raise UserError(f"{self.port} broke while it was used ({_short(error)})", "replug the board") from None
+        raise self._why_no_repl(heard)
+
+    def _why_no_repl(self, heard: bytes) -> UserError:
+        self.close()
+        if self._leave_ide_mode():
+            return UserError(
+                "the board was in the mode of MaixPy IDE", "it was reset, run the command again (and close the IDE)"
+            )
+        words = len(re.sub(rb"[^ -~]", b"", heard))
+        if words > 40:
+            return UserError(
+                "a program on the board does not let itself be stopped",
+                "reset the board and hold its BOOT key right after, or erase it with `maixpix flash --erase`",
+            )
+        return UserError(
+            f"no MaixPy answers on {self.port}",
+            "press reset and try again, try the adapter's other port, or install MaixPy with `maixpix flash`",
+        )
+
+    def _leave_ide_mode(self) -> bool:
+        """Ask in the IDE's protocol; a board that answers is reset, which ends the mode."""
+        try:
+            with serial.serial_for_url(self.port, IDE_BAUD, timeout=0.5, write_timeout=2) as line:
+                line.reset_input_buffer()
+                line.write(_IDE_VERSION)
+                answer = line.read(12)
+                if len(answer) != 12 or max(struct.unpack("<III", answer)) > 99:
+                    return False
+                line.write(_IDE_RESET)
+                line.flush()
+                return True
+        except (OSError, serial.SerialException, ValueError):
+            return False
+
+
+def _real_reason(port: str, error: Exception) -> Exception:
+    """What opening `port` really says; mpremote's own exception hides it."""
+    try:
+        serial.serial_for_url(port, BAUD, exclusive=True).close()
+    except (OSError, serial.SerialException, ValueError) as real:
+        return real
+    return error
+
+
+def _remedy_for(last: str) -> str:
+    for mark, remedy in (
+        ("28", "the card is full: remove files from it"),
+        ("ENOSPC", "the card is full: remove files from it"),
+        ("[Errno 19]", "no card: insert one, or deploy with --to flash"),
+        ("ENODEV", "no card: insert one, or deploy with --to flash"),
+        ("[Errno 5]", "the card or the flash is full or damaged: check it on a PC, or format it"),
+        ("EIO", "the card or the flash is full or damaged: check it on a PC, or format it"),
+        ("MemoryError", "reset the board and try again"),
+        ("incompatible .mpy", "this firmware takes other byte code: deploy with --source"),
+    ):
+        if mark in last and ("OSError" in last or not mark.startswith(("[", "E", "2"))):
+            return remedy
+    return "run `maixpix logs` or `maixpix doctor` for more"
+
+
+def _short(error: Exception) -> str:
+    return " ".join(str(error).split())[:80] or type(error).__name__

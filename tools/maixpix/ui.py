@@ -1,0 +1,74 @@
+"""What the commands share: one console for people, progress bars only on a terminal, plain lines otherwise."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+LINE_EVERY_S = 5.0
+
+
+def stderr() -> Console:
+    """A console on stderr: results go to stdout, everything about their making goes here."""
+    return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def say(text: str) -> None:
+    """One line about what is going on."""
+    stderr().print(text, markup=False)
+
+
+class Meter:
+    """Counts bytes of one job: a bar on a terminal, else a line at the start, every few seconds and at the end."""
+
+    def __init__(self, title: str, console: Console | None = None) -> None:
+        self.title = title
+        self.console = console or stderr()
+        self._bar: Progress | None = None
+        self._task = None
+        self._last = 0.0
+
+    def __enter__(self) -> Meter:
+        if self.console.is_terminal:
+            self._bar = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                DownloadColumn(),
+                TransferSpeedColumn(),
+                TimeRemainingColumn(),
+                console=self.console,
+            )
+            self._bar.start()
+            self._task = self._bar.add_task(self.title, total=None)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def update(self, done: int, total: int = 0, title: str | None = None) -> None:
+        """`done` of `total` bytes; total 0 means unknown."""
+        if title is not None:
+            self.title = title
+        if self._bar is not None:
+            self._bar.update(self._task, completed=done, total=total or None, description=self.title)
+            return
+        now = time.monotonic()
+        if done == total or now - self._last >= LINE_EVERY_S:
+            self._last = now
+            of = f" of {total:,}" if total else ""
+            self.console.print(f"{self.title}: {done:,}{of} bytes", markup=False)
+
+
+@contextmanager
+def meter(title: str) -> Iterator[Meter]:
+    """A `Meter` as a context."""
+    with Meter(title) as one:
+        yield one

@@ -1,0 +1,73 @@
+"""The radio around the module: access points that can be wrong, slow, or gone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+
+@dataclass
+class AccessPoint:
+    """One network as the module sees it. Times in virtual milliseconds, `rssi` in dBm.
+
+    An empty password is an open network. With `dhcp_ok` false no address is ever given.
+    """
+
+    ssid: str | bytes
+    password: str = ""
+    rssi: int = -50
+    channel: int = 6
+    bssid: str = "3c:84:6a:00:00:01"
+    associate_ms: int = 1600
+    dhcp_ms: int = 500
+    dhcp_ok: bool = True
+    ip: str = "192.168.4.50"
+    gateway: str = "192.168.4.1"
+    netmask: str = "255.255.255.0"
+    reachable: bool = True
+
+    @property
+    def ssid_bytes(self) -> bytes:
+        """The network's name as bytes on the air."""
+        return self.ssid if isinstance(self.ssid, bytes) else self.ssid.encode()
+
+    @property
+    def encryption(self) -> int:
+        """Number that CWLAP prints: 0 open, 4 WPA and WPA2."""
+        return 4 if self.password else 0
+
+
+class Air:
+    """The access points in reach. Stations that want to hear of losses add themselves to `listeners`."""
+
+    def __init__(self, points: Iterable[AccessPoint] = ()) -> None:
+        self.points = list(points)
+        self.listeners: list[Callable[[AccessPoint], None]] = []
+
+    def find(self, ssid: bytes, bssid: str | None = None) -> AccessPoint | None:
+        """The strongest reachable access point of that name (and address), or None."""
+        fits = [
+            point
+            for point in self.points
+            if point.reachable and point.ssid_bytes == ssid and (bssid is None or point.bssid == bssid.lower())
+        ]
+        return max(fits, key=lambda point: point.rssi, default=None)
+
+    def lose(self, ssid: str | bytes) -> None:
+        """The network goes off the air; stations joined to it are cut off at once."""
+        for point in self._named(ssid):
+            point.reachable = False
+            for listener in list(self.listeners):
+                listener(point)
+
+    def back(self, ssid: str | bytes) -> None:
+        """The network is on the air again."""
+        for point in self._named(ssid):
+            point.reachable = True
+
+    def _named(self, ssid: str | bytes) -> list[AccessPoint]:
+        wanted = ssid if isinstance(ssid, bytes) else ssid.encode()
+        found = [point for point in self.points if point.ssid_bytes == wanted]
+        if not found:
+            raise ValueError(f"no access point called {ssid!r} here")
+        return found

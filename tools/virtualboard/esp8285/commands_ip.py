@@ -1,0 +1,275 @@
+"""Addresses, names, modes of the IP layer. Bytes: AT 1.7.6 binary (`at_wifiCmd.o`, `at_ipCmd.o`)."""
+
+from __future__ import annotations
+
+import datetime
+import ipaddress
+from typing import TYPE_CHECKING
+
+from virtualboard.clock import MS
+from virtualboard.esp8285.parser import Arguments, BadArgument
+from virtualboard.esp8285.verbs import Verb, since, stores, with_suffixes
+
+if TYPE_CHECKING:
+    from virtualboard.esp8285.modem import Modem
+
+NAME_BYTES = 63
+"""A name of 64 bytes is refused (NONOS SDK change log)."""
+
+TIME_SERVERS = (b"cn.ntp.org.cn", b"ntp.sjtu.edu.cn", b"us.pool.ntp.org")
+
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+def ip_argument(args: Arguments, reason: bytes = b"") -> str:
+    """A quoted dotted address."""
+    text = args.string(15, reason).decode("latin-1")
+    try:
+        return str(ipaddress.IPv4Address(text))
+    except ValueError:
+        raise BadArgument(reason) from None
+
+
+def _station_query(modem: Modem, name: bytes, _args: Arguments) -> None:
+    ip, gateway, netmask = modem.station.address
+    modem.print(b'%s:ip:"%s"\r\n' % (name, ip.encode()))
+    modem.print(b'%s:gateway:"%s"\r\n' % (name, gateway.encode()))
+    modem.print(b'%s:netmask:"%s"\r\n' % (name, netmask.encode()))
+    modem.ok()
+
+
+def _station(modem: Modem, name: bytes, args: Arguments) -> None:
+    ip = ip_argument(args)
+    gateway, netmask = ip.rsplit(".", 1)[0] + ".1", "255.255.255.0"
+    if args.more():
+        gateway = ip_argument(args)
+        args.comma()
+        netmask = ip_argument(args)
+        args.end()
+    modem.station.fixed = (ip, gateway, netmask)
+    if stores(name):
+        modem.flash.fixed = modem.station.fixed
+    modem.ok()
+
+
+def _addresses(modem: Modem, _name: bytes, _args: Arguments) -> None:
+    if modem.mode != 1:
+        modem.print(b'+CIFSR:APIP,"192.168.4.1"\r\n')
+        modem.print(b'+CIFSR:APMAC,"%s"\r\n' % modem.ap_mac.encode())
+    if modem.mode != 2:
+        modem.print(b'+CIFSR:STAIP,"%s"\r\n' % modem.station.address[0].encode())
+        modem.print(b'+CIFSR:STAMAC,"%s"\r\n' % modem.mac.encode())
+    modem.ok()
+
+
+def _mac_query(modem: Modem, name: bytes, _args: Arguments) -> None:
+    modem.print(b'%s:"%s"\r\n' % (name, modem.mac.encode()))
+    modem.ok()
+
+
+def _dhcp(modem: Modem, name: bytes, args: Arguments) -> None:
+    mode = args.number_in(0, 2)
+    args.comma()
+    on = args.number_in(0, 1)
+    args.end()
+    bits = (1, 2, 3)[mode]
+    value = modem.flash.dhcp | bits if on else modem.flash.dhcp & ~bits
+    modem.flash.dhcp = value
+    if on and bits & 2:
+        modem.station.fixed = None
+        if stores(name):
+            modem.flash.fixed = None
+    modem.ok()
+
+
+def _dhcp_query(modem: Modem, name: bytes, _args: Arguments) -> None:
+    modem.print(b"%s:%d" % (name, modem.flash.dhcp))
+    modem.ok()
+
+
+def _host_name(modem: Modem, _name: bytes, args: Arguments) -> None:
+    host = args.string(32)
+    args.end()
+    modem.flash.hostname = host
+    modem.ok()
+
+
+def _host_name_query(modem: Modem, name: bytes, _args: Arguments) -> None:
+    modem.print(b"%s:%s\r\n" % (name, modem.flash.hostname))
+    modem.ok()
+
+
+def _servers_query(modem: Modem, name: bytes, _args: Arguments) -> None:
+    modem.print(b"%s:%s\r\n" % (name, modem.station.address[1].encode()))
+    modem.ok()
+
+
+def _resolve(modem: Modem, name: bytes, args: Arguments) -> None:
+    host = args.string(NAME_BYTES)
+    args.end()
+    if not host:
+        raise BadArgument
+    if not modem.station.online:
+        modem.error(b"DNS Fail")
+        return
+
+    def answered(address: str | None) -> None:
+        if address is None:
+            modem.error(b"DNS Fail")
+        else:
+            modem.print(b"%s:%s\r\n" % (name, address.encode()))
+            modem.ok()
+
+    modem.network.resolve(host.decode("latin-1"), modem.unless_restarted(answered))
+
+
+def _ping(modem: Modem, _name: bytes, args: Arguments) -> None:
+    host = args.string(128)
+    args.end()
+
+    def resolved(address: str | None) -> None:
+        if address is None or not modem.station.online:
+            modem.error(b"+timeout")
+        elif modem.network.answers_ping(address):
+            trip = modem.network.rtt_ns
+            modem.after(trip, lambda: _pong(modem, trip))
+        else:
+            modem.after(1000 * MS, lambda: modem.error(b"+timeout"))
+
+    modem.network.resolve(host.decode("latin-1"), modem.unless_restarted(resolved))
+
+
+def _pong(modem: Modem, trip_ns: int) -> None:
+    modem.print(b"+%d\r\n" % (trip_ns // MS))
+    modem.ok()
+
+
+def _clock(modem: Modem, _name: bytes, args: Arguments) -> None:
+    on = args.number_in(0, 1)
+    if not on:
+        args.end()
+        modem.time_servers = None
+        modem.ok()
+        return
+    args.comma()
+    zone = args.signed_in(-11, 13)
+    servers = []
+    while args.more():
+        servers.append(args.string(NAME_BYTES))
+        if len(servers) > len(TIME_SERVERS):
+            raise BadArgument
+    modem.time_servers = (zone, tuple(servers) or TIME_SERVERS)
+    modem.ok()
+
+
+def _clock_query(modem: Modem, name: bytes, _args: Arguments) -> None:
+    if modem.time_servers is None:
+        modem.print(b"%s:0\r\n" % name)
+    else:
+        zone, servers = modem.time_servers
+        quoted = b"".join(b',"%s"' % server for server in servers)
+        modem.print(b"%s:1,%d%s\r\n" % (name, zone, quoted))
+    modem.ok()
+
+
+def _time_query(modem: Modem, name: bytes, _args: Arguments) -> None:
+    """ctime text; 1970 until the servers have been heard."""
+    seconds = 0
+    if modem.time_servers is not None and modem.station.online:
+        seconds = modem.network.unix_time() + modem.time_servers[0] * 3600
+    moment = datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc)
+    text = f"{_DAYS[moment.weekday()]} {_MONTHS[moment.month - 1]} {moment:%d %H:%M:%S %Y}"
+    modem.print(b"%s:%s" % (name, text.encode()))
+    modem.ok()
+
+
+def _mux_query(modem: Modem, name: bytes, _args: Arguments) -> None:
+    modem.print(b"%s:%d\r\n" % (name, modem.mux))
+    modem.ok()
+
+
+def _mux(modem: Modem, _name: bytes, args: Arguments) -> None:
+    value = args.number_in(0, 1)
+    args.end()
+    if modem.transparent_mode:
+        raise BadArgument(b"IPMODE must be 0")
+    if modem.server_port is not None:
+        raise BadArgument(b"CIPSERVER must be 0")
+    if modem.links.any():
+        raise BadArgument(b"link is builded")
+    modem.mux = bool(value)
+    modem.ok()
+
+
+def _mode_query(modem: Modem, name: bytes, _args: Arguments) -> None:
+    modem.print(b"%s:%d\r\n" % (name, modem.transparent_mode))
+    modem.ok()
+
+
+def _mode(modem: Modem, _name: bytes, args: Arguments) -> None:
+    value = args.number_in(0, 1)
+    args.end()
+    if modem.mux or modem.server_port is not None:
+        raise BadArgument(b"CIPMUX and CIPSERVER must be 0")
+    modem.transparent_mode = bool(value)
+    modem.ok()
+
+
+def _status(modem: Modem, name: bytes, _args: Arguments) -> None:
+    links = modem.links.open_links()
+    if not modem.station.online and modem.mode != 2:
+        number = 5
+    elif links:
+        number = 3
+    else:
+        number = 4 if modem.links.last_closed else 2
+    modem.print(b"STATUS:%d\r\n" % number)
+    for link in links:
+        fields = (link.number, link.kind.encode(), link.ip.encode(), link.port, link.local_port, link.server)
+        modem.print(b'%s:%d,"%s","%s",%d,%d,%d\r\n' % (name, *fields))
+    modem.ok()
+
+
+def _remote(modem: Modem, _name: bytes, args: Arguments) -> None:
+    value = args.number_in(0, 1)
+    args.end()
+    modem.show_remote = bool(value)
+    modem.ok()
+
+
+def _remote_query(modem: Modem, name: bytes, _args: Arguments) -> None:
+    modem.print(b"%s:%s" % (name, b"TRUE" if modem.show_remote else b"FALSE"))
+    modem.ok()
+
+
+def _passive(modem: Modem, _name: bytes, args: Arguments) -> None:
+    value = args.number_in(0, 1)
+    args.end()
+    modem.passive = bool(value)
+    modem.ok()
+    modem.links.flush()
+
+
+def _passive_query(modem: Modem, name: bytes, _args: Arguments) -> None:
+    modem.print(b"%s:%d\r\n" % (name, modem.passive))
+    modem.ok()
+
+
+VERBS: dict[bytes, Verb] = {
+    **with_suffixes(b"+CIPSTA", Verb(query=_station_query, setup=_station)),
+    b"+CIFSR": Verb(execute=_addresses),
+    **with_suffixes(b"+CIPSTAMAC", Verb(query=_mac_query)),
+    **with_suffixes(b"+CWDHCP", Verb(query=_dhcp_query, setup=_dhcp)),
+    b"+CWHOSTNAME": since((1, 4, 0), Verb(query=_host_name_query, setup=_host_name)),
+    b"+CIPDNS_CUR": since((1, 4, 0), Verb(query=_servers_query)),
+    b"+CIPDOMAIN": Verb(setup=_resolve),
+    b"+CIPSNTPCFG": since((1, 4, 0), Verb(query=_clock_query, setup=_clock)),
+    b"+CIPSNTPTIME": since((1, 4, 0), Verb(query=_time_query)),
+    b"+PING": Verb(setup=_ping),
+    b"+CIPMUX": Verb(query=_mux_query, setup=_mux),
+    b"+CIPMODE": Verb(query=_mode_query, setup=_mode),
+    b"+CIPSTATUS": Verb(execute=_status),
+    b"+CIPDINFO": Verb(query=_remote_query, setup=_remote),
+    b"+CIPRECVMODE": since((1, 7, 0), Verb(query=_passive_query, setup=_passive)),
+}

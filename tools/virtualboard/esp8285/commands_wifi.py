@@ -1,0 +1,222 @@
+"""Wi-Fi mode, joining, scanning. Bytes and times: AT 1.7.6 binary (`at_wifiCmd.o`), timers of 1.3, 1.6 and 1.7."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from virtualboard.clock import MS, SECOND
+from virtualboard.esp8285.air import AccessPoint
+from virtualboard.esp8285.parser import Arguments, BadArgument
+from virtualboard.esp8285.station import CONNECTING, SCAN_NS
+from virtualboard.esp8285.verbs import Verb, since, stores, with_suffixes
+
+if TYPE_CHECKING:
+    from virtualboard.esp8285.modem import Modem
+
+SSID_BYTES = 32
+PASSWORD_BYTES = 64
+LONGEST_JOIN_S = 600
+
+
+def _mode_query(modem: Modem, name: bytes, _args: Arguments) -> None:
+    mode = modem.flash.mode if name.endswith(b"_DEF") else modem.mode
+    modem.print(b"%s:%d\r\n" % (name, mode))
+    modem.ok()
+
+
+def _mode_test(modem: Modem, name: bytes, _args: Arguments) -> None:
+    modem.print(b"%s:(1-3)\r\n" % name)
+    modem.ok()
+
+
+def _mode(modem: Modem, name: bytes, args: Arguments) -> None:
+    mode = args.number_in(1, 3)
+    args.end()
+    if stores(name):
+        modem.flash.mode = mode
+    if mode == 2:
+        modem.station.leave()
+    modem.mode = mode
+    modem.ok()
+
+
+def _join(modem: Modem, name: bytes, args: Arguments) -> None:
+    ssid = args.string(SSID_BYTES)
+    args.comma()
+    password = args.string(PASSWORD_BYTES)
+    bssid = None
+    if args.more():
+        if args.at_string:
+            bssid = args.string(17).decode("latin-1")
+            if args.more():
+                args.number_in(0, 1)
+                args.end()
+        else:
+            args.number_in(0, 1)
+            args.end()
+    if modem.mode == 2:
+        raise BadArgument
+    if stores(name):
+        modem.flash.ssid, modem.flash.password = ssid, password
+    polls = modem.profile.join_polls
+    if modem.join_timeout_s:
+        polls = tuple(second * SECOND for second in range(1, modem.join_timeout_s + 1))
+    begun = modem.clock.now
+    modem.station.join(ssid, password, bssid)
+
+    def poll(index: int) -> None:
+        if modem.station.online:
+            modem.ok()
+        elif index + 1 < len(polls):
+            modem.after(begun + polls[index + 1] - modem.clock.now, lambda: poll(index + 1))
+        else:
+            code = modem.station.status or CONNECTING
+            modem.station.give_up()
+            modem.print(b"+CWJAP:%d\r\n" % code)
+            modem.print(b"\r\nFAIL\r\n")
+            modem.idle()
+
+    modem.after(polls[0], lambda: poll(0))
+
+
+def _join_query(modem: Modem, name: bytes, _args: Arguments) -> None:
+    if name.endswith(b"_DEF") and modem.flash.ssid and not modem.station.point:
+        modem.print(b'%s:"%s"\r\n' % (name, modem.flash.ssid))
+        modem.ok()
+        return
+    point = modem.station.point
+    if point is None:
+        modem.print(b"No AP\r\n")
+    else:
+        tail = b",0" if modem.profile.version >= (1, 7, 0) else b""
+        fields = name, modem.station.ssid, point.bssid.encode(), point.channel, point.rssi, tail
+        modem.print(b'%s:"%s","%s",%d,%d%s\r\n' % fields)
+    modem.ok()
+
+
+def _leave(modem: Modem, _name: bytes, _args: Arguments) -> None:
+    modem.ok()
+    modem.after(20 * MS, modem.station.leave)
+
+
+def _auto(modem: Modem, _name: bytes, args: Arguments) -> None:
+    value = args.number_in(0, 1)
+    args.end()
+    modem.flash.autoconnect = bool(value)
+    modem.ok()
+
+
+def _auto_query(modem: Modem, name: bytes, _args: Arguments) -> None:
+    modem.print(b"%s:%d" % (name, modem.flash.autoconnect))
+    modem.ok()
+
+
+def _join_time(modem: Modem, _name: bytes, args: Arguments) -> None:
+    value = args.number_in(1, LONGEST_JOIN_S)
+    args.end()
+    modem.join_timeout_s = value
+    modem.ok()
+
+
+def _scan_all(modem: Modem, name: bytes, _args: Arguments) -> None:
+    _scan(modem, name, lambda point: True)
+
+
+def _scan_some(modem: Modem, name: bytes, args: Arguments) -> None:
+    ssid = args.string(SSID_BYTES)
+    bssid = channel = None
+    if args.more():
+        bssid = args.string(17).decode("latin-1").lower()
+        if args.more():
+            channel = args.number_in(1, 14)
+    _scan(
+        modem,
+        name,
+        lambda point: (
+            point.ssid_bytes == ssid and bssid in (None, "", point.bssid) and channel in (None, point.channel)
+        ),
+    )
+
+
+def _scan(modem: Modem, name: bytes, wanted: object) -> None:
+    if modem.mode == 2:
+        raise BadArgument
+
+    def done() -> None:
+        points = [point for point in modem.air.points if point.reachable and wanted(point)]  # type: ignore[operator]
+        if modem.scan_sort:
+            points.sort(key=lambda point: -point.rssi)
+        for point in points:
+            modem.print(b"%s:(%s)\r\n" % (name, _scan_fields(modem.scan_mask, point)))
+        modem.ok()
+
+    modem.after(SCAN_NS, done)
+
+
+def _scan_fields(mask: int, point: AccessPoint) -> bytes:
+    cipher = 3 if point.password else 0
+    fields = (
+        b"%d" % point.encryption,
+        b'"%s"' % point.ssid_bytes,
+        b"%d" % point.rssi,
+        b'"%s"' % point.bssid.encode(),
+        b"%d" % point.channel,
+        b"-6",
+        b"0",
+        b"%d" % (4 if cipher else 0),
+        b"%d" % (4 if cipher else 0),
+        b"7",
+        b"0",
+    )
+    return b",".join(text for bit, text in enumerate(fields) if mask >> bit & 1)
+
+
+def _scan_options(modem: Modem, _name: bytes, args: Arguments) -> None:
+    sort = args.number_in(0, 1)
+    args.comma()
+    mask = args.number_in(0, 0x7FF)
+    args.end()
+    modem.scan_sort, modem.scan_mask = bool(sort), mask
+    modem.ok()
+
+
+def _own_network(modem: Modem, _name: bytes, args: Arguments) -> None:
+    if modem.mode == 1:
+        raise BadArgument
+    ssid = args.string(SSID_BYTES)
+    args.comma()
+    password = args.string(PASSWORD_BYTES)
+    args.comma()
+    channel = args.number_in(1, 14)
+    args.comma()
+    encryption = args.number_in(0, 4)
+    most, hidden = 4, 0
+    if args.more():
+        most = args.number_in(1, 8)
+        if args.more():
+            hidden = args.number_in(0, 1)
+            args.end()
+    if encryption == 1 or (encryption and len(password) < 8):
+        raise BadArgument
+    modem.own_network = (ssid, password, channel, encryption, most, hidden)
+    modem.ok()
+
+
+def _own_network_query(modem: Modem, name: bytes, _args: Arguments) -> None:
+    modem.print(b'%s:"%s","%s",%d,%d,%d,%d\r\n' % (name, *modem.own_network))
+    modem.ok()
+
+
+_JOIN = Verb(query=_join_query, setup=_join)
+_MODE = Verb(query=_mode_query, test=_mode_test, setup=_mode)
+
+VERBS: dict[bytes, Verb] = {
+    **with_suffixes(b"+CWMODE", _MODE),
+    **with_suffixes(b"+CWJAP", _JOIN),
+    b"+CWQAP": Verb(execute=_leave),
+    b"+CWAUTOCONN": Verb(query=_auto_query, setup=_auto),
+    b"+CWJAPTO": since((1, 7, 6), Verb(setup=_join_time)),
+    b"+CWLAP": Verb(execute=_scan_all, setup=_scan_some),
+    b"+CWLAPOPT": Verb(setup=_scan_options),
+    **with_suffixes(b"+CWSAP", Verb(query=_own_network_query, setup=_own_network)),
+}

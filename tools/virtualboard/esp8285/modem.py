@@ -1,0 +1,400 @@
+"""The module as a whole: power, boot, the command receiver, and what all commands share.
+
+States and their answers: AT 1.7.6 binary (`at_port.o`), the same shape as the published AT 0.2x source.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from virtualboard.clock import MS, SECOND, Action, Alarm, Clock
+from virtualboard.esp8285.air import Air
+from virtualboard.esp8285.boot import boot_text, cause_number
+from virtualboard.esp8285.commands import run_command
+from virtualboard.esp8285.links import Link, LinkTable, Stats
+from virtualboard.esp8285.profiles import profile_named
+from virtualboard.esp8285.receiver import Receiver
+from virtualboard.esp8285.sending import Sender
+from virtualboard.esp8285.station import Station
+from virtualboard.esp8285.transparent import Transparent
+from virtualboard.esp8285.uart import Uart
+from virtualboard.network import QUIET_NS, Network, Peer
+from virtualboard.wire import Lane
+
+DEFAULT_BAUD = 115200
+ROM_DELAY_NS = 30 * MS
+"""From the rising edge of EN to the first byte of the boot ROM's text."""
+
+
+@dataclass
+class Flash:
+    """Settings that survive a reset."""
+
+    baud: int = DEFAULT_BAUD
+    mode: int = 1
+    ssid: bytes = b""
+    password: bytes = b""
+    autoconnect: bool = True
+    fixed: tuple[str, str, str] | None = None
+    dhcp: int = 3
+    hostname: bytes = b"ESP_9A7C21"
+
+
+class Modem:
+    """An ESP8285 between two lanes of a serial line: `rx` comes from the board, `tx` goes to it.
+
+    `profile` names the AT firmware (see `PROFILES`; ValueError for others). The same `seed` gives the same local ports
+    and serial noise. `latency_ns` is what the module needs from the last byte of a command to its answer (1 ms unless
+    set; real modules take 0.5 to 3 ms). `boot_baud` is the rate of the boot ROM's text: 74880 with a 26 MHz crystal,
+    115200 with a 40 MHz one; both are reported of Maix boards.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        rx: Lane,
+        tx: Lane,
+        air: Air,
+        network: Network,
+        profile: str = "1.1",
+        seed: int = 0,
+    ) -> None:
+        self.clock = clock
+        self.air = air
+        self.network = network
+        self.profile = profile_named(profile)
+        self.boot_baud = 74880
+        self.latency_ns = MS
+        self.frame_limit: int | None = None
+        """When set, no +IPD of a TCP link is longer than this."""
+        self.mac = "5c:cf:7f:9a:7c:21"
+        self.ap_mac = "5e:cf:7f:9a:7c:21"
+        self.flash = Flash()
+        self.stats = Stats()
+        self.on_command: Callable[[bytes], None] | None = None
+        self.on_event: Callable[[str], None] | None = None
+        self.random = random.Random(seed)
+        self.uart = Uart(clock, rx, tx, self._batch)
+        self.links = LinkTable(self)
+        self.uart.on_room = self.links.flush
+        network.quiet.line_quiet = self.line_quiet
+        self.sender = Sender(self)
+        self.station = Station(self)
+        self.transparent = Transparent(self)
+        self.receiver = Receiver(self)
+        self._enabled = False
+        self._strap = False
+        self._running = False
+        self._boot_alarms: list[Alarm] = []
+        self._pending: list[Alarm] = []
+        self._insertions: list[tuple[bytes, bytes]] = []
+        self._generation = 0
+        self._forget_settings()
+
+    def _forget_settings(self) -> None:
+        self.echo = True
+        self.mux = False
+        self.transparent_mode = False
+        self.passive = False
+        self.show_remote = False
+        self.sysmsg = 0
+        self.sleep = 2
+        self.mode = self.flash.mode
+        self.server_port: int | None = None
+        self.server_timeout_s = 180
+        self.server_max = 5
+        self.scan_mask = self.profile.scan_mask
+        self.scan_sort = True
+        self.ssl_size = 2048
+        self.join_timeout_s = 0
+        """Set by CWJAPTO; 0 means the version's own schedule."""
+        self.time_servers: tuple[int, tuple[bytes, ...]] | None = None
+        """Time zone in hours and names of the servers, once CIPSNTPCFG asked for the time."""
+        self.own_network = (b"ESP_9A7C21", b"", 1, 0, 4, 0)
+
+    # -- power and boot -----------------------------------------------------------------------------------
+
+    def enable(self, level: bool) -> None:
+        """Drive the EN pin. Low: off. The rising edge boots."""
+        if level == self._enabled:
+            return
+        self._enabled = level
+        if level:
+            self._boot("power")
+        else:
+            self._halt()
+            self.log("off")
+
+    def strap(self, level: bool) -> None:
+        """Drive the IO0 line (GPIO15 of the module). High at boot: it waits for SDIO and AT never starts."""
+        self._strap = level
+
+    def restart(self, cause: str | int = "watchdog") -> None:
+        """Reset now, losing everything; `cause` is `power`, `external`, `software`, `watchdog` or a number."""
+        if self._enabled:
+            self._halt()
+            self._boot(cause)
+
+    def brown_out(self) -> None:
+        """The supply sagged (as it does at transmit peaks): the module restarts as after power-on."""
+        self.restart("power")
+
+    def restart_when_drained(self) -> None:
+        """AT+RST: leave the network, let the last words out, then restart."""
+        self._forget_pending()
+        self.links.say_all_closed()
+        self.station.leave()
+        self.uart.when_drained(lambda: self.restart("software"))
+
+    def deep_sleep(self, duration_ns: int) -> None:
+        """Off until the timer pulls the reset line (if it is wired), or EN is toggled; 0 means for ever."""
+        self._halt()
+        self.log("deep sleep")
+        if duration_ns:
+            self._boot_alarms.append(self.clock.after(duration_ns, lambda: self._boot("external")))
+
+    @property
+    def running(self) -> bool:
+        """True from `ready` until the next reset."""
+        return self._running
+
+    def _halt(self) -> None:
+        self._running = False
+        self._generation += 1
+        for alarm in self._boot_alarms:
+            alarm.cancel()
+        self._boot_alarms.clear()
+        self._forget_pending()
+        self._insertions.clear()
+        self.transparent.reset()
+        self.links.reset()
+        self._unlisten()
+        self.station.reset()
+        self.sender.reset()
+        self.receiver.reset()
+        self.uart.reset()
+        self._forget_settings()
+
+    def _boot(self, cause: str | int) -> None:
+        number = cause_number(cause)
+        self.stats.boots += 1
+        self.log(f"boot, cause {number}" + (", strapped to wait for a host" if self._strap else ""))
+        self._boot_alarms.append(
+            self.clock.after(ROM_DELAY_NS, lambda: self._rom_speaks(boot_text(number, self._strap)))
+        )
+        if not self._strap:
+            self._boot_alarms.append(self.clock.after(self.profile.ready_ns, self._ready))
+
+    def _rom_speaks(self, text: bytes) -> None:
+        self.uart.set_baud(self.boot_baud, exact=True)
+        self.uart.print(text)
+
+    def _ready(self) -> None:
+        if not self.uart.drained:
+            self.uart.when_drained(self._ready)
+            return
+        self._boot_alarms.clear()
+        self.uart.discard()
+        self.uart.set_baud(self.flash.baud)
+        self._running = True
+        self.station.fixed = self.flash.fixed
+        self.print(b"\r\nready\r\n")
+        self.log("ready")
+        if self.flash.autoconnect and self.flash.ssid and self.mode != 2:
+            self.station.join(self.flash.ssid, self.flash.password)
+
+    # -- input --------------------------------------------------------------------------------------------
+
+    def _batch(self, data: bytes) -> None:
+        if self._running:
+            self.receiver.batch(data)
+
+    def line_complete(self, line: bytes) -> None:
+        """A command line (after `AT`, without the line feed) came in; it runs after the latency."""
+        self.stats.commands += 1
+        self.after_latency(lambda: run_command(self, line))
+
+    # -- output -------------------------------------------------------------------------------------------
+
+    def print(self, item: bytes) -> None:
+        """Print `item` as one piece."""
+        for index, (before, inserted) in enumerate(self._insertions):
+            if item == before:
+                del self._insertions[index]
+                self.uart.print(inserted)
+                break
+        self.uart.print(item)
+
+    def say_wifi(self, text: bytes) -> None:
+        """Print a message about the network, unless transparent mode suppresses it."""
+        self.log(text.decode().strip())
+        if not self.transparent.active:
+            self.print(text)
+
+    def ok(self) -> None:
+        """Finish the command with OK."""
+        self.print(b"\r\nOK\r\n")
+        self.idle()
+
+    def error(self, reason: bytes = b"") -> None:
+        """Finish the command with ERROR, behind the reason if there is one."""
+        if reason:
+            self.print(reason + b"\r\n")
+        self.print(b"\r\nERROR\r\n")
+        self.idle()
+
+    def prompt(self, text: bytes, count: int) -> None:
+        """Accept a send: OK, then the prompt; `count` bytes of payload follow."""
+        self.print(b"\r\nOK\r\n")
+        self.print(text)
+        self.receiver.expect_payload(count)
+
+    def data_sent(self) -> None:
+        """The payload is complete; the module waits for the peer."""
+        self.receiver.sending_done()
+
+    def idle(self) -> None:
+        """The command is over."""
+        self.receiver.idle()
+
+    def after(self, delay_ns: int, action: Action) -> Alarm:
+        """Run `action` later unless the module restarts before."""
+        self._pending = [alarm for alarm in self._pending if alarm.active]
+        alarm = self.clock.after(delay_ns, action)
+        self._pending.append(alarm)
+        return alarm
+
+    def after_latency(self, action: Action) -> None:
+        """Run `action` after the module's processing time."""
+        self.after(self.latency_ns, action)
+
+    def _forget_pending(self) -> None:
+        for alarm in self._pending:
+            alarm.cancel()
+        self._pending.clear()
+
+    def unless_restarted(self, action: Callable[[str | None], None]) -> Callable[[str | None], None]:
+        """`action`, unless the module restarts before it is called."""
+        generation = self._generation
+
+        def guarded(value: str | None) -> None:
+            if generation == self._generation:
+                action(value)
+
+        return guarded
+
+    def line_quiet(self) -> bool:
+        """True when nothing has moved on the serial lines lately and no command is running."""
+        return self.receiver.at_rest and self.clock.now - self.uart.active_at >= QUIET_NS
+
+    def heap_allows(self, count: int) -> bool:
+        """True while messages that do not fit into the ring may be kept (until free heap is below 5120 bytes)."""
+        return self.uart.queued_bytes + count < HEAP_FOR_QUEUE
+
+    def log(self, text: str) -> None:
+        """Tell whoever follows the module's life."""
+        if self.on_event is not None:
+            self.on_event(text)
+
+    # -- the IP layer -------------------------------------------------------------------------------------
+
+    def local_port(self) -> int:
+        """A local port for a new link."""
+        return self.random.randrange(4096, 65536)
+
+    def say_connected(self, link: Link) -> None:
+        """CONNECT, or the long form that SYSMSG bit 1 asks for."""
+        if self.sysmsg & 2:
+            fields = (0, link.number, link.kind.encode(), link.server, link.ip.encode(), link.port, link.local_port)
+            self.print(b'+LINK_CONN:%d,%d,"%s",%d,"%s",%d,%d\r\n' % fields)
+        else:
+            self.print(b"%sCONNECT\r\n" % self.links.prefix(link.number))
+
+    def open_server(self, port: int) -> None:
+        """Listen on `port`; the network decides where that appears on this machine."""
+        there = self.network.listen(port, self._client)
+        self.server_port = port
+        self.log(f"serving port {port} at port {there} of this machine")
+
+    def close_server(self) -> None:
+        """Stop listening and close the clients."""
+        self._unlisten()
+        for link in self.links.open_links():
+            if link.server:
+                self.links.close(link)
+
+    def _unlisten(self) -> None:
+        if self.server_port is not None:
+            self.network.unlisten(self.server_port)
+            self.server_port = None
+
+    def _client(self, peer: Peer) -> None:
+        number = self.links.free_number()
+        clients = sum(link.server for link in self.links.open_links())
+        if number is None or clients >= self.server_max or self.server_port is None:
+            peer.on_connect = lambda ok: peer.close(abort=True)
+            return
+        link = Link(number, "TCP", peer.ip, peer.port, self.server_port, server=True)
+        self.links.add(link)
+        self.links.attach(link, peer)
+        link.up = True
+        link.moved_at = self.clock.now
+        self.links.last_closed = False
+        self.say_connected(link)
+        self._watch_client(link)
+
+    def _watch_client(self, link: Link) -> None:
+        """Close a client that has been silent for CIPSTO seconds (0: never)."""
+        if self.links[link.number] is not link:
+            return
+        limit = self.server_timeout_s * SECOND
+        if limit and self.clock.now - link.moved_at >= limit:
+            self.links.close(link)
+            return
+        due = link.moved_at + limit if limit else self.clock.now + SECOND
+        self.after(max(due - self.clock.now, MS), lambda: self._watch_client(link))
+
+    # -- doors for fault plans ----------------------------------------------------------------------------
+
+    def drop_wifi(self) -> None:
+        """Lose the access point until `restore_wifi`."""
+        self.station.block(True)
+        self.station.lose()
+
+    def restore_wifi(self) -> None:
+        """The access point can be found again."""
+        self.station.block(False)
+
+    def close_link(self, number: int, reset: bool = False) -> None:
+        """Break a link as if its peer had gone away; nothing happens when it is not open."""
+        link = self.links[number]
+        if link is not None and link.up:
+            self.links.close(link, reset=reset)
+
+    def stall(self, duration_ns: int) -> None:
+        """Answer nothing for a while; beyond 128 bytes input is lost, output waits."""
+        self.uart.hold(self.clock.now + duration_ns)
+
+    def busy(self, duration_ns: int) -> None:
+        """Answer every command with `busy p...` for a while."""
+        self.receiver.busy_until = self.clock.now + duration_ns
+
+    def fail_send(self) -> None:
+        """Let the next CIPSEND end in SEND FAIL."""
+        self.sender.fail_next = True
+
+    def inject(self, text: bytes, before: bytes | None = None) -> None:
+        """Print `text` unasked: now, or right before the next print that is exactly `before` (such as `b"> "`)."""
+        if not self._running:
+            return
+        if before is None:
+            self.uart.print(text)
+        else:
+            self._insertions.append((before, text))
+
+
+HEAP_FOR_QUEUE = 20_000
+"""Bytes of messages and datagrams that can wait beyond the ring: the free heap of an idle module, about 25 kB, less
+the 5120 bytes below which it drops instead (AT 1.7.6 binary)."""

@@ -1,0 +1,215 @@
+"""Fault plans: what goes wrong, when, as data.
+
+A plan is a list of entries, each with `when` and `do`:
+
+    [{"when": {"lane": "to_chip", "byte": 8191},     "do": "drop", "count": 2},
+     {"when": {"lane": "to_chip", "chance": 1e-5},   "do": "flip"},
+     {"when": {"ms": 1500},                          "do": "lose-wifi", "for_ms": 4000},
+     {"when": {"command": "AT+CIPSEND", "nth": 2},   "do": "reset-modem"},
+     {"when": {"lane": "to_chip", "byte": 100000},   "do": "stall-card", "ms": 300}]
+
+`when` is one of: `ms` (virtual milliseconds since power-on), `lane` with `byte` (the byte with that index, counted
+from 0 over the life of the lane, has arrived), `lane` with `chance` (per byte; only for faults of the wire), or
+`command` (an AT command that begins so, `nth` time, default the first). Everything random comes from the board's
+seed: the same plan and the same peers give the same run.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from virtualboard.clock import MS
+
+if TYPE_CHECKING:
+    from virtualboard.board import Board
+    from virtualboard.wire import Lane
+
+Entry = dict[str, Any]
+Act = Callable[["Board", Entry], None]
+
+
+def _lose_wifi(board: Board, entry: Entry) -> None:
+    board.modem.drop_wifi()
+    if "for_ms" in entry:
+        board.clock.after(round(entry["for_ms"] * MS), board.modem.restore_wifi)
+
+
+def _remove_card(board: Board, entry: Entry) -> None:
+    board.card.remove()
+    if "for_ms" in entry:
+        board.clock.after(round(entry["for_ms"] * MS), board.card.insert)
+
+
+def _press_key(board: Board, entry: Entry) -> None:
+    pad = entry.get("pad")
+    board.press(pad, True)
+    board.clock.after(round(entry.get("for_ms", 100) * MS), lambda: board.press(pad, False))
+
+
+ACTIONS: dict[str, tuple[Act, set[str]]] = {
+    "reset-modem": (lambda b, e: b.modem.restart(e.get("cause", 4)), {"cause"}),
+    "brown-out": (lambda b, e: b.modem.brown_out(), set()),
+    "lose-wifi": (_lose_wifi, {"for_ms"}),
+    "close-link": (lambda b, e: b.modem.close_link(e.get("link", 0), reset=e.get("reset", False)), {"link", "reset"}),
+    "stall-modem": (lambda b, e: b.modem.stall(round(e.get("ms", 1000) * MS)), {"ms"}),
+    "busy-modem": (lambda b, e: b.modem.busy(round(e.get("ms", 1000) * MS)), {"ms"}),
+    "fail-send": (lambda b, e: b.modem.fail_send(), set()),
+    "say": (lambda b, e: b.modem.inject(e["text"].encode()), {"text"}),
+    "stall-card": (lambda b, e: b.card.stall(round(e.get("ms", 300) * MS)), {"ms"}),
+    "stall-card-every": (lambda b, e: b.card.stall_every(e["bytes"], round(e.get("ms", 300) * MS)), {"bytes", "ms"}),
+    "fail-card-reads": (lambda b, e: b.card.fail_reads(e.get("count", 1)), {"count"}),
+    "fail-card-writes": (lambda b, e: b.card.fail_writes(e.get("count", 1)), {"count"}),
+    "fill-card": (lambda b, e: b.card.fill(e.get("leave", 0)), {"leave"}),
+    "remove-card": (_remove_card, {"for_ms"}),
+    "cut-power": (lambda b, e: b.cut_power(), set()),
+    "press-key": (_press_key, {"pad", "for_ms"}),
+}
+"""What can go wrong with a part: name -> (what to do, options it takes)."""
+
+WIRE_ACTIONS: dict[str, set[str]] = {"drop": {"count"}, "double": {"count"}, "flip": {"count", "mask"}}
+"""What can go wrong with bytes on a lane, and the options it takes."""
+
+_TRIGGERS: tuple[frozenset[str], ...] = (
+    frozenset({"ms"}),
+    frozenset({"lane", "byte"}),
+    frozenset({"lane", "chance"}),
+    frozenset({"command"}),
+    frozenset({"command", "nth"}),
+)
+
+
+def load_plan(text_or_path: str) -> list[Entry]:
+    """A plan from JSON text or from a file of it; ValueError says what is wrong with it."""
+    text = text_or_path if text_or_path.lstrip().startswith("[") else _read(Path(text_or_path))
+    try:
+        plan = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"the fault plan is not JSON: {error}") from None
+    check_plan(plan)
+    return plan
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ValueError(f"cannot read the fault plan {path}: {error.strerror}") from None
+
+
+def check_plan(plan: Any) -> None:
+    """Raise ValueError, naming the entry, unless `plan` is a well-formed list of entries."""
+    if not isinstance(plan, list):
+        raise ValueError("a fault plan is a list of entries")
+    for number, entry in enumerate(plan, 1):
+        try:
+            _check_entry(entry)
+        except ValueError as error:
+            raise ValueError(f"fault {number}: {error}") from None
+
+
+def _check_entry(entry: Any) -> None:
+    if not isinstance(entry, dict) or not isinstance(entry.get("when"), dict):
+        raise ValueError('an entry needs "when" (an object) and "do"')
+    what = entry.get("do")
+    when = frozenset(entry["when"])
+    if when not in _TRIGGERS:
+        known = "; ".join(" with ".join(sorted(t, reverse=True)) for t in _TRIGGERS)
+        raise ValueError(f"no trigger is {' with '.join(sorted(when)) or 'empty'}; known: {known}")
+    if what in WIRE_ACTIONS:
+        if "lane" not in when:
+            raise ValueError(f'{what} happens to bytes: "when" needs a lane')
+        options = WIRE_ACTIONS[what]
+    elif what in ACTIONS:
+        if "chance" in when:
+            raise ValueError(f"{what} cannot have a chance per byte; only {', '.join(WIRE_ACTIONS)} can")
+        options = ACTIONS[what][1]
+    else:
+        raise ValueError(f"cannot do {what!r}; known: {', '.join([*WIRE_ACTIONS, *ACTIONS])}")
+    unknown = sorted(set(entry) - options - {"when", "do"})
+    if unknown:
+        raise ValueError(f"{what} takes no {', '.join(unknown)}")
+
+
+class Faults:
+    """A plan armed on one board. `happened` lists (virtual ns, what) in order, for reports and tests."""
+
+    def __init__(self, board: Board, plan: list[Entry], seed: int = 0) -> None:
+        check_plan(plan)
+        self.happened: list[tuple[int, str]] = []
+        self._board = board
+        self._seed = seed
+        self._commands: list[list[Any]] = []
+        lanes = {lane.name: lane for lane in (board.to_chip, board.to_modem, board.console_rx, board.console_tx)}
+        wire: dict[str, list[Entry]] = {}
+        for entry in plan:
+            when = entry["when"]
+            if "lane" in when and when["lane"] not in lanes:
+                raise ValueError(f"no lane {when['lane']!r}; known: {', '.join(lanes)}")
+            if entry["do"] in WIRE_ACTIONS:
+                wire.setdefault(when["lane"], []).append(entry)
+            elif "ms" in when:
+                board.clock.at(round(when["ms"] * MS), lambda e=entry: self._do(e))
+            elif "lane" in when:
+                lanes[when["lane"]].at_byte(when["byte"], lambda e=entry: self._do(e))
+            else:
+                self._commands.append([entry, when.get("nth", 1)])
+        for name, entries in wire.items():
+            _Mangler(lanes[name], entries, random.Random(f"{seed}/{name}"), self._note)
+        if self._commands:
+            self._chain = board.modem.on_command
+            board.modem.on_command = self._on_command
+
+    def _note(self, what: str) -> None:
+        self.happened.append((self._board.clock.now, what))
+
+    def _do(self, entry: Entry) -> None:
+        self._note(entry["do"])
+        ACTIONS[entry["do"]][0](self._board, entry)
+
+    def _on_command(self, line: bytes) -> None:
+        if self._chain is not None:
+            self._chain(line)
+        for waiting in list(self._commands):
+            if line.startswith(waiting[0]["when"]["command"].encode()):
+                waiting[1] -= 1
+                if waiting[1] == 0:
+                    self._commands.remove(waiting)
+                    # Not from inside the modem's own parser: as soon as time moves.
+                    self._board.clock.after(0, lambda e=waiting[0]: self._do(e))
+
+
+class _Mangler:
+    """The wire faults of one lane."""
+
+    def __init__(self, lane: Lane, entries: list[Entry], rng: random.Random, note: Callable[[str], None]) -> None:
+        self._name = lane.name
+        self._note = note
+        self._rng = rng
+        self._by_byte: dict[int, Entry] = {}
+        self._by_chance = [e for e in entries if "chance" in e["when"]]
+        for entry in entries:
+            if "byte" in entry["when"]:
+                for index in range(entry["when"]["byte"], entry["when"]["byte"] + entry.get("count", 1)):
+                    self._by_byte[index] = entry
+        lane.mangle = self._mangle
+
+    def _mangle(self, index: int, byte: int) -> bytes:
+        entry = self._by_byte.get(index)
+        if entry is None:
+            for candidate in self._by_chance:
+                if self._rng.random() < candidate["when"]["chance"]:
+                    entry = candidate
+                    break
+            else:
+                return bytes((byte,))
+        what = entry["do"]
+        self._note(f"{what} byte {index} of {self._name}")
+        if what == "drop":
+            return b""
+        if what == "double":
+            return bytes((byte, byte))
+        return bytes((byte ^ entry.get("mask", 1 << self._rng.randrange(8)),))

@@ -1,0 +1,80 @@
+"""The peripheral bus: devices at their addresses, 32-bit registers by name, a warning once for what is unknown."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from virtualboard.k210.soc import Soc
+
+log = logging.getLogger("virtualboard.k210")
+
+
+class Device:
+    """One register block.
+
+    Subclasses name their registers in `NAMES` (offset -> name in the Kendryte SDK) and put the ones with a behaviour
+    into `self.reads` and `self.writes`. All others simply keep what was written. `TIMED` devices see the exact
+    instant of each access on the board's clock; the rest are cheaper.
+    """
+
+    NAME = ""
+    BASE = 0
+    SIZE = 0x1000
+    TIMED = False
+    NAMES: dict[int, str] = {}  # noqa: RUF012 - a constant table of the class
+
+    def __init__(self, soc: Soc, name: str | None = None, base: int | None = None) -> None:
+        self.soc = soc
+        self.name = name or self.NAME
+        self.base = self.BASE if base is None else base
+        self.regs: dict[int, int] = {}
+        self.reads: dict[int, Callable[[], int]] = {}
+        self.writes: dict[int, Callable[[int], None]] = {}
+        self._warned: set[int] = set()
+
+    def reset(self) -> None:
+        """What a reset of the chip leaves in the block."""
+        self.regs.clear()
+
+    def read(self, offset: int) -> int:
+        """The 32-bit register at `offset`."""
+        action = self.reads.get(offset)
+        if action is not None:
+            return action()
+        if offset not in self.NAMES:
+            self._unknown(offset, "read")
+        return self.regs.get(offset, 0)
+
+    def write(self, offset: int, value: int) -> None:
+        """A 32-bit store to `offset`."""
+        action = self.writes.get(offset)
+        if action is not None:
+            action(value)
+            return
+        if offset not in self.NAMES:
+            self._unknown(offset, f"written with {value:#x}")
+        self.regs[offset] = value
+
+    def state(self) -> dict[str, object]:
+        """Plain data from which `restore` makes the block what it is now."""
+        return {"regs": dict(self.regs)}
+
+    def restore(self, state: dict[str, object]) -> None:
+        """Inverse of `state`."""
+        for key, value in state.items():
+            current = getattr(self, key)
+            if isinstance(current, dict):
+                current.clear()
+                current.update(value)  # type: ignore[call-overload]
+            elif isinstance(current, list):
+                current[:] = value  # type: ignore[call-overload]
+            else:
+                setattr(self, key, value)
+
+    def _unknown(self, offset: int, what: str) -> None:
+        if offset not in self._warned:
+            self._warned.add(offset)
+            log.warning("%s has no register at %#x (address %#x): %s", self.name, offset, self.base + offset, what)

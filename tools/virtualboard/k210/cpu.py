@@ -1,0 +1,416 @@
+"""One RISC-V core: a Unicorn engine, the traps that Unicorn does not take itself, and exact instruction counts.
+
+Interrupts are injected between two instructions, the way the RISC-V privileged specification 1.9.1 describes a trap
+into machine mode. How many instructions ran is read from Unicorn's own counter, which lets every register access
+know its exact cycle and lets a slice end after exactly the instruction that made it necessary (`stop_after_this`).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import struct
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import unicorn
+from unicorn import riscv_const as reg
+
+from virtualboard.k210 import selfcheck
+from virtualboard.k210.bus import Device, log
+from virtualboard.k210.patcher import PAGE0_MHARTID, PAGE0_MIP, TOP_CSR, TOP_CYCLE, TOP_PAGE, TOP_WFI, CsrWrite
+
+if TYPE_CHECKING:
+    from virtualboard.k210.soc import Soc
+
+_NOWHERE = 0xFFFF_FFFF_FFFF_FFF0
+_X = [reg.UC_RISCV_REG_X0 + i for i in range(32)]
+_F = [reg.UC_RISCV_REG_F0 + i for i in range(32)]
+_CSRS = [
+    reg.UC_RISCV_REG_MSTATUS,
+    reg.UC_RISCV_REG_MIE,
+    reg.UC_RISCV_REG_MTVEC,
+    reg.UC_RISCV_REG_MEPC,
+    reg.UC_RISCV_REG_MCAUSE,
+    reg.UC_RISCV_REG_MSCRATCH,
+    reg.UC_RISCV_REG_FCSR,
+]
+_LOOP_STATE = [*_X[1:], reg.UC_RISCV_REG_MSTATUS]
+
+_MIE, _MPIE, _MPP, _FS = 1 << 3, 1 << 7, 3 << 11, 3 << 13
+MSIP, MTIP, MEIP = 1 << 3, 1 << 7, 1 << 11
+_CAUSES = ((MEIP, 11), (MSIP, 3), (MTIP, 7))
+_INTERRUPT = 1 << 63
+
+_FAULTS = {
+    unicorn.UC_ERR_FETCH_UNMAPPED: 1,
+    unicorn.UC_ERR_FETCH_PROT: 1,
+    unicorn.UC_ERR_INSN_INVALID: 2,
+    unicorn.UC_ERR_READ_UNMAPPED: 5,
+    unicorn.UC_ERR_READ_PROT: 5,
+    unicorn.UC_ERR_WRITE_UNMAPPED: 7,
+    unicorn.UC_ERR_WRITE_PROT: 7,
+}
+
+_LOOP_INSTRUCTIONS = 3000
+_LOOP_VISITS = 40
+
+
+class Core:
+    """Core `index` (0 or 1) of `soc`. `pc` is valid between slices."""
+
+    def __init__(self, soc: Soc, index: int) -> None:
+        self.soc = soc
+        self.index = index
+        self.running = False
+        self.pc = 0
+        self.mip = 0
+        self.waiting = False
+        """True while the core sleeps in `wfi`."""
+        self.parked: tuple[int, tuple[int, ...]] | None = None
+        """Where, and with which registers, the core was proven to loop without any effect."""
+        self.touched = False
+        """True when the core has accessed a device since the engine last cleared it."""
+        self.start_cycles = 0
+        self.skipped = 0
+        self.limit_cycles = 0
+        self._trap: tuple[int, int] | None = None
+        self._csr_sites: list[CsrWrite] = []
+        self._cycle_latch = 0
+        self._polls = 0
+        self._poll_start = 0
+        self._last_poll = 0
+        self._uc: Any = None
+        self._callbacks: list[Callable[..., Any]] = []
+        self._page0 = ctypes.create_string_buffer(0x2000)
+
+    # -- making it ----------------------------------------------------------------------------------------
+
+    def power_on(self, pc: int, sites: list[CsrWrite]) -> None:
+        """A fresh core about to run at `pc`. `sites` is what the patcher's numbered stores stand for."""
+        offsets = selfcheck.check()
+        uc = self._uc = unicorn.Uc(unicorn.UC_ARCH_RISCV, unicorn.UC_MODE_RISCV64)
+        handle = uc._uch.value
+        self._counter = ctypes.c_uint64.from_address(handle + offsets.counter)
+        self._limit = ctypes.c_uint64.from_address(handle + offsets.limit)
+        self._callbacks = []
+        self._csr_sites = sites
+        for address, size, buffer in self.soc.memories():
+            uc.mem_map_ptr(address, size, unicorn.UC_PROT_ALL, ctypes.addressof(buffer))
+        aligned = -(-ctypes.addressof(self._page0) // 0x1000) * 0x1000
+        self._page0_address = aligned
+        uc.mem_map_ptr(0, 0x1000, unicorn.UC_PROT_READ | unicorn.UC_PROT_WRITE, aligned)
+        ctypes.c_uint64.from_address(aligned + PAGE0_MHARTID).value = self.index
+        self._mip_image = ctypes.c_uint64.from_address(aligned + PAGE0_MIP)
+        for device in self.soc.devices:
+            self._map(device)
+        uc.mmio_map(TOP_PAGE, 0x1000, self._top_read, None, self._top_write, None)
+        uc.hook_add(unicorn.UC_HOOK_INTR, self._on_trap)
+        uc.reg_write(reg.UC_RISCV_REG_MSTATUS, _MPP)
+        self.mip = 0
+        self._mip_image.value = 0
+        self.pc = pc
+        self.running = True
+        self.waiting = False
+        self.parked = None
+        self.touched = True
+        self._trap = None
+        self.forget_polls()
+
+    def _map(self, device: Device) -> None:
+        read, write = (self._timed(device) if device.TIMED else self._plain(device))
+        self._callbacks += [read, write]
+        self._uc.mmio_map(device.base, device.SIZE, read, None, write, None)
+
+    def _plain(self, device: Device) -> tuple[Callable[..., int], Callable[..., None]]:
+        def read(_uc: Any, offset: int, size: int, _data: Any) -> int:
+            self.touched = True
+            if size == 4:
+                return device.read(offset)
+            return _part(device.read(offset & ~3), offset, size)
+
+        def write(_uc: Any, offset: int, size: int, value: int, _data: Any) -> None:
+            self.touched = True
+            device.write(offset & ~3, value if size == 4 else _merged(device, offset, size, value))
+
+        return read, write
+
+    def _timed(self, device: Device) -> tuple[Callable[..., int], Callable[..., None]]:
+        soc = self.soc
+
+        def read(_uc: Any, offset: int, size: int, _data: Any) -> int:
+            self.touched = True
+            soc.sync()
+            if size == 4:
+                return device.read(offset)
+            return _part(device.read(offset & ~3), offset, size)
+
+        def write(_uc: Any, offset: int, size: int, value: int, _data: Any) -> None:
+            self.touched = True
+            self._polls = 0
+            soc.sync()
+            device.write(offset & ~3, value if size == 4 else _merged(device, offset, size, value))
+            soc.alarms_changed()
+
+        return read, write
+
+    # -- running ------------------------------------------------------------------------------------------
+
+    def run(self, start_cycles: int, cycles: int) -> int:
+        """Run for about `cycles` from `start_cycles` on; returns the cycles that passed."""
+        soc = self.soc
+        self.start_cycles = start_cycles
+        self.limit_cycles = start_cycles + cycles
+        self.skipped = 0
+        self._counter.value = 0
+        count = max(1, cycles * soc.cpi_den // soc.cpi_num)
+        try:
+            self._uc.emu_start(self.pc, _NOWHERE, 0, count)
+        except unicorn.UcError as error:
+            self._fault(error)
+        executed = min(self._counter.value, self._limit.value)
+        self.pc = self._uc.reg_read(reg.UC_RISCV_REG_PC)
+        if self._trap is not None:
+            cause, epc = self._trap
+            self._trap = None
+            self._enter(cause, epc)
+        return executed * soc.cpi_num // soc.cpi_den + self.skipped
+
+    @property
+    def cycles_now(self) -> int:
+        """Cycle count of the instruction that runs, valid inside of device callbacks."""
+        soc = self.soc
+        return self.start_cycles + self.skipped + self._counter.value * soc.cpi_num // soc.cpi_den
+
+    def end_at(self, cycles: int) -> None:
+        """Shorten the slice that runs so that it ends no later than cycle `cycles`."""
+        if cycles < self.limit_cycles:
+            self.limit_cycles = cycles
+            self._apply_limit()
+
+    def stop_after_this(self) -> None:
+        """End the slice after the instruction that runs."""
+        self._limit.value = self._counter.value
+
+    def skip(self, cycles: int) -> None:
+        """Let up to `cycles` pass without instructions, never beyond the end of the slice."""
+        left = self.limit_cycles - self.cycles_now
+        self.skipped += max(0, min(cycles, left))
+        self._apply_limit()
+
+    def _apply_limit(self) -> None:
+        soc = self.soc
+        left = (self.limit_cycles - self.cycles_now) * soc.cpi_den // soc.cpi_num
+        counter = self._counter.value
+        self._limit.value = min(self._limit.value, counter + max(0, left))
+
+    # -- waiting loops ------------------------------------------------------------------------------------
+
+    def forget_polls(self) -> None:
+        """Something happened: whatever was waited for may be here."""
+        self._polls = 0
+
+    def polled(self) -> None:
+        """Firmware looks at the time or at a status once more: when it does nothing else, let time pass faster.
+
+        A step is at most an eighth of the time already waited and at most a tenth of a millisecond, so delays stay
+        within an eighth of what was asked, long ones within 0.1 ms. Loops that work between two looks are let be.
+        """
+        now = self.cycles_now
+        if now - self._last_poll > _LOOP_INSTRUCTIONS + self.soc.hz // 10000 or not self._polls:
+            self._polls = 0
+            self._poll_start = now
+        self._last_poll = now
+        self._polls += 1
+        if self._polls > 8 and self.soc.alone(self):
+            self.skip(min((now - self._poll_start) >> 3, self.soc.hz // 10000))
+            self._last_poll = self.cycles_now
+
+    def try_park(self) -> bool:
+        """Find out whether the core loops without any effect: same place, same registers, no device, no store.
+
+        Only memory can end such a loop, so nothing changes until another core, DMA or an interrupt acts. (A loop
+        that counts in memory holds the count in a register whenever it comes by, so it is not taken for one.)
+        """
+        self._settle()
+        home, seen = self.pc, {self._registers()}
+        for _ in range(_LOOP_VISITS):
+            self.touched = False
+            if not self._go_round(home):
+                return False
+            state = self._registers()
+            if state in seen:
+                self.parked = (home, state)
+                return True
+            seen.add(state)
+        return False
+
+    def still_parked(self) -> bool:
+        """Run the loop once more and see whether memory let it go."""
+        if self.parked is None:
+            return False
+        home, state = self.parked
+        for _ in range(_LOOP_VISITS):
+            if not self._go_round(home):
+                break
+            if self._registers() == state:
+                return True
+        self.parked = None
+        return False
+
+    def _registers(self) -> tuple[int, ...]:
+        return tuple(self._uc.reg_read_batch(_LOOP_STATE))
+
+    def _settle(self) -> None:
+        self.start_cycles = self.limit_cycles = self.soc.cycles
+        self.skipped = 0
+
+    def _go_round(self, home: int) -> bool:
+        """Run until `home` comes by again; False when it does not soon, or a device was touched on the way."""
+        self._settle()
+        self.limit_cycles += 1 << 40
+        self.touched = False
+        self.soc.active = self
+        uc = self._uc
+        try:
+            uc.emu_start(self.pc, _NOWHERE, 0, 1)
+            if not self.touched and self._trap is None:
+                self.pc = uc.reg_read(reg.UC_RISCV_REG_PC)
+                if self.pc != home:
+                    uc.emu_start(self.pc, home, 0, _LOOP_INSTRUCTIONS)
+        except unicorn.UcError as error:
+            self._fault(error)
+        self.pc = uc.reg_read(reg.UC_RISCV_REG_PC)
+        if self._trap is not None:
+            cause, epc = self._trap
+            self._trap = None
+            self._enter(cause, epc)
+            return False
+        return self.pc == home and not self.touched
+
+    # -- traps --------------------------------------------------------------------------------------------
+
+    def set_mip(self, bit: int, on: bool) -> None:
+        """A line into the core's `mip` changed."""
+        new = self.mip | bit if on else self.mip & ~bit
+        if new == self.mip:
+            return
+        self.mip = new
+        if self._uc is not None:
+            self._mip_image.value = new
+        if on and self.soc.active is self:
+            self.stop_after_this()
+
+    def deliver(self) -> bool:
+        """Take the interrupt that is pending and enabled, if there is one."""
+        if not self.mip:
+            return False
+        ready = self.mip & self._uc.reg_read(reg.UC_RISCV_REG_MIE)
+        if ready and self.waiting:
+            self.waiting = False
+        if not ready or not self._uc.reg_read(reg.UC_RISCV_REG_MSTATUS) & _MIE:
+            return False
+        for bit, cause in _CAUSES:
+            if ready & bit:
+                self._enter(_INTERRUPT | cause, self.pc)
+                return True
+        return False
+
+    def masked(self) -> bool:
+        """True while an interrupt waits for the core to enable interrupts again."""
+        return bool(self.mip & self._uc.reg_read(reg.UC_RISCV_REG_MIE))
+
+    def _enter(self, cause: int, epc: int) -> None:
+        uc = self._uc
+        status = uc.reg_read(reg.UC_RISCV_REG_MSTATUS)
+        status = (status & ~(_MIE | _MPIE | _MPP)) | ((status & _MIE) << 4) | _MPP
+        uc.reg_write(reg.UC_RISCV_REG_MSTATUS, status)
+        uc.reg_write(reg.UC_RISCV_REG_MEPC, epc)
+        uc.reg_write(reg.UC_RISCV_REG_MCAUSE, cause)
+        self.pc = uc.reg_read(reg.UC_RISCV_REG_MTVEC) & ~3
+        self.parked = None
+        self.waiting = False
+        self.forget_polls()
+
+    def _on_trap(self, uc: Any, number: int, _data: Any) -> None:
+        # Unicorn reports any ecall as 8 and has moved pc behind it; the K210 runs in machine mode (cause 11).
+        self._trap = (11 if number == 8 else number, uc.reg_read(reg.UC_RISCV_REG_PC) - 4)
+        uc.emu_stop()
+
+    def _fault(self, error: unicorn.UcError) -> None:
+        cause = _FAULTS.get(error.errno)
+        if cause is None:
+            raise error
+        pc = self._uc.reg_read(reg.UC_RISCV_REG_PC)
+        log.warning("core %d: %s at pc %#x", self.index, error, pc)
+        if self._uc.reg_read(reg.UC_RISCV_REG_MTVEC) == 0:
+            raise RuntimeError(f"core {self.index} crashed at {pc:#x} before it had a trap handler: {error}")
+        self._trap = (cause, pc)
+
+    # -- the top page -------------------------------------------------------------------------------------
+
+    def _top_read(self, _uc: Any, offset: int, _size: int, _data: Any) -> int:
+        if offset == TOP_CYCLE:
+            self.touched = True
+            self.polled()
+            self._cycle_latch = self.cycles_now
+            return self._cycle_latch & 0xFFFF_FFFF
+        return self._cycle_latch >> 32 & 0xFFFF_FFFF
+
+    def _top_write(self, uc: Any, offset: int, _size: int, _value: int, _data: Any) -> None:
+        if offset == TOP_WFI:
+            if not self.mip & uc.reg_read(reg.UC_RISCV_REG_MIE):
+                self.waiting = True
+            self.touched = True
+            self.stop_after_this()
+            return
+        site = self._csr_sites[(offset - TOP_CSR) >> 2]
+        operand = site.source if site.funct3 & 4 else uc.reg_read(_X[site.source])
+        old = uc.reg_read(reg.UC_RISCV_REG_MSTATUS)
+        kind = site.funct3 & 3
+        new = operand if kind == 1 else old | operand if kind == 2 else old & ~operand
+        uc.reg_write(reg.UC_RISCV_REG_MSTATUS, new)
+        if new & _MIE and self.mip & uc.reg_read(reg.UC_RISCV_REG_MIE):
+            self.stop_after_this()
+
+    # -- state --------------------------------------------------------------------------------------------
+
+    def save(self) -> dict[str, Any]:
+        """Registers and flags between two slices."""
+        ids = [*_X[1:], *_F, *_CSRS]
+        return {
+            "registers": list(self._uc.reg_read_batch(ids)),
+            "pc": self.pc,
+            "mip": self.mip,
+            "waiting": self.waiting,
+            "running": self.running,
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Inverse of `save`, on a core that was powered on."""
+        ids = [*_X[1:], *_F, *_CSRS]
+        # mstatus first: floating point registers cannot be written while FS is off.
+        self._uc.reg_write(reg.UC_RISCV_REG_MSTATUS, state["registers"][63] | _FS)
+        self._uc.reg_write_batch(list(zip(ids, state["registers"], strict=True)))
+        self.pc = state["pc"]
+        self.mip = state["mip"]
+        self._mip_image.value = self.mip
+        self.waiting = state["waiting"]
+        self.running = state["running"]
+        self.parked = None
+        self.touched = True
+        self.forget_polls()
+
+    def digest_state(self) -> bytes:
+        """Registers as bytes, for comparing runs."""
+        values = [*self._uc.reg_read_batch(_X[1:]), self.pc]
+        return struct.pack(f"<{len(values)}Q", *(v & (1 << 64) - 1 for v in values))
+
+
+def _part(word: int, offset: int, size: int) -> int:
+    return word >> 8 * (offset & 3) & (1 << 8 * size) - 1
+
+
+def _merged(device: Device, offset: int, size: int, value: int) -> int:
+    """The word that a narrow store makes of a register (read back, since byte lanes are not known to devices)."""
+    shift, mask = 8 * (offset & 3), (1 << 8 * size) - 1
+    return (device.regs.get(offset & ~3, 0) & ~(mask << shift)) | (value & mask) << shift

@@ -1,0 +1,121 @@
+"""Checks at start-up the behaviours of Unicorn that the engine relies on but that no manual promises.
+
+The instruction counter is a field of Unicorn's internal structure. It is searched for by running a loop for known
+counts, so a version that moved it is still served and one without it is refused with a clear message.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+from dataclasses import dataclass
+from typing import Any
+
+import unicorn
+from unicorn import riscv_const as reg
+
+TESTED = "2.1.4"
+_BASE = 0x8000_0000
+_DEVICE = 0x5000_0000
+_SEARCH_WORDS = 512
+_X5, _X6, _X7 = reg.UC_RISCV_REG_X5, reg.UC_RISCV_REG_X6, reg.UC_RISCV_REG_X7
+_COUNT_LOOP = bytes.fromhex("93821200 6ff0dfff")  # addi x5,x5,1; j .-4
+_STORES = bytes.fromhex("2320 5300 83 2343 00 93 821200 93 821200 93 821200".replace(" ", ""))
+# sw x5,0(x6); lw x7,4(x6); addi x5,x5,1 three times
+_ECALL = bytes.fromhex("73000000 93821200")
+
+
+class UnicornUnsuitable(RuntimeError):
+    """The installed Unicorn does not behave as the engine needs."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"unicorn {unicorn.__version__} {what}; the k210 engine was tested with unicorn {TESTED}: "
+            f"install it with: pip install unicorn=={TESTED}"
+        )
+
+
+@dataclass(frozen=True)
+class Offsets:
+    """Where in Unicorn's structure the counter of executed instructions and its limit are, in bytes."""
+
+    counter: int
+    limit: int
+
+
+def _machine(code: bytes) -> Any:
+    uc = unicorn.Uc(unicorn.UC_ARCH_RISCV, unicorn.UC_MODE_RISCV64)
+    uc.mem_map(_BASE, 0x1000)
+    uc.mem_write(_BASE, code)
+    return uc
+
+
+def _find_counter() -> Offsets:
+    found: set[int] | None = None
+    uc = _machine(_COUNT_LOOP)
+    words = (ctypes.c_uint64 * _SEARCH_WORDS).from_address(uc._uch.value)
+    for count in (12345, 779, 54321):
+        uc.emu_start(_BASE, 0, 0, count)
+        here = {i for i in range(_SEARCH_WORDS - 1) if words[i] == count + 1 and words[i + 1] == count}
+        found = here if found is None else found & here
+    if not found or len(found) != 1:
+        raise UnicornUnsuitable("does not show its instruction counter where it is searched for")
+    at = found.pop() * 8
+    return Offsets(counter=at, limit=at + 8)
+
+
+def _check_stop(offsets: Offsets) -> None:
+    """A limit lowered inside of a device callback ends the run after exactly that instruction."""
+    for on_load in (False, True):
+        uc = _machine(_STORES)
+        counter = ctypes.c_uint64.from_address(uc._uch.value + offsets.counter)
+        limit = ctypes.c_uint64.from_address(uc._uch.value + offsets.limit)
+        seen: list[int] = []
+
+        def stop(counter: Any = counter, limit: Any = limit, seen: list[int] = seen) -> None:
+            seen.append(counter.value)
+            limit.value = counter.value
+
+        def read(_uc: Any, _offset: int, _size: int, _data: Any, act: bool = on_load, stop: Any = stop) -> int:
+            if act:
+                stop()
+            return 7
+
+        def write(_u: Any, _o: int, _s: int, _v: int, _d: Any, act: bool = not on_load, stop: Any = stop) -> None:
+            if act:
+                stop()
+
+        uc.mmio_map(_DEVICE, 0x1000, read, None, write, None)
+        uc.reg_write(_X6, _DEVICE)
+        uc.emu_start(_BASE, 0, 0, 100)
+        expected = 2 if on_load else 1
+        if seen != [expected] or uc.reg_read(reg.UC_RISCV_REG_PC) != _BASE + 4 * expected or uc.reg_read(_X5):
+            raise UnicornUnsuitable("does not stop after the instruction that lowered its limit")
+        if on_load and uc.reg_read(_X7) != 7:
+            raise UnicornUnsuitable("loses the result of a load that lowered its limit")
+
+
+def _check_traps() -> None:
+    uc = _machine(_ECALL)
+    seen: list[tuple[int, int]] = []
+
+    def on_trap(uc: Any, number: int, _data: Any) -> None:
+        seen.append((number, uc.reg_read(reg.UC_RISCV_REG_PC)))
+        uc.emu_stop()
+
+    uc.hook_add(unicorn.UC_HOOK_INTR, on_trap)
+    uc.emu_start(_BASE, 0, 0, 10)
+    if seen != [(8, _BASE + 4)]:
+        raise UnicornUnsuitable(f"reports an ecall as {seen} instead of as cause 8 with pc behind it")
+    uc.reg_write(reg.UC_RISCV_REG_MSTATUS, 0x1888)
+    if uc.reg_read(reg.UC_RISCV_REG_MSTATUS) & 0x1888 != 0x1888:
+        raise UnicornUnsuitable("does not keep MIE, MPIE and MPP as written")
+
+
+@functools.cache
+def check() -> Offsets:
+    """Verify Unicorn once per process; raises `UnicornUnsuitable` with the remedy when it differs."""
+    offsets = _find_counter()
+    _check_stop(offsets)
+    _check_traps()
+    return offsets

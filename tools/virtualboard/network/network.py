@@ -1,0 +1,227 @@
+"""Everything a module can reach: names, addresses, servers, and clients of its own servers."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import threading
+from collections.abc import Callable, Iterable, Mapping
+
+from virtualboard.clock import MS, SECOND, Clock
+from virtualboard.network.datagrams import Datagrams
+from virtualboard.network.patience import Patience, Quiet
+from virtualboard.network.script import Script, ScriptEnd, SilentEnd
+from virtualboard.network.sockets import SocketEnd
+from virtualboard.network.tcp import End, Peer
+
+CLIENT_IP = "192.168.4.2"
+"""Address that scripted clients of the module's server have."""
+
+
+class Network:
+    """Where the module's links lead.
+
+    `names` stands in for DNS. Links go to real sockets only inside `allow` (loopback by default); a connection to any
+    other address is a SYN that nobody answers. `dns=True` asks the system's resolver for names not in `names`.
+    `rtt_ns` is the round trip to every peer. `ack_delay_ns` is how long a peer keeps the acknowledgement of a single
+    full segment that does not end a write (Linux 40 ms, Windows 200 ms); since the module's stack keeps the rest of a
+    write longer than 1460 bytes back until then, such a write pays it once. `dns_fail_ns` is how long a name without
+    an answer takes to fail (two servers, 1+1+2+3 s each: NONOS SDK lwIP dns.c).
+    Ports on which the module listens appear at `listen_on`; see `listening`.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        names: Mapping[str, str] | None = None,
+        rtt_ns: int = 4 * MS,
+        ack_delay_ns: int = 40 * MS,
+        allow: Iterable[str] = ("127.0.0.0/8",),
+        dns: bool = False,
+        dns_fail_ns: int = 14 * SECOND,
+        listen_on: str = "127.0.0.1",
+    ) -> None:
+        self.clock = clock
+        self.names = {"localhost": "127.0.0.1"}
+        self.names.update({name.lower(): str(ipaddress.IPv4Address(ip)) for name, ip in (names or {}).items()})
+        self.rtt_ns = rtt_ns
+        self.ack_delay_ns = ack_delay_ns
+        self.dns = dns
+        self.dns_fail_ns = dns_fail_ns
+        self.listen_on = listen_on
+        self.listening: dict[int, int] = {}
+        """Port of the module -> port on this machine, of servers that are open now."""
+        self.started_at = 1_767_225_600
+        """Seconds since 1970 (UTC) at power-on, for time servers; the same in every run unless set."""
+        self.quiet = Quiet(clock)
+        self._allow = [ipaddress.ip_network(entry) for entry in allow]
+        self._scripts: dict[tuple[str, int], Callable[[], Script] | None] = {}
+        self._peers: dict[int, Peer | Datagrams] = {}
+        self._serial = 0
+        self._servers: dict[int, _Server] = {}
+
+    @property
+    def open_links(self) -> int:
+        """Connections and associations that are open, being opened or lingering."""
+        return len(self._peers)
+
+    def allows(self, ip: str) -> bool:
+        """True when links may go to real sockets at `ip`."""
+        address = ipaddress.ip_address(ip)
+        return any(address in net for net in self._allow)
+
+    def answers_ping(self, ip: str) -> bool:
+        """True for addresses where something lives."""
+        return self.allows(ip) or any(address == ip for address, _ in self._scripts)
+
+    def unix_time(self) -> int:
+        """What a time server would say now: seconds since 1970, UTC."""
+        return self.started_at + self.clock.now // SECOND
+
+    def attach(self, ip: str, port: int, factory: Callable[[], Script] | None) -> None:
+        """Answer connections to `ip`:`port` with a new `Script` each; None refuses them."""
+        self._scripts[ip, port] = factory
+
+    def resolve(self, name: str, done: Callable[[str | None], None]) -> None:
+        """Look `name` up; `done(address or None)` is called when the answer (or the time-out) is there."""
+        try:
+            done(str(ipaddress.IPv4Address(name)))
+            return
+        except ValueError:
+            address = self.names.get(name.lower())
+        if address is not None:
+            self.clock.after(self.rtt_ns, lambda: done(address))
+        elif self.dns:
+            _ask_resolver(self.clock, name, done)
+        else:
+            self.clock.after(self.dns_fail_ns, lambda: done(None))
+
+    def connect(self, ip: str, port: int, timeout_ns: int = 7 * SECOND) -> Peer:
+        """Begin a TCP connection; set the callbacks of the returned `Peer` before time moves on."""
+        end: End
+        if (ip, port) in self._scripts:
+            factory = self._scripts[ip, port]
+            end = ScriptEnd(self.clock, factory() if factory else None, self.rtt_ns)
+        elif self.allows(ip):
+            end = SocketEnd(self.clock, (ip, port))
+        else:
+            end = SilentEnd()
+        peer = self._peer(end, ip, port)
+        peer.start(timeout_ns)
+        return peer
+
+    def datagrams(self, ip: str, port: int, local_port: int | None = None) -> Datagrams:
+        """Open a UDP association; with `local_port` others can write to it first. OSError when that port is taken."""
+        self._serial += 1
+        serial = self._serial
+        bind = None if local_port is None else (self.listen_on, local_port)
+        association = Datagrams(self.quiet, ip, port, bind, self.rtt_ns, self.allows, lambda: self._forget(serial))
+        self._peers[serial] = association
+        return association
+
+    def _peer(self, end: End, ip: str, port: int) -> Peer:
+        self._serial += 1
+        serial = self._serial
+        peer = Peer(self.quiet, end, ip, port, self.rtt_ns, self.ack_delay_ns, lambda: self._forget(serial))
+        self._peers[serial] = peer
+        return peer
+
+    def _forget(self, serial: int) -> None:
+        self._peers.pop(serial, None)
+
+    # -- servers of the module ----------------------------------------------------------------------------
+
+    def listen(self, port: int, on_client: Callable[[Peer], None]) -> int:
+        """Accept clients on `port`; returns the port on this machine (another one when that cannot be had)."""
+        self.unlisten(port)
+        server = _Server(self, port, on_client)
+        self._servers[port] = server
+        self.listening[port] = server.host_port
+        return server.host_port
+
+    def unlisten(self, port: int) -> None:
+        """Stop accepting clients on `port`."""
+        server = self._servers.pop(port, None)
+        if server is not None:
+            server.close()
+            del self.listening[port]
+
+    def call(self, port: int, script: Script) -> bool:
+        """Let a scripted client connect to the module's server on `port`; False when none listens."""
+        server = self._servers.get(port)
+        if server is None:
+            return False
+        end = ScriptEnd(self.clock, script, self.rtt_ns)
+        self.admit(server, end, CLIENT_IP, 50_000 + self._serial % 10_000)
+        end.open(lambda ok: None)
+        return True
+
+    def admit(self, server: _Server, end: End, ip: str, port: int) -> None:
+        """A client of `server` has connected."""
+        peer = self._peer(end, ip, port)
+        server.on_client(peer)
+        peer.adopt()
+
+    def close(self) -> None:
+        """Reset every link and close every server."""
+        for port in list(self._servers):
+            self.unlisten(port)
+        for peer in list(self._peers.values()):
+            peer.close(abort=True)
+
+
+class _Server:
+    """One listening socket on this machine."""
+
+    def __init__(self, network: Network, port: int, on_client: Callable[[Peer], None]) -> None:
+        self.on_client = on_client
+        self._network = network
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            self._socket.bind((network.listen_on, port))
+        except OSError:
+            self._socket.bind((network.listen_on, 0))
+        self._socket.listen(5)
+        self._socket.setblocking(False)
+        self.host_port: int = self._socket.getsockname()[1]
+        self._patience = Patience(
+            network.quiet, lambda ready: network.clock.watch(self._socket.fileno(), ready), self._accept
+        )
+        self._patience.wait(eager=False)
+
+    def _accept(self) -> None:
+        try:
+            accepted, (ip, port) = self._socket.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            self._patience.wait(eager=False)
+            return
+        self._network.admit(self, SocketEnd(self._network.clock, None, accepted), ip, port)
+        self._patience.look_at(self._network.clock.now + self._network.rtt_ns)
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._patience.stop()
+        self._socket.close()
+
+
+def _ask_resolver(clock: Clock, name: str, done: Callable[[str | None], None]) -> None:
+    """Ask the system's resolver on a thread (it cannot be interrupted); virtual time waits for the answer."""
+    ours, theirs = socket.socketpair()
+    answer: list[str] = []
+
+    def ask() -> None:
+        try:
+            answer.append(str(socket.getaddrinfo(name, None, socket.AF_INET)[0][4][0]))
+        except (OSError, UnicodeError):
+            answer.clear()
+        finally:
+            theirs.close()
+
+    def ready() -> None:
+        watch.cancel()
+        ours.close()
+        done(answer[0] if answer else None)
+
+    watch = clock.watch(ours.fileno(), ready)
+    threading.Thread(target=ask, daemon=True, name="resolver").start()

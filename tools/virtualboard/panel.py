@@ -1,0 +1,287 @@
+"""The LCD: a Sitronix ST7789 (or an Ilitek ILI9486/9488 used alike) as MaixPy drives it, and what a person sees.
+
+The controller has a frame memory of `rows` x `columns` pixels, a write pointer that runs through a window, and
+switches that decide how memory becomes light. Commands come with D/C low, parameters and pixels with D/C high.
+
+Directions. A person holds the board as MaixPy's default direction (MADCTL 0xA0) shows pictures upright. In that
+view memory has its rows from right to left and its columns from top to bottom, because with MV set the column
+address counts along the rows, and with MY set it counts them from the end (ST7789 data sheet, "Memory Data
+Access Control" and "Memory Data Write/Read Direction"). Frame memory is kept here in that view: position (u, v).
+MaixPy's `lcd.rotation(n)` sends A0, 00, 60, C0 (MaixPy-v1 `py_lcd.c`), each a quarter turn clockwise.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+from PIL import Image
+
+from virtualboard.clock import Clock
+
+_SWRESET, _SLPIN, _SLPOUT = 0x01, 0x10, 0x11
+_INVOFF, _INVON, _DISPOFF, _DISPON = 0x20, 0x21, 0x28, 0x29
+_CASET, _RASET, _RAMWR, _RAMWRC = 0x2A, 0x2B, 0x2C, 0x3C
+_MADCTL, _COLMOD = 0x36, 0x3A
+
+_MY, _MX, _MV, _BGR = 0x80, 0x40, 0x20, 0x08
+
+# Commands that change nothing a still picture shows: no-op, modes, tearing line, brightness, frame rates, porches,
+# voltages, gamma curves, and the vendor settings that MaixPy's ILI9486 and ILI9481 start sequences send.
+_NO_EFFECT = frozenset(
+    {0x00, 0x12, 0x13, 0x26, 0x30, 0x33, 0x34, 0x35, 0x37, 0x38, 0x39, 0x44, 0x51, 0x53, 0x55, 0x5E}
+    | set(range(0xB0, 0xC9))
+    | {0xD0, 0xD1, 0xD2, 0xE0, 0xE1, 0xE2, 0xE3, 0xE4, 0xE8, 0xE9, 0xEC, 0xF1, 0xF2, 0xF6, 0xF7, 0xF8, 0xF9}
+)
+
+_FIVE = [i << 3 | i >> 2 for i in range(32)]
+_SIX = [i << 2 | i >> 4 for i in range(64)]
+
+
+class Panel:
+    """A panel of `width` x `height` pixels, seen in MaixPy's default direction.
+
+    `memory` is the size of the frame memory in the same view (default: 320x240, or the glass where that is
+    larger), `offset` where the glass lies in it: M5StickV's 240x135 glass lies at (40, 52). `ips` panels show
+    colours right with inversion on (MaixPy's `invert=1`), others with inversion off.
+
+    After power-on the panel sleeps and is dark. `on_frame` is called whenever a memory write has filled its
+    window; `frames` counts these. Unknown commands are counted in `unknown` and otherwise ignored.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        width: int = 320,
+        height: int = 240,
+        memory: tuple[int, int] | None = None,
+        offset: tuple[int, int] = (0, 0),
+        ips: bool = False,
+    ) -> None:
+        self._clock = clock
+        self.width = width
+        self.height = height
+        self.offset = offset
+        self.ips = ips
+        self._stride, self._lines = memory or (max(320, width), max(240, height))
+        if offset[0] + width > self._stride or offset[1] + height > self._lines:
+            raise ValueError(
+                f"a {width}x{height} glass at {offset} does not fit the {self._stride}x{self._lines} memory"
+            )
+        # Pixels as they came over the wire (high byte first), line by line in the view.
+        self._memory = array("H", bytes(2 * self._stride * self._lines))
+        self.on_frame: Callable[[], None] | None = None
+        self.frames = 0
+        """Memory writes that filled their window."""
+        self.last_frame_at: int | None = None
+        """Virtual ns when the last of them was complete."""
+        self.pixels_written = 0
+        self.unknown: Counter[int] = Counter()
+        """Commands that this panel does not know, with how often they came."""
+        self.resets = 0
+        self._held_in_reset = False
+        self._defaults()
+
+    def _defaults(self) -> None:
+        """Registers after a reset; frame memory keeps its content (data sheet, "Reset Table")."""
+        self.asleep = True
+        self.display_on = False
+        self.inverted = False
+        self.madctl = 0
+        self.pixel_format = 0x66
+        self._command = 0
+        self._parameters = bytearray()
+        self._carry = b""
+        self._columns = (0, min(self._stride, self._lines) - 1)
+        self._rows = (0, max(self._stride, self._lines) - 1)
+        self._pointer = 0
+        self._counted = True
+
+    # -- pins ---------------------------------------------------------------------------------------------
+
+    def reset(self, level: bool | int) -> None:
+        """The reset pin; low resets, and nothing is heard until it is high again."""
+        if not level:
+            if not self._held_in_reset:
+                self.resets += 1
+            self._defaults()
+        self._held_in_reset = not level
+
+    def command(self, byte: int) -> None:
+        """A byte with D/C low."""
+        if self._held_in_reset:
+            return
+        self._command = byte
+        self._parameters.clear()
+        self._carry = b""
+        if byte == _RAMWR:
+            self._pointer = 0
+            self._counted = False
+        elif byte == _SWRESET:
+            self._defaults()
+        elif byte in (_SLPIN, _SLPOUT):
+            self.asleep = byte == _SLPIN
+        elif byte in (_INVOFF, _INVON):
+            self.inverted = byte == _INVON
+        elif byte in (_DISPOFF, _DISPON):
+            self.display_on = byte == _DISPON
+        elif byte not in (_CASET, _RASET, _RAMWRC, _MADCTL, _COLMOD) and byte not in _NO_EFFECT:
+            self.unknown[byte] += 1
+
+    def data(self, data: bytes) -> None:
+        """Bytes with D/C high: parameters of the last command, or pixels."""
+        if self._held_in_reset:
+            return
+        command = self._command
+        if command in (_RAMWR, _RAMWRC):
+            self._pixels(data)
+        elif command in (_CASET, _RASET):
+            self._parameters += data
+            if len(self._parameters) >= 4:
+                first = int.from_bytes(self._parameters[0:2], "big")
+                last = int.from_bytes(self._parameters[2:4], "big")
+                # The data sheet wants first <= last; a window the wrong way round is taken as one line.
+                window = (first, max(first, last))
+                if command == _CASET:
+                    self._columns = window
+                else:
+                    self._rows = window
+        elif command == _MADCTL and data:
+            self.madctl = data[0]
+        elif command == _COLMOD and data:
+            self.pixel_format = data[0]
+
+    # -- what a person sees -------------------------------------------------------------------------------
+
+    @property
+    def lit(self) -> bool:
+        """True when the panel shows its memory: awake and display on."""
+        return self.display_on and not self.asleep
+
+    @property
+    def rotation(self) -> int | None:
+        """MaixPy's `lcd.rotation` of the present direction (0 to 3), None for a mirrored one."""
+        return {0xA0: 0, 0x00: 1, 0x60: 2, 0xC0: 3}.get(self.madctl & (_MY | _MX | _MV))
+
+    def image(self, turned: bool = False) -> Image.Image:
+        """The glass as an RGB picture, the board held as for the default direction.
+
+        With `turned`, the board is turned so that the present rotation stands upright. Each colour of 5 or 6 bits
+        becomes 8 by repeating its high bits. A dark panel is black.
+        """
+        if not self.lit:
+            picture = Image.new("RGB", (self.width, self.height))
+        else:
+            pixels = array("H", self._memory)
+            pixels.byteswap()
+            whole = Image.frombytes("RGB", (self._stride, self._lines), pixels.tobytes(), "raw", "BGR;16")
+            u, v = self.offset
+            picture = whole.crop((u, v, u + self.width, v + self.height)).point(self._light())
+            if self.madctl & _BGR:
+                # The order of colours is applied on the way to the glass: a change shows at once.
+                red, green, blue = picture.split()
+                picture = Image.merge("RGB", (blue, green, red))
+        if turned and self.rotation:
+            picture = picture.rotate(90 * self.rotation, expand=True)
+        return picture
+
+    def save(self, path: Path, turned: bool = False) -> None:
+        """Write `image()` to a file (PNG by its name), whole or not at all."""
+        part = path.with_name(path.name + ".part")
+        self.image(turned).save(part, format=Image.registered_extensions().get(path.suffix.lower(), "PNG"))
+        part.replace(path)
+
+    def _light(self) -> list[int]:
+        """Table from Pillow's 8-bit colours (x * 255 / 31 or 63, cut off) to the panel's, for the three bands."""
+        flip = self.inverted != self.ips
+        five, six = [0] * 256, [0] * 256
+        for i in range(32):
+            five[i * 255 // 31] = _FIVE[31 - i if flip else i]
+        for i in range(64):
+            six[i * 255 // 63] = _SIX[63 - i if flip else i]
+        return five + six + five
+
+    # -- frame memory -------------------------------------------------------------------------------------
+
+    def _pixels(self, data: bytes) -> None:
+        depth = self.pixel_format & 7
+        unit = 3 if depth == 6 else 2
+        if self._carry:
+            data = self._carry + data
+        spare = len(data) % unit
+        self._carry = bytes(data[len(data) - spare :]) if spare else b""
+        if spare:
+            data = data[: len(data) - spare]
+        if depth == 6:
+            data = _from_18_bits(data)
+        pixels = array("H")
+        pixels.frombytes(bytes(data) if not isinstance(data, (bytes, bytearray)) else data)
+        if pixels:
+            self._store(pixels)
+
+    def _store(self, pixels: array[int]) -> None:
+        """Write pixels at the pointer, line by line of the window, wrapping from its end to its start."""
+        x0, x1 = self._columns
+        y0, y1 = self._rows
+        width, height = x1 - x0 + 1, y1 - y0 + 1
+        origin, step_x, step_y, columns, rows = self._addressing()
+        total, done, size = len(pixels), 0, width * height
+        self.pixels_written += total
+        whole_lines = step_x == 1 and x0 == 0 and width == columns == step_y
+        while done < total:
+            y, x = divmod(self._pointer, width)
+            if whole_lines and x == 0 and y1 < rows:
+                count = min(total - done, size - self._pointer) // width * width or min(total - done, width)
+                at = origin + (y0 + y) * step_y
+                self._memory[at : at + count] = pixels[done : done + count]
+            else:
+                count = min(total - done, width - x)
+                # Addresses beyond the memory go nowhere.
+                seen = max(0, min(count, columns - (x0 + x)))
+                if seen and y0 + y < rows:
+                    at = origin + (x0 + x) * step_x + (y0 + y) * step_y
+                    end = at + seen * step_x
+                    self._memory[at : end if end >= 0 else None : step_x] = pixels[done : done + seen]
+            done += count
+            self._pointer += count
+            if self._pointer == size:
+                self._pointer = 0
+                if not self._counted:
+                    self._counted = True
+                    self._frame_done()
+
+    def _frame_done(self) -> None:
+        self.frames += 1
+        self.last_frame_at = self._clock.now
+        if self.on_frame is not None:
+            self.on_frame()
+
+    def _addressing(self) -> tuple[int, int, int, int, int]:
+        """Memory index of address (0, 0), its change per column and per row, and how many of each there are."""
+        stride, lines = self._stride, self._lines
+        # Along the controller's rows one goes left in the view, along its columns down.
+        if self.madctl & _MV:
+            columns, rows, step_x, step_y = stride, lines, -1, stride
+            flip_x, flip_y = self.madctl & _MY, self.madctl & _MX
+        else:
+            columns, rows, step_x, step_y = lines, stride, stride, -1
+            flip_x, flip_y = self.madctl & _MX, self.madctl & _MY
+        origin = stride - 1
+        if flip_x:
+            origin += step_x * (columns - 1)
+            step_x = -step_x
+        if flip_y:
+            origin += step_y * (rows - 1)
+            step_y = -step_y
+        return origin, step_x, step_y, columns, rows
+
+
+def _from_18_bits(data: bytes) -> bytes:
+    """Pixels of three bytes (six high bits each) as big-endian RGB565."""
+    out = bytearray()
+    for i in range(0, len(data), 3):
+        pixel = (data[i] & 0xF8) << 8 | (data[i + 1] & 0xFC) << 3 | data[i + 2] >> 3
+        out += pixel.to_bytes(2, "big")
+    return bytes(out)
