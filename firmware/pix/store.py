@@ -26,7 +26,7 @@ _RESERVE = const(65536)  # bytes that stay free for the directory, the log and t
 class Sidecar:
     # What is known of a part. `state` is "part" or "done"; `key` identifies the source (no secret); `validator` is
     # the server's ETag or date, "" when the source cannot be resumed; `total` and `limit` in bytes, -1 when unknown:
-    # nothing at or beyond `limit` counts; `digest` is the SHA-256 of the whole as hex text or "".
+    # nothing at or beyond `limit` counts; `digest` is the promised SHA-256 of the whole as hex text or "".
     def __init__(self, target, key="", validator="", total=-1, state="part", limit=-1, digest=""):
         self.target = target
         self.key = key
@@ -97,10 +97,10 @@ class Part:
         self.size = self._flushed = kept
         return info
 
-    def begin(self, key, validator="", total=-1):
+    def begin(self, key, validator="", total=-1, digest=""):
         # Start anew with an empty part.
         self.discard()
-        self._info = Sidecar(self.target, key, validator, total)
+        self._info = Sidecar(self.target, key, validator, total, digest=digest)
         try:
             _write_side(self._side, self._info)
             self._file = open(self.path, "wb")

@@ -235,6 +235,36 @@ def test_a_directory_is_renamed_with_what_is_in_it(volume, folder, tmp_path):
     assert not (folder / "pix").exists()
 
 
+def test_names_that_change_from_file_to_directory_and_back(volume, folder, tmp_path):
+    source = tmp_path / "s"
+    source.write_bytes(b"a file now")
+    change(
+        volume,
+        tmp_path,
+        ("mdeltree", "x:/pix"),
+        ("mdel", "x:/MAIN.PY"),
+        ("mcopy", str(source), "x:/pix"),
+        ("mmd", "x:/MAIN.PY"),
+        ("mcopy", str(source), "x:/MAIN.PY/inside a directory.txt"),
+    )
+    report = write_back(volume)
+    assert report.problems == []
+    assert (folder / "pix").read_bytes() == b"a file now"
+    assert (folder / "MAIN.PY" / "inside a directory.txt").read_bytes() == b"a file now"
+    assert fsck(volume, tmp_path)[0] == 0
+
+
+def test_renamed_on_the_card_and_edited_or_deleted_on_the_host(volume, folder, tmp_path):
+    change(volume, tmp_path, ("mren", "x:/MAIN.PY", "x:/FIRST.PY"), ("mren", "x:/exact.bin", "x:/SECOND.BIN"))
+    (folder / "MAIN.PY").write_bytes(b"edited")
+    (folder / "exact.bin").unlink()
+    report = write_back(volume)
+    assert (folder / "FIRST.PY").read_bytes() == b"edited"
+    assert not (folder / "MAIN.PY").exists()
+    assert not (folder / "SECOND.BIN").exists()
+    assert report.problems == [("SECOND.BIN", "its file /exact.bin is gone on the host")]
+
+
 def test_write_backs_in_a_row(volume, folder, tmp_path):
     source = tmp_path / "s"
     for round_ in range(4):

@@ -87,6 +87,39 @@ def test_new_entries_come_last_as_in_a_fat_directory(files):
     assert files.listdir() == ["main.py", "pix", "apple", "middle", "aaa"]
 
 
+def test_a_new_name_takes_the_first_gap_that_is_large_enough(files):
+    for name in ("one.txt", "Two.txt", "three.txt"):  # 1, 2 and 1 slots: FatFs keeps plain small letters in 8.3
+        files.open(name, "w").close()
+    files.remove("one.txt")
+    files.open("A long name.jpeg", "w").close()  # 3 slots: behind
+    assert files.listdir() == ["main.py", "pix", "Two.txt", "three.txt", "A long name.jpeg"]
+    files.open("four.txt", "w").close()
+    assert files.listdir() == ["main.py", "pix", "four.txt", "Two.txt", "three.txt", "A long name.jpeg"]
+    files.rename("Two.txt", "two.txt")
+    files.open("B.b.b", "w").close()  # 2 slots: where Two.txt was
+    assert files.listdir() == ["main.py", "pix", "four.txt", "B.b.b", "three.txt", "A long name.jpeg", "two.txt"]
+
+
+def test_directories_grow_by_clusters_and_do_not_shrink(card, files):
+    """Slots of 32 bytes: label 1, main.py 2, pix 2 (with their long names); 16 in a cluster of 512 bytes."""
+    free = files.statvfs("/")[3]
+    for i in range(11):
+        files.open(f"f{i}", "w").close()
+    assert files.statvfs("/")[3] == free
+    card.fill(leave_free=0)
+    with errno(13):
+        files.open("one_more", "w")
+    with errno(13):
+        files.rename("f1", "one_more")
+    files.remove("f2")
+    files.open("one_more", "w").close()
+    card.fill(leave_free=512)
+    files.open("another", "w").close()
+    assert files.statvfs("/")[3] == 0
+    files.remove("another")
+    assert files.statvfs("/")[3] == 0
+
+
 def test_mkdir_and_rmdir(files, folder):
     files.mkdir("/new")
     assert (folder / "new").is_dir()
@@ -392,6 +425,25 @@ def test_a_card_pulled_out_stays_dead_until_it_is_mounted(card, files, folder):
     files.mount()
     assert files.stat("/half.bin")[6] == 1000
     assert (folder / "half.bin").read_bytes() == b"x" * 1000
+
+
+def test_a_card_may_be_filled_while_it_is_not_mounted(card, files):
+    card.remove()
+    card.fill(leave_free=1024)
+    card.insert()
+    card.fill(leave_free=512)
+    files.mount()
+    assert files.statvfs("/")[3] == 1
+
+
+def test_switching_off_loses_what_was_not_flushed(card, files, folder):
+    f = files.open("half.bin", "wb")
+    f.write(b"x" * 100)
+    f.flush()
+    f.write(b"y" * 100)
+    card.close()
+    card.close()
+    assert (folder / "half.bin").read_bytes() == b"x" * 100
 
 
 def test_wrong_folders_and_sizes(tmp_path):

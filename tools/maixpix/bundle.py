@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from maixpix.errors import UserError
+from maixpix.paths import board_files
 
 LOADER_SIZE = 512
 """One sector of an SD card: replacing it in place happens wholly or not at all."""
@@ -47,11 +48,10 @@ class Bundle:
 
 def source_root() -> Path:
     """The folder that holds firmware/ and apps/: in the installed package, else in the source tree."""
-    here = Path(__file__).resolve().parent
-    for root in (here / "board_files", here.parents[1]):
-        if (root / "firmware" / "main.py").is_file():
-            return root
-    raise UserError("the board's files are missing from this installation", "install maixpix again")
+    root = board_files()
+    if not (root / "firmware" / "main.py").is_file():
+        raise UserError("the board's files are missing from this installation", "install maixpix again")
+    return root
 
 
 def app_names(root: Path | None = None) -> list[str]:

@@ -89,8 +89,8 @@ class Link:
         with contextlib.suppress(OSError, serial.SerialException):
             transport.close()
 
-    def run(self, code: str, timeout_s: float = 10, output: Callable[[bytes], None] | None = None) -> str:
-        """Run `code` on the board and return what it printed; `timeout_s` is the longest silence.
+    def run(self, code: str, timeout_s: float | None = 10, output: Callable[[bytes], None] | None = None) -> str:
+        """Run `code` on the board and return what it printed; `timeout_s` is the longest silence (None: any).
 
         Raises BoardError for an exception there, UserError when the board stops answering or the port is gone.
         """

@@ -123,15 +123,15 @@ class BoardPlace:
 
     def write(self, path: str, data: bytes) -> None:
         self._make_folders(path)
-        self.link.run(f"f=open({self.root + '/' + path!r},'wb')\nw=f.write")
         try:
+            self.link.run(f"f=open({self.root + '/' + path!r},'wb')\nw=f.write")
             for piece in self.link.stream(data):
                 if self.link.run(f"print(w({piece}))").strip() == "":
                     raise UserError(f"{self.name} took no data for {path}", "check it on a PC")
         except BoardError as error:
-            # A full SPIFFS fails with EIO, a full card with ENOSPC; either way the unfinished file must go.
             self._abandon(path)
-            if error.number in (5, 28):
+            # A full card says ENOSPC; a full SPIFFS says EIO to a write and ENOENT to any open that fails.
+            if error.number in (5, 28) or (self.flat and error.number == 2):
                 full = "full" if error.number == 28 or self.flat else "full or damaged"
                 raise UserError(
                     f"{self.name} is {full}, {path} was not written", "remove files from it, or use another card"

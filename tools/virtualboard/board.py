@@ -105,8 +105,8 @@ class Board:
         self.card = SdCard(
             self.clock, Path(config.card) if config.card else None, capacity=config.card_bytes, seed=config.seed
         )
-        self.flash = NorFlash()
-        self.camera = Camera(self.clock, Path(config.camera) if config.camera else None)
+        self.flash = NorFlash(self.clock)
+        self.camera = Camera(self.clock, Path(config.camera) if config.camera else None, present=not config.no_camera)
         self.to_chip = Lane(self.clock, "to_chip")
         self.to_modem = Lane(self.clock, "to_modem")
         self.console_rx = Lane(self.clock, "console_rx")

@@ -17,8 +17,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from virtualboard.card_directory import Directory
 from virtualboard.card_handle import CardFile, on_host
 from virtualboard.clock import SECOND
+from virtualboard.fat32 import ENTRY
 from virtualboard.fat_names import (
     MAX_NAME,
     Entry,
@@ -55,11 +57,11 @@ class CardFiles:
         self.seconds_since_boot: Callable[[], int] = lambda: card.clock.now // SECOND
         self._mounted = card.insertions
         self._open: dict[CardFile, None] = {}  # in the order of opening
-        self._created: dict[Path, list[str]] = {}
+        self._directories: dict[Path, Directory] = {}
         self._stamps: dict[Path, int] = {}
         self._cache: dict[Path, tuple[int, Listing]] = {}
         self._used: int | None = None
-        self._filled_limit = 0
+        self._filled_limit: int | None = None
 
     # -- mounting -----------------------------------------------------------------------------------------
 
@@ -68,8 +70,9 @@ class CardFiles:
         if not self.card.present:
             raise OSError(ENODEV)
         if self._mounted != self.card.insertions:
-            self._created.clear()
+            self._directories.clear()
             self._stamps.clear()
+            self._filled_limit = None
         self._mounted = self.card.insertions
         self._cache.clear()
         self._used = None
@@ -151,15 +154,14 @@ class CardFiles:
         folder, name, entry = self._place(path)
         if entry is not None or name == "":
             raise OSError(EEXIST)
-        if self.free_clusters() < 1:
-            raise OSError(EACCES)
+        self._check_room(folder, name, 1)
         # An empty cluster is written in full, then the entry, both tables and FSINFO.
         self.card.charge_writes(self.card.geometry.cluster_sectors + 4)
         self._check_unseen(folder / name)
         with on_host():
             (folder / name).mkdir()
-        self._was_created(folder, name)
         self._take(1)
+        self._was_created(folder, name)
 
     def rmdir(self, path: str) -> None:
         """Remove an empty directory. OSError 13 when it is not empty, 20 for a file."""
@@ -174,8 +176,9 @@ class CardFiles:
         except OSError as e:
             # Things that a FAT card cannot hold are still in there; they are not ours to delete.
             raise OSError(EACCES) from e
+        self._take(-self._directory(entry.path).clusters)
+        self._directories.pop(entry.path, None)
         self._was_removed(entry.path)
-        self._take(-1)
 
     def remove(self, path: str) -> None:
         """Remove a file. OSError 21 for a directory."""
@@ -199,6 +202,7 @@ class CardFiles:
             if target.is_dir:
                 raise OSError(EISDIR)
             self._unlink(target)
+        self._check_room(folder, name)
         self.card.charge_writes(4)
         stamp = self._stamps.get(source.path)
         if target is None:
@@ -206,8 +210,8 @@ class CardFiles:
         self._detach(source.path)
         with on_host():
             source.path.rename(folder / name)
-        self._was_removed(source.path)
         self._was_created(folder, name)
+        self._was_removed(source.path, renamed_to=folder / name)
         if stamp is not None:
             self._stamps[folder / name] = stamp
 
@@ -227,6 +231,7 @@ class CardFiles:
             if not create:
                 raise OSError(ENOENT)
             self._check_unseen(folder / name)
+            self._check_room(folder, name)
             self.card.charge_writes(1)
             with on_host():
                 (folder / name).touch(exist_ok=False)
@@ -273,14 +278,16 @@ class CardFiles:
         """Clusters that are free, files not yet flushed accounted for."""
         free = self.card.geometry.clusters - self._used_clusters()
         if self.card.leave_free is not None:
+            if self._filled_limit is None:
+                self._filled_limit = self._used_clusters() + self.card.leave_free
             free = min(free, self._filled_limit - self._used_clusters())
         return max(0, free)
 
     def filled(self) -> None:
         """The card was filled: what is used now is what limits from here on."""
-        if self.card.folder is not None and self.card.leave_free is not None:
-            self._used = None
-            self._filled_limit = self._used_clusters() + self.card.leave_free
+        self._used = self._filled_limit = None
+        if self.mounted:
+            self.free_clusters()
 
     def power_loss(self) -> None:
         """Forget what open files had not flushed."""
@@ -377,8 +384,8 @@ class CardFiles:
         cached = self._cache.get(folder)
         if cached is None or cached[0] != status.st_mtime_ns:
             listing = scan(folder)
-            order = {name: index for index, name in enumerate(self._created.get(folder, ()))}
-            listing.entries.sort(key=lambda entry: order.get(entry.name, -1))
+            order = self._reconcile(folder, listing)
+            listing.entries.sort(key=lambda entry: order[entry.name])
             cached = (status.st_mtime_ns, listing)
             if time.time_ns() - status.st_mtime_ns > _FRESH_NS:
                 self._cache[folder] = cached
@@ -418,19 +425,51 @@ class CardFiles:
                 handle.detached = True
 
     def _was_created(self, folder: Path, name: str) -> None:
-        names = self._created.setdefault(folder, [])
-        if name in names:
-            names.remove(name)
-        names.append(name)
+        directory = self._directory(folder)
+        self._take(directory.growth(name))
+        directory.add(name)
         self._cache.pop(folder, None)
         self.stamp(folder / name)
 
-    def _was_removed(self, path: Path) -> None:
-        names = self._created.get(path.parent, [])
-        if path.name in names:
-            names.remove(path.name)
-        self._stamps.pop(path, None)
-        self._cache.pop(path.parent, None)
+    def _was_removed(self, path: Path, renamed_to: Path | None = None) -> None:
+        # A new name is entered before the old one goes, even when it is the same.
+        self._directory(path.parent).discard(path.name, keep_last=renamed_to == path)
+        if renamed_to != path:
+            self._stamps.pop(path, None)
+        for known in [known for known in self._directories if known == path or path in known.parents]:
+            directory = self._directories.pop(known)
+            if renamed_to is not None:
+                self._directories[renamed_to / known.relative_to(path)] = directory
+        self._cache.clear()
+
+    def _check_room(self, folder: Path, name: str, more: int = 0) -> None:
+        """Refuse (13) what the directory cannot take: it is full, and so is the card."""
+        if self.free_clusters() < self._directory(folder).growth(name) + more:
+            raise OSError(EACCES)
+
+    def _directory(self, folder: Path) -> Directory:
+        if folder not in self._directories:
+            self._reconcile(folder, scan(folder))
+        return self._directories[folder]
+
+    def _reconcile(self, folder: Path, listing: Listing) -> dict[str, int]:
+        """Make the account of a directory agree with the host's folder; returns the order of the names."""
+        directory = self._directories.get(folder)
+        if directory is None:
+            names = [(entry.name, entry.alias) for entry in listing.entries]
+            reserved = 1 if folder == self.card.folder else 2
+            directory = Directory(reserved, names, self.card.geometry.cluster_bytes // ENTRY)
+            self._directories[folder] = directory
+        order = directory.order()
+        present = {entry.name for entry in listing.entries}
+        if order.keys() != present:
+            # Somebody on the host came or went.
+            for name in order.keys() - present:
+                directory.discard(name)
+            for name in sorted(present - order.keys()):
+                directory.add(name)
+            order = directory.order()
+        return order
 
     def _take(self, clusters: int) -> None:
         if self._used is not None:
@@ -443,9 +482,11 @@ class CardFiles:
             used = 0
             stack = [self._root()]
             while stack:
-                entries = scan(stack.pop()).entries
-                slots = sum(2 + len(entry.name) // 13 for entry in entries) + 3
-                used += geometry.clusters_for(32 * slots)
+                folder = stack.pop()
+                listing = scan(folder)
+                self._reconcile(folder, listing)
+                used += self._directories[folder].clusters
+                entries = listing.entries
                 for entry in entries:
                     if entry.is_dir:
                         stack.append(entry.path)

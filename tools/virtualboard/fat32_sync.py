@@ -56,7 +56,7 @@ def write_back(volume: Volume) -> SyncReport:
 
 
 class _Sync:
-    """One write-back: stage what is new, then move it into place, then take away what is gone."""
+    """One write-back: stage what is new, take away what is gone, move the new into place."""
 
     def __init__(self, volume: Volume, tree: Tree, report: SyncReport) -> None:
         self.volume = volume
@@ -77,9 +77,11 @@ class _Sync:
     def run(self) -> None:
         self._plan()
         self._stage_moves()
+        # Everything new is whole in the folder by now. Names may have changed from file to directory or back, so
+        # what is gone goes before what is new takes its place.
+        self._delete()
         self._make_directories()
         self._place()
-        self._delete()
         self.volume.map_files(self.tree)
 
     # -- planning -----------------------------------------------------------------------------------------
@@ -131,11 +133,11 @@ class _Sync:
         """Take renamed files out of their places first: two may have swapped their names."""
         for path, source in list(self.moved.items()):
             host = self.volume.path_of(source)
-            if Origin.of(host) != self.volume.origins[source] or not self._inside(host):
-                # Changed on the host since: both are kept, the card's version under its new name.
+            if Origin.of(host) is None or not self._inside(host):
                 del self.moved[path]
-                self._stage(path, self.tree.nodes[path])
+                self.report.problems.append(("/".join(path), f"its file /{'/'.join(source)} is gone on the host"))
                 continue
+            # Should the host have edited the file, the edit moves along.
             aside = self._aside()
             host.rename(aside)
             self.staged[path] = aside
@@ -167,7 +169,7 @@ class _Sync:
             if target == self.volume.path_of(path) and origin is not None:
                 fresh[path] = origin
         for path in self.before.nodes:
-            # What is to be deleted is still needed below; what could not be read stays known.
+            # What could not be read stays known.
             if path in origins and path not in fresh and path not in self.tree.nodes:
                 fresh[path] = origins[path]
         self.volume.origins = fresh
@@ -192,7 +194,8 @@ class _Sync:
     def _delete(self) -> None:
         volume = self.volume
         sources = set(self.moved.values())
-        gone = [path for path in self.before.nodes if path and path not in self.tree.nodes]
+        before, now = self.before.nodes, self.tree.nodes
+        gone = [path for path, node in before.items() if path and (path not in now or now[path].is_dir != node.is_dir)]
         for path in sorted(gone, key=len, reverse=True):
             if any(path[:depth] in self.tree.unreadable for depth in range(len(path))):
                 continue  # perhaps it is still there, where the card cannot be read
@@ -200,7 +203,7 @@ class _Sync:
             text = "/".join(path)
             if not self._inside(host):
                 continue
-            if self.before.nodes[path].is_dir:
+            if before[path].is_dir:
                 if host.is_dir() and not host.is_symlink():
                     try:
                         host.rmdir()

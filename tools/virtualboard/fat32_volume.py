@@ -2,7 +2,8 @@
 
 `Volume` lays the folder's files out on a card that is never stored: tables and directories are made once, file
 content is read from the host when a block of it is asked for, blocks that the board writes are kept in memory.
-`virtualboard.fat32_sync` brings those back into the folder.
+`virtualboard.fat32_sync` brings those back into the folder. A file that is edited on the host while the board runs
+changes under the board, as nothing of it was copied.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 from virtualboard.fat32 import (
     BAD,
     END,
+    ENTRY,
     FREE,
     PER_SECTOR,
     SECTOR,
@@ -26,7 +28,7 @@ from virtualboard.fat32 import (
     dot_entries,
     label_entry,
 )
-from virtualboard.fat_names import Entry, scan
+from virtualboard.fat_names import Entry, scan, slots_as_laid_out
 
 _CHUNK = 64 << 10
 _ZEROS = bytes(SECTOR)
@@ -212,8 +214,8 @@ class Volume:
         where = "/".join(plan.path) + "/" if plan.path else ""
         self.left_off += [(where + name, reason) for name, reason in listing.hidden]
         if not plan.path:
-            slots = sum(2 + len(entry.name.encode("utf-16-le")) // 26 for entry in listing.entries) + 1
-            plan.chain = self._allocate(max(1, geometry.clusters_for(32 * slots)))
+            slots = 1 + sum(slots_as_laid_out(entry.name, entry.alias) for entry in listing.entries)
+            plan.chain = self._allocate(geometry.clusters_for(ENTRY * slots))
             self.tree.nodes[()] = Node(True, 0, plan.chain)
         content = label_entry(plan.mtime) if not plan.path else dot_entries(plan.chain[0], plan.parent, plan.mtime)
         below: list[_Plan] = []
@@ -244,9 +246,8 @@ class Volume:
         if not entry.is_dir:
             return self.geometry.clusters_for(entry.size)
         # Reserved when the parent is laid out, so that an entry always has its clusters.
-        names = [e.name for e in scan(entry.path).entries]
-        slots = sum(2 + len(name.encode("utf-16-le")) // 26 for name in names) + 2
-        return max(1, self.geometry.clusters_for(32 * slots))
+        slots = 2 + sum(slots_as_laid_out(e.name, e.alias) for e in scan(entry.path).entries)
+        return self.geometry.clusters_for(ENTRY * slots)
 
     def _allocate(self, count: int) -> list[int]:
         """`count` clusters in a row as a chain; none at all when they are not there."""

@@ -117,6 +117,30 @@ def _short_part(text: str) -> tuple[str, bool]:
     return "".join(out), lossy
 
 
+def slots_as_laid_out(name: str, alias: str) -> int:
+    """Directory slots of a name as `virtualboard.fat32.directory_entries` writes it."""
+    return 1 if name == alias else 1 + _long_slots(name)
+
+
+def slots_by_fatfs(name: str) -> int:
+    """Directory slots that FatFs gives a new name.
+
+    A name that fits 8.3, in which neither the stem nor the extension mixes small and capital letters, needs no long
+    form: two bits of its entry say which part is small (`create_name`).
+    """
+    stem, _, extension = name.rpartition(".") if "." in name[1:] else (name, "", "")
+    body, lossy = _short_part(stem)
+    ext, ext_lossy = _short_part(extension)
+    fits = not (lossy or ext_lossy) and 0 < len(body) <= 8 and len(ext) <= 3
+    mixed = any(part != part.upper() and part != part.lower() for part in (stem, extension))
+    return 1 if fits and not mixed else 1 + _long_slots(name)
+
+
+def _long_slots(name: str) -> int:
+    """Slots for the long form: 13 UTF-16 units in each."""
+    return -(-len(name.encode("utf-16-le")) // 26)
+
+
 def to_device(entry: Entry) -> str:
     """The name MicroPython shows for an entry.
 

@@ -49,6 +49,10 @@ class Pads:
                 return driver
         return self._pull[pad]
 
+    def driven(self, pad: int) -> bool:
+        """True when the chip or the outside drives `pad`, so that a weak pull resistor changes nothing."""
+        return self._chip[pad] is not None or self._outside[pad] is not None
+
     def on_level(self, pad: int, listener: OnLevel) -> None:
         """Call `listener(level)` whenever the level of `pad` changes."""
         self._listeners[pad].append(listener)

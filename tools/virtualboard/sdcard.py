@@ -139,6 +139,11 @@ class SdCard:
         if "spi" in self.__dict__:
             self.spi.flush()
 
+    def close(self) -> None:
+        """The board is switched off: what was not flushed is lost, the folder is brought up to date."""
+        if self.present:
+            self.power_loss()
+
     # -- faults -------------------------------------------------------------------------------------------
 
     def stall(self, duration_ns: int) -> None:

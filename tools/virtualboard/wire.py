@@ -22,6 +22,9 @@ BITS = 10
 TOLERANCE = 0.04
 """Largest relative rate difference at which every byte is still sampled right (half a bit in 9.5 is 5 %)."""
 
+_LONGEST_BURST = 4096
+"""Bytes after which a new burst begins even without a gap, so that an endless stream is forgotten as it is taken."""
+
 Mangle = Callable[[int, int], bytes]
 
 
@@ -30,7 +33,7 @@ class _Burst:
 
     __slots__ = ("data", "done", "rx_baud", "start", "tx_baud")
 
-    def __init__(self, data: bytes, start: int, tx_baud: int, rx_baud: int) -> None:
+    def __init__(self, data: bytearray, start: int, tx_baud: int, rx_baud: int) -> None:
         self.data = data
         self.start = start
         self.tx_baud = tx_baud
@@ -40,6 +43,15 @@ class _Burst:
     def arrival(self, n: int) -> int:
         """Virtual time when the first `n` bytes have fully arrived."""
         return self.start + -(-n * BITS * SECOND // self.tx_baud)
+
+    def continues(self, start: int, tx_baud: int, rx_baud: int) -> bool:
+        """True when bytes that start at `start` belong to this burst (senders may write a byte at a time)."""
+        return (
+            len(self.data) < _LONGEST_BURST
+            and self.tx_baud == tx_baud
+            and self.rx_baud == rx_baud
+            and self.arrival(len(self.data)) == start
+        )
 
     def arrived(self, now: int) -> int:
         return max(0, min(len(self.data), (now - self.start) * self.tx_baud // (BITS * SECOND)))
@@ -108,9 +120,13 @@ class Lane:
         """Queue `data` behind what is still leaving; returns the virtual time when its last bit is out."""
         if data:
             start = max(self._clock.now, self._free_at)
-            burst = _Burst(bytes(data), start, self._tx_baud, self._rx_baud)
-            self._bursts.append(burst)
-            self._free_at = burst.arrival(len(data))
+            burst = self._bursts[-1] if self._bursts else None
+            if burst is not None and burst.continues(start, self._tx_baud, self._rx_baud):
+                burst.data += data
+            else:
+                burst = _Burst(bytearray(data), start, self._tx_baud, self._rx_baud)
+                self._bursts.append(burst)
+            self._free_at = burst.arrival(len(burst.data))
             self.busy_ns += self._free_at - start
             self.sent += len(data)
             self._pass_milestones(burst)
@@ -177,7 +193,7 @@ class Lane:
                 end = min(end, burst.done + limit)
             if end <= burst.done:
                 break
-            piece = burst.data[burst.done : end]
+            piece = bytes(burst.data[burst.done : end])
             if limit is not None:
                 limit -= len(piece)
             if abs(burst.tx_baud - burst.rx_baud) > TOLERANCE * burst.rx_baud:

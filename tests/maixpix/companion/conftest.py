@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import dataclasses
 import http.client
+import io
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -104,3 +109,106 @@ def client(companion):
 @pytest.fixture(scope="session")
 def client_for():
     return lambda server: Client(server.port)
+
+
+class Tus:
+    """The tus protocol by hand, for tests that need every header under control."""
+
+    def __init__(self, client: Client, token: str | None = None) -> None:
+        self.client = client
+        self.base = {"Tus-Resumable": "1.0.0"}
+        if token is not None:
+            self.base["Authorization"] = f"Bearer {token}"
+
+    def create(self, length: int | str, body: bytes | None = None, metadata: dict[str, str] | None = None, **headers):
+        sent = {**self.base, "Upload-Length": str(length), **{k.replace("_", "-"): v for k, v in headers.items()}}
+        if metadata:
+            pairs = [f"{key} {base64.b64encode(value.encode()).decode()}" for key, value in metadata.items()]
+            sent["Upload-Metadata"] = ",".join(pairs)
+        if body is not None:
+            sent["Content-Type"] = "application/offset+octet-stream"
+        return self.client.request("POST", "/files/", sent, body if body is not None else b"")
+
+    def patch(self, url: str, offset: int, body: bytes, **headers):
+        sent = {**self.base, "Upload-Offset": str(offset), "Content-Type": "application/offset+octet-stream"}
+        return self.client.request("PATCH", url, {**sent, **{k.replace("_", "-"): v for k, v in headers.items()}}, body)
+
+    def head(self, url: str):
+        return self.client.request("HEAD", url, self.base)
+
+    def delete(self, url: str):
+        return self.client.request("DELETE", url, self.base)
+
+
+@pytest.fixture(scope="session")
+def tus_for():
+    return lambda server, token=None: Tus(Client(server.port), token)
+
+
+@pytest.fixture
+def uploads(tmp_path: Path) -> Path:
+    return tmp_path / "uploads"
+
+
+@pytest.fixture
+def receiver(companion, uploads):
+    """A companion that receives, on both doors."""
+    return companion(uploads=uploads, tcp_port=0)
+
+
+@pytest.fixture
+def tus(receiver, tus_for):
+    return tus_for(receiver)
+
+
+@pytest.fixture(scope="session")
+def make_jpeg():
+    """Function that gives a small JPEG; each number is another picture."""
+
+    def make(number: int, size: tuple[int, int] = (48, 32)) -> bytes:
+        out = io.BytesIO()
+        Image.new("RGB", size, (number * 37 % 256, number // 7 % 256, number % 256)).save(out, "JPEG")
+        return out.getvalue()[:-2] + b"\xff\xfe\x00\x06" + number.to_bytes(4, "big") + b"\xff\xd9"
+
+    return make
+
+
+@pytest.fixture
+def stored_files(uploads: Path):
+    """Function that gives path and bytes of everything stored, by path below the uploads folder."""
+
+    def look() -> dict[str, bytes]:
+        return {str(path.relative_to(uploads)): path.read_bytes() for path in uploads.glob("2*/*")}
+
+    return look
+
+
+@pytest.fixture
+def log_lines(uploads: Path):
+    return lambda: [json.loads(line) for line in (uploads / "log.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture
+def companion_process(folder: Path, uploads: Path):
+    """Function that starts a companion in a process of its own on a given port, to be killed by the test."""
+    started = []
+
+    def start(port: int = 0) -> tuple[subprocess.Popen, int]:
+        code = (
+            "import sys; from pathlib import Path; from maixpix.companion import ServeSettings, serve\n"
+            "folder, uploads, port = sys.argv[1:]\n"
+            "settings = ServeSettings(Path(folder), port=int(port), uploads=Path(uploads))\n"
+            "serve(settings, lambda line: print(line, flush=True))"
+        )
+        process = subprocess.Popen(
+            [sys.executable, "-c", code, str(folder), str(uploads), str(port)], stdout=subprocess.PIPE, text=True
+        )
+        started.append(process)
+        line = process.stdout.readline()
+        return process, int(line.rstrip("/\n").rsplit(":", 1)[1])
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+        process.stdout.close()

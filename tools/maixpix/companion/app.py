@@ -161,8 +161,9 @@ class Companion:
         if runner.server is None:
             raise RuntimeError("aiohttp made no server")
         self.gate = Gate(runner.server, settings.http)
+        gate = self.gate
         listening = await self._bind(
-            lambda: _loop().create_server(self.gate, sock=_socket(settings.host, settings.port))
+            lambda: _loop().create_server(gate, sock=_socket(settings.host, settings.port)), settings.port
         )
         self.port = listening.sockets[0].getsockname()[1]
 

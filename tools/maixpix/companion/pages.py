@@ -53,7 +53,7 @@ def index(pictures: list[Picture], total: int, page: int, last: int, settings: S
         count="1 picture" if total == 1 else f"{total} pictures",
         figures=rows or empty,
         pager=" · ".join([*links, f"page {page} of {last}"]) if last > 1 else "",
-        gallery='<a href="/gallery">Uploads</a>' if settings.uploads else "",
+        gallery=' · <a href="/gallery">Uploads</a>' if settings.uploads else "",
     )
 
 

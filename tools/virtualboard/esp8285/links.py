@@ -34,6 +34,10 @@ class LinkStats:
     """Acknowledged by the peer."""
     frames: int = 0
     longest_frame: int = 0
+    first_ns: int = 0
+    """Virtual time when the first frame with payload began to leave on the line."""
+    last_ns: int = 0
+    """Virtual time when the last byte of payload so far will have left."""
 
 
 @dataclass
@@ -178,7 +182,7 @@ class LinkTable:
         if not self._modem.uart.room_for(len(item)) and not self._modem.heap_allows(len(item)):
             stats.dropped += len(data)
             return
-        self._count_frame(link, len(data))
+        self._count_frame(link.number, len(data))
         self._modem.print(item)
 
     def _header(self, link: Link, size: int, ip: str, port: int) -> bytes:
@@ -188,8 +192,12 @@ class LinkTable:
             return b"\r\n+IPD,%s%d,%s,%d:" % (self.prefix(link.number), size, ip.encode(), port)
         return b"\r\n+IPD,%s%d:" % (self.prefix(link.number), size)
 
-    def _count_frame(self, link: Link, size: int) -> None:
-        stats = self._modem.stats.links[link.number]
+    def _count_frame(self, number: int, size: int) -> None:
+        """Book a frame with `size` bytes of payload that is about to be printed."""
+        stats = self._modem.stats.links[number]
+        begins, stats.last_ns = self._modem.uart.span(size)
+        if not stats.frames:
+            stats.first_ns = begins
         stats.printed += size
         stats.frames += 1
         stats.longest_frame = max(stats.longest_frame, size)
@@ -222,7 +230,7 @@ class LinkTable:
             self._modem.uart.await_room(len(header) + size)
             return False
         data = link.take(size)
-        self._count_frame(link, size)
+        self._count_frame(link.number, size)
         self._modem.print(header + data)
         if isinstance(link.peer, Peer):
             link.peer.grant(size)
@@ -252,10 +260,7 @@ class LinkTable:
             if data and isinstance(link.peer, Peer):
                 link.peer.grant(len(data))
         if data:
-            stats = self._modem.stats.links[number]
-            stats.printed += len(data)
-            stats.frames += 1
-            stats.longest_frame = max(stats.longest_frame, len(data))
+            self._count_frame(number, len(data))
         return data
 
     def _forget_side(self, number: int) -> None:

@@ -44,8 +44,8 @@ class Receiver:
 
     @property
     def at_rest(self) -> bool:
-        """True when no command is being received, run, or fed with payload."""
-        return self.state in (State.IDLE, State.SENT, State.TRANSPARENT)
+        """True when no command is being received, run, fed with payload or waiting for an acknowledgement."""
+        return self.state in (State.IDLE, State.TRANSPARENT)
 
     def idle(self) -> None:
         """The command is over."""

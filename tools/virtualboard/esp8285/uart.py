@@ -125,6 +125,12 @@ class Uart:
 
     # -- sending ------------------------------------------------------------------------------------------
 
+    def span(self, count: int) -> tuple[int, int]:
+        """When `count` bytes printed now would begin and end on the line (virtual ns)."""
+        byte_ns = BITS * SECOND // self._tx.tx_baud
+        begins = self._tx.busy_until + sum(len(item) for item in self._queue) * byte_ns
+        return begins, begins + count * byte_ns
+
     def print(self, item: bytes) -> None:
         """Queue `item` as one piece: nothing else is ever printed inside it."""
         if self._queue or self._clock.now < self._held_until or not self.room_for(len(item)):

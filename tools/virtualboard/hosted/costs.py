@@ -77,3 +77,7 @@ UART_FIFO = 16
 
 UARTHS_FIFO = 8
 """Bytes of the transmit FIFO of the console UART."""
+
+CARD_DELAY_MS = 120
+"""When the background task has mounted the card, after the start of the interpreter; `_boot` looks before that and
+again never, so the current directory changes under it (seen on v0.6.2)."""

@@ -18,33 +18,208 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MODULES = frozenset(
-    "builtins micropython uio ucollections ustruct math cmath sys gc uerrno uctypes uzlib ujson ure uheapq utimeq "
-    "ubinascii urandom uwebsocket _webrepl uos utime time Maix machine network usocket socket image sensor lcd KPU "
-    "audio uhashlib ucryptolib modules array board fpioa_manager "
-    "binascii collections errno heapq json os random re struct zlib hashlib".split()
+    [
+        "builtins",
+        "micropython",
+        "uio",
+        "ucollections",
+        "ustruct",
+        "math",
+        "cmath",
+        "sys",
+        "gc",
+        "uerrno",
+        "uctypes",
+        "uzlib",
+        "ujson",
+        "ure",
+        "uheapq",
+        "utimeq",
+        "ubinascii",
+        "urandom",
+        "uwebsocket",
+        "_webrepl",
+        "uos",
+        "utime",
+        "time",
+        "Maix",
+        "machine",
+        "network",
+        "usocket",
+        "socket",
+        "image",
+        "sensor",
+        "lcd",
+        "KPU",
+        "audio",
+        "uhashlib",
+        "ucryptolib",
+        "modules",
+        "array",
+        "board",
+        "fpioa_manager",
+        "binascii",
+        "collections",
+        "errno",
+        "heapq",
+        "json",
+        "os",
+        "random",
+        "re",
+        "struct",
+        "zlib",
+        "hashlib",
+    ]
 )
 """Everything that `import` finds on v0.6.2 minimum without a file."""
 
 BUILTIN_NAMES = frozenset(
-    "bool bytearray bytes complex dict enumerate filter float frozenset int list map memoryview object property range "
-    "reversed set slice str super tuple type zip classmethod staticmethod Ellipsis NotImplemented None True False "
-    "abs all any bin callable chr compile delattr dir divmod eval exec execfile getattr setattr globals hasattr hash "
-    "help hex id input isinstance issubclass iter len locals max min next oct open ord pow print repr round sorted sum "
-    "BaseException ArithmeticError AssertionError AttributeError EOFError Exception GeneratorExit ImportError "
-    "IndentationError IndexError KeyError KeyboardInterrupt LookupError MemoryError NameError NotImplementedError "
-    "OSError OverflowError RuntimeError StopIteration SyntaxError SystemExit TypeError UnicodeError ValueError "
-    "ZeroDivisionError TimeoutError ViperTypeError const "
-    "__name__ __file__ __import__ __build_class__ __debug__ __class__ __path__".split()
+    [
+        "bool",
+        "bytearray",
+        "bytes",
+        "complex",
+        "dict",
+        "enumerate",
+        "filter",
+        "float",
+        "frozenset",
+        "int",
+        "list",
+        "map",
+        "memoryview",
+        "object",
+        "property",
+        "range",
+        "reversed",
+        "set",
+        "slice",
+        "str",
+        "super",
+        "tuple",
+        "type",
+        "zip",
+        "classmethod",
+        "staticmethod",
+        "Ellipsis",
+        "NotImplemented",
+        "None",
+        "True",
+        "False",
+        "abs",
+        "all",
+        "any",
+        "bin",
+        "callable",
+        "chr",
+        "compile",
+        "delattr",
+        "dir",
+        "divmod",
+        "eval",
+        "exec",
+        "execfile",
+        "getattr",
+        "setattr",
+        "globals",
+        "hasattr",
+        "hash",
+        "help",
+        "hex",
+        "id",
+        "input",
+        "isinstance",
+        "issubclass",
+        "iter",
+        "len",
+        "locals",
+        "max",
+        "min",
+        "next",
+        "oct",
+        "open",
+        "ord",
+        "pow",
+        "print",
+        "repr",
+        "round",
+        "sorted",
+        "sum",
+        "BaseException",
+        "ArithmeticError",
+        "AssertionError",
+        "AttributeError",
+        "EOFError",
+        "Exception",
+        "GeneratorExit",
+        "ImportError",
+        "IndentationError",
+        "IndexError",
+        "KeyError",
+        "KeyboardInterrupt",
+        "LookupError",
+        "MemoryError",
+        "NameError",
+        "NotImplementedError",
+        "OSError",
+        "OverflowError",
+        "RuntimeError",
+        "StopIteration",
+        "SyntaxError",
+        "SystemExit",
+        "TypeError",
+        "UnicodeError",
+        "ValueError",
+        "ZeroDivisionError",
+        "TimeoutError",
+        "ViperTypeError",
+        "const",
+        "__name__",
+        "__file__",
+        "__import__",
+        "__build_class__",
+        "__debug__",
+        "__class__",
+        "__path__",
+    ]
 )
 
 ABSENT_METHODS = frozenset(
-    "zfill ljust rjust title casefold capitalize isalnum expandtabs translate maketrans swapcase isidentifier "
-    "isprintable isnumeric isdecimal isascii istitle format_map removeprefix removesuffix fromhex hex bit_length "
-    "bit_count as_integer_ratio is_integer recv_into sendall makefile".split()
+    [
+        "zfill",
+        "ljust",
+        "rjust",
+        "title",
+        "casefold",
+        "capitalize",
+        "isalnum",
+        "expandtabs",
+        "translate",
+        "maketrans",
+        "swapcase",
+        "isidentifier",
+        "isprintable",
+        "isnumeric",
+        "isdecimal",
+        "isascii",
+        "istitle",
+        "format_map",
+        "removeprefix",
+        "removesuffix",
+        "fromhex",
+        "hex",
+        "bit_length",
+        "bit_count",
+        "as_integer_ratio",
+        "is_integer",
+        "recv_into",
+        "sendall",
+        "makefile",
+    ]
 )
 """Method names that no built-in object has; a call of one is a mistake."""
 
-ABSENT_ATTRIBUTES = frozenset("errno strerror winerror __cause__ __context__ __traceback__".split())
+ABSENT_ATTRIBUTES = frozenset(["errno", "strerror", "winerror", "__cause__", "__context__", "__traceback__"])
 
 
 @dataclass(frozen=True)
@@ -112,7 +287,9 @@ def _syntax(tree: ast.AST) -> Iterator[Problem]:
             yield Problem(line, text)
         elif isinstance(node, ast.Call):
             yield from _call_syntax(node)
-        elif isinstance(node, (ast.List, ast.Tuple, ast.Set)) and isinstance(getattr(node, "ctx", ast.Load()), ast.Load):
+        elif isinstance(node, (ast.List, ast.Tuple, ast.Set)) and isinstance(
+            getattr(node, "ctx", ast.Load()), ast.Load
+        ):
             if any(isinstance(item, ast.Starred) for item in node.elts):
                 yield Problem(line, "* cannot unpack inside a list, tuple or set")
         elif isinstance(node, ast.Dict):

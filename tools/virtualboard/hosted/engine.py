@@ -17,7 +17,7 @@ from virtualboard.clock import MS
 from virtualboard.hosted import lcd, maix, sensor, stdlib, stock_network, system
 from virtualboard.hosted.builtins_ import device_builtins
 from virtualboard.hosted.chip import Chip
-from virtualboard.hosted.costs import Costs
+from virtualboard.hosted.costs import CARD_DELAY_MS, Costs
 from virtualboard.hosted.errors import Crash, HardReset, PowerOff, SoftReset, Stopped
 from virtualboard.hosted.files import open_file
 from virtualboard.hosted.flash_fs import FlashFiles
@@ -33,10 +33,6 @@ from virtualboard.hosted.vfs import Volumes
 
 if TYPE_CHECKING:
     from virtualboard.board import Board
-
-CARD_DELAY_MS = 120
-"""When the background task has mounted the card, after the start of the interpreter; `_boot` looks before that and
-again never, so the current directory changes under it (seen on v0.6.2)."""
 
 _START_NS = 250 * MS  # reset to interpreter: copying the firmware from flash, clocks, SPIFFS mount
 
@@ -175,6 +171,7 @@ class Engine:
             self._run_if_there("main.py")
         if not self._repl:
             return
+        chip.interrupted = False  # Ctrl-C with nothing left to stop
         chip.check()
         repl = Repl(chip, self.terminal, self.loader, self.main.__dict__)
         try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 
+from virtualboard.hosted import buffers
 from virtualboard.hosted.flash_fs import FlashFile
 from virtualboard.hosted.vfs import Volumes
 
@@ -73,14 +74,14 @@ class FileIO:
     # -- writing ------------------------------------------------------------------------------------------
 
     def write(self, data: Any, /, *limits: int) -> int:
-        raw = data.encode() if isinstance(data, str) else memoryview(data).cast("B")
+        raw = buffers.raw(data)
         if len(limits) == 1:
             raw = raw[: limits[0]]
         elif len(limits) == 2:
             raw = raw[limits[1] : limits[1] + limits[0]]
         chip = self._volumes.chip
         with self._volumes._card_call():
-            self._handle.write(bytes(raw))
+            self._handle.write(raw)
         chip.charge(len(raw) * (chip.costs.flash_write_byte if self._on_flash else chip.costs.file_byte))
         return len(raw)
 
@@ -108,11 +109,13 @@ class FileIO:
         self.close()
 
     def __del__(self) -> None:
-        # A collected file gives its descriptor back and, on the card, is flushed (finaliser of `vfs_fat_file.c`).
+        # A forgotten file keeps its descriptor, and its unflushed data, until the next collection.
+        self._volumes.chip.heap.finalisers.append(self._finalise)
+
+    def _finalise(self) -> None:
         # Nobody is there to be told of an error.
         with suppress(OSError):
-            if self._volumes.chip.stop is None:
-                self._handle.close()
+            self._handle.close()
 
 
 class TextIOWrapper(FileIO):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 BLOCK = 32
@@ -31,6 +32,8 @@ class Heap:
         self.used = 0
         self.peak = 0
         self.collections = 0
+        self.finalisers: list[Callable[[], Any]] = []
+        """What objects that nobody refers to any more still have to do; it happens at the next collection."""
 
     def alloc(self, size: int) -> int | None:
         """Address of `size` contiguous bytes, or None. Collects once when there is no room, as `gc_alloc` does."""
@@ -60,6 +63,9 @@ class Heap:
         """Make garbage free again."""
         self.collections += 1
         gc.collect()
+        due, self.finalisers = self.finalisers, []
+        for action in due:
+            action()
         garbage, self._garbage = self._garbage, []
         self.used -= sum(size for _, size in garbage)
         merged: list[tuple[int, int]] = []

@@ -65,7 +65,7 @@ def fpioa_class(chip: Chip) -> type:
             chip.set_function(pin, func)
             return True
 
-        def get_Pin_num(self, func: int = 0) -> int | None:  # noqa: N802 - the firmware's name
+        def get_Pin_num(self, func: int = 0) -> int | None:
             chip.charge(chip.costs.call)
             if not 0 <= func <= _USABLE_FUNCTIONS:
                 raise ValueError("This function is invalid")
@@ -208,7 +208,7 @@ def gpio_class(chip: Chip) -> type:
 def maix_module(chip: Chip, volumes: Volumes) -> types.ModuleType:
     """The `Maix` module."""
 
-    class utils:  # noqa: N801 - the device's name
+    class utils:
         @staticmethod
         def gc_heap_size(size: int | None = None, /) -> int | None:
             if size is None:
@@ -225,7 +225,7 @@ def maix_module(chip: Chip, volumes: Volumes) -> types.ModuleType:
             chip.charge(length * chip.costs.flash_read_byte)
             return bytes(chip.board.flash.data[address : address + length])
 
-    class freq:  # noqa: N801
+    class freq:
         @staticmethod
         def get() -> tuple[int, int]:
             return (403, 403)
@@ -243,7 +243,7 @@ def maix_module(chip: Chip, volumes: Volumes) -> types.ModuleType:
             chip.reset()
             chip.check()
 
-    class config:  # noqa: N801
+    class config:
         @staticmethod
         def get_value(key: str, default: Any, /) -> Any:
             return _config(volumes).get(key, default)
@@ -319,8 +319,8 @@ def fpioa_manager_module(chip: Chip) -> types.ModuleType:
 def board_module(chip: Chip, volumes: Volumes) -> types.ModuleType:
     """The frozen module `board`: filled from `/flash/config.json`, else `BOOT_KEY` only and a warning."""
 
-    class board_info:  # noqa: N801
-        def set(key, value=None):  # noqa: ANN001, ANN202, N805 - called on the class
+    class board_info:
+        def set(key, value=None):  # noqa: ANN001, ANN202 - called on the class
             return setattr(board_info, key, value)
 
         def all():  # noqa: ANN202
@@ -329,7 +329,7 @@ def board_module(chip: Chip, volumes: Volumes) -> types.ModuleType:
         def get():  # noqa: ANN202
             raise NameError("name 'key' isn't defined")
 
-        def load(items={}):  # noqa: ANN001, ANN202, B006, N805
+        def load(items={}):  # noqa: ANN202, B006
             for key, value in items.items():
                 setattr(board_info, key, value)
 
@@ -340,5 +340,3 @@ def board_module(chip: Chip, volumes: Volumes) -> types.ModuleType:
         chip.console("[Warning] Not loaded from /flash/config.json to board_info.\r\n")
         board_info.load({"BOOT_KEY": 16})
     return make_module("board", board_info=board_info)
-
-

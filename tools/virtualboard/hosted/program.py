@@ -19,9 +19,39 @@ STEP = "__step__"
 ABSENT = "__absent__"
 
 CHECKED = frozenset(
-    "zfill ljust rjust title casefold capitalize isalnum expandtabs translate maketrans swapcase isidentifier "
-    "isprintable isnumeric isdecimal isascii istitle format_map removeprefix removesuffix fromhex hex bit_length "
-    "bit_count as_integer_ratio is_integer __traceback__ __cause__ __context__ with_traceback add_note".split()
+    [
+        "zfill",
+        "ljust",
+        "rjust",
+        "title",
+        "casefold",
+        "capitalize",
+        "isalnum",
+        "expandtabs",
+        "translate",
+        "maketrans",
+        "swapcase",
+        "isidentifier",
+        "isprintable",
+        "isnumeric",
+        "isdecimal",
+        "isascii",
+        "istitle",
+        "format_map",
+        "removeprefix",
+        "removesuffix",
+        "fromhex",
+        "hex",
+        "bit_length",
+        "bit_count",
+        "as_integer_ratio",
+        "is_integer",
+        "__traceback__",
+        "__cause__",
+        "__context__",
+        "with_traceback",
+        "add_note",
+    ]
 )
 
 Block = (ast.For, ast.While)

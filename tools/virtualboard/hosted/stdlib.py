@@ -20,6 +20,7 @@ import zlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from virtualboard.hosted.buffers import raw
 from virtualboard.hosted.chip import Chip
 from virtualboard.hosted.errors import ERRNO
 
@@ -57,9 +58,7 @@ def factories(chip: Chip, seed: int) -> Mapping[str, Callable[[], types.ModuleTy
         "ucollections": _collections,
         "uerrno": lambda: make_module("uerrno", errorcode={v: k for k, v in ERRNO.items()}, **ERRNO),
         "uhashlib": lambda: make_module("uhashlib", sha256=_sha256_class(chip)),
-        "uheapq": lambda: make_module(
-            "uheapq", heappush=heapq.heappush, heappop=heapq.heappop, heapify=heapq.heapify
-        ),
+        "uheapq": lambda: make_module("uheapq", heappush=heapq.heappush, heappop=heapq.heappop, heapify=heapq.heapify),
         "uzlib": _zlib,
         "uio": lambda: make_module("uio", StringIO=StringIO, BytesIO=BytesIO),
         "array": lambda: make_module("array", array=_array.array),
@@ -86,40 +85,36 @@ def _unsupported(name: str) -> Callable[..., Any]:
     return missing
 
 
-def _raw(data: Any) -> bytes:
-    return data.encode() if isinstance(data, str) else bytes(memoryview(data).cast("B"))
-
-
 # -- ubinascii --------------------------------------------------------------------------------------------
 
 
 def _binascii(chip: Chip) -> types.ModuleType:
     def hexlify(data: Any, sep: Any = None, /) -> bytes:
-        raw = binascii.hexlify(_raw(data))
+        text = binascii.hexlify(raw(data))
         if sep is None:
-            return raw
-        return _raw(sep).join(raw[i : i + 2] for i in range(0, len(raw), 2))
+            return text
+        return raw(sep).join(text[i : i + 2] for i in range(0, len(text), 2))
 
     def unhexlify(data: Any, /) -> bytes:
-        raw = _raw(data)
-        if len(raw) % 2:
+        text = raw(data)
+        if len(text) % 2:
             raise ValueError("odd-length string")
         try:
-            return binascii.unhexlify(raw)
+            return binascii.unhexlify(text)
         except binascii.Error:
             raise ValueError("non-hex digit found") from None
 
     def a2b_base64(data: Any, /) -> bytes:
         try:
-            return base64.b64decode(_raw(data))
+            return base64.b64decode(raw(data))
         except binascii.Error:
             raise ValueError("incorrect padding") from None
 
     def b2a_base64(data: Any, /) -> bytes:
-        return base64.b64encode(_raw(data)) + b"\n"
+        return base64.b64encode(raw(data)) + b"\n"
 
     def crc32(data: Any, start: int = 0, /) -> int:
-        return zlib.crc32(_raw(data), start)
+        return zlib.crc32(raw(data), start)
 
     functions = (hexlify, unhexlify, a2b_base64, b2a_base64, crc32)
     return make_module("ubinascii", **{f.__name__: timed(chip, f) for f in functions})
@@ -138,7 +133,7 @@ def _json(chip: Chip) -> types.ModuleType:
         stream.write(dumps(value))
 
     def loads(text: Any, /) -> Any:
-        source = text if isinstance(text, str) else _raw(text).decode()
+        source = text if isinstance(text, str) else raw(text).decode()
         chip.charge(len(source) * 200)
         try:
             return json.loads(source, strict=False)
@@ -309,15 +304,13 @@ class _Deque:
 
 def _collections() -> types.ModuleType:
     def namedtuple(name: str, fields: Any, /) -> Any:
-        return collections.namedtuple(name, fields)  # type: ignore[misc]  # noqa: PYI024
+        return collections.namedtuple(name, fields)  # type: ignore[misc]
 
-    return make_module(
-        "ucollections", namedtuple=namedtuple, deque=_Deque, OrderedDict=collections.OrderedDict
-    )
+    return make_module("ucollections", namedtuple=namedtuple, deque=_Deque, OrderedDict=collections.OrderedDict)
 
 
 def _sha256_class(chip: Chip) -> type:
-    class sha256:  # noqa: N801 - the device's name
+    class sha256:
         """SHA-256 on the chip's block: `digest` works once an object (`moduhashlib_maixpy.c`)."""
 
         def __init__(self, data: Any = b"", /) -> None:
@@ -327,9 +320,9 @@ def _sha256_class(chip: Chip) -> type:
                 self.update(data)
 
         def update(self, data: Any, /) -> None:
-            raw = _raw(data)
-            chip.charge(chip.costs.call + len(raw) * chip.costs.sha256_byte)
-            self._hash.update(raw)
+            block = raw(data)
+            chip.charge(chip.costs.call + len(block) * chip.costs.sha256_byte)
+            self._hash.update(block)
 
         def digest(self) -> bytes:
             chip.charge(chip.costs.call)
@@ -341,7 +334,7 @@ def _sha256_class(chip: Chip) -> type:
 def _zlib() -> types.ModuleType:
     def decompress(data: Any, wbits: int = 15, /) -> bytes:
         try:
-            return zlib.decompress(_raw(data), wbits if wbits else 15)
+            return zlib.decompress(raw(data), wbits if wbits else 15)
         except zlib.error:
             raise ValueError(-3) from None
 
@@ -352,7 +345,7 @@ class BytesIO:
     """`uio.BytesIO`."""
 
     def __init__(self, initial: Any = b"", /) -> None:
-        self._buffer: Any = io.BytesIO(_raw(initial)) if not isinstance(initial, int) else io.BytesIO()
+        self._buffer: Any = io.BytesIO(raw(initial)) if not isinstance(initial, int) else io.BytesIO()
 
     def read(self, count: int = -1, /) -> Any:
         return self._buffer.read(count)

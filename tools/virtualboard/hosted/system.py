@@ -67,7 +67,7 @@ def time_members(chip: Chip) -> dict[str, Any]:
     def mktime(parts: Any, /) -> int:
         return calendar.timegm(tuple(parts[:6])) - _EPOCH
 
-    class clock_class:  # noqa: N801
+    class clock_class:
         """`utime.clock()`: frames a second."""
 
         def __init__(self) -> None:
@@ -173,8 +173,8 @@ def micropython_module(chip: Chip, write: Callable[[str], None]) -> types.Module
     )
 
 
-_Uname = collections.namedtuple("_Uname", "sysname nodename release version machine")  # noqa: PYI024
-_Implementation = collections.namedtuple("_Implementation", "name version")  # noqa: PYI024
+_Uname = collections.namedtuple("_Uname", "sysname nodename release version machine")
+_Implementation = collections.namedtuple("_Implementation", "name version")
 
 
 def sys_members(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from virtualboard.clock import MS, SECOND
+from virtualboard.hosted import buffers
 from virtualboard.hosted.chip import UART1_RX, UART1_TX, UARTHS_RX, UARTHS_TX, Chip
 from virtualboard.hosted.costs import UART_CLOCK_HZ, UART_FIFO, UARTHS_FIFO
 from virtualboard.wire import BITS, Ring
@@ -289,12 +290,33 @@ class UART:
         chip.charge(len(data) * chip.costs.uart_byte)
         return data
 
+    # -- for drivers in C ---------------------------------------------------------------------------------
+
+    def wait_byte(self, deadline: int) -> bool:
+        """Wait until a byte is in the ring, at most to virtual time `deadline`."""
+        chip = self._chip
+        if self.ring is None:
+            chip.wait_until(deadline)
+            return False
+        self._look()
+        while not len(self.ring):
+            if chip.clock.now >= deadline:
+                return False
+            chip.step_towards(deadline, self._port.arrival())
+            self._look()
+        return True
+
+    def take(self, limit: int) -> bytes:
+        """Up to `limit` bytes of what is in the ring."""
+        self._look()
+        return b"" if self.ring is None else self.ring.get(limit)
+
     # -- writing ------------------------------------------------------------------------------------------
 
     def write(self, data: Any, /, *limits: int) -> int:
         chip = self._chip
         chip.charge(chip.costs.call)
-        raw = data.encode() if isinstance(data, str) else bytes(data)
+        raw = buffers.raw(data)
         if len(limits) == 1:
             raw = raw[: limits[0]]
         elif len(limits) == 2:

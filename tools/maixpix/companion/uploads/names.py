@@ -30,10 +30,11 @@ def safe_name(wanted: str, fallback: str, kind: Kind | None) -> str:
     suffix = "." + suffix if suffix else ""
     if kind is not None and suffix.lower() not in (kind.suffix, *kind.other_suffixes):
         stem, suffix = stem + suffix, kind.suffix
+    suffix = suffix or ".bin"
     stem = _cut(stem, MAX_NAME_BYTES - len(suffix)).rstrip(" .") or fallback
     if stem.split(".")[0].rstrip().lower() in DEVICE_NAMES:
         stem = "_" + stem
-    return stem + (suffix or ".bin")
+    return stem + suffix
 
 
 def numbered(name: str, number: int) -> str:
@@ -46,8 +47,8 @@ def numbered(name: str, number: int) -> str:
 
 def safe_board(text: str) -> str:
     """A board's name as it is logged and shown: printable, at most 64 characters."""
-    kept = "".join(ch for ch in unicodedata.normalize("NFC", text[:500]) if ch.isprintable())
-    return " ".join(kept.split())[:64]
+    spaced = " ".join(unicodedata.normalize("NFC", text[:500]).split())
+    return "".join(ch for ch in spaced if ch.isprintable())[:64]
 
 
 def _cut(text: str, count: int) -> str:

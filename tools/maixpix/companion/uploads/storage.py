@@ -13,8 +13,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import hashlib
-import logging
 import re
 import secrets
 import shutil
@@ -23,19 +21,17 @@ from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 from threading import RLock
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from maixpix.companion.problems import Refused
 from maixpix.companion.settings import UploadLimits
 from maixpix.companion.sniff import HEAD_BYTES, TAIL_BYTES, recognise
 from maixpix.companion.uploads.folder_lock import lock_folder
-from maixpix.companion.uploads.log import Stored, UploadLog
+from maixpix.companion.uploads.index import UploadIndex
+from maixpix.companion.uploads.log import Stored
 from maixpix.companion.uploads.names import numbered, safe_board, safe_name
 from maixpix.companion.uploads.partial import Facts, Partial, fsync_folder
 
-log = logging.getLogger("maixpix.companion")
-
-_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _ID = re.compile(r"[0-9a-f]{32}")
 _MAX_RECORDS = 10_000
 _MAX_RESTING = 256
@@ -55,10 +51,8 @@ class UploadStore:
         self.on_change = on_change or (lambda what, stored: None)
         self.used = 0
         """Bytes of finished and unfinished uploads."""
-        self._log = UploadLog(root / "log.jsonl")
+        self._index = UploadIndex(root)
         self._partials = root / ".partial"
-        self._by_file: dict[str, Stored] = {}
-        self._by_digest: dict[str, Stored] = {}
         self._open: dict[str, Partial] = {}
         self._resting: OrderedDict[str, Partial] = OrderedDict()
         self._unfinished: set[str] = set()
@@ -71,19 +65,10 @@ class UploadStore:
         """Take the folder into use: read the log, finish or drop what a crash left. Raises `UserError` when in use."""
         self._partials.mkdir(parents=True, exist_ok=True)
         self._folder_lock = lock_folder(self._partials)
-        self._log.repair()
-        for line in self._log:
-            if (stored := Stored.read(line)) is None:
-                continue
-            if line.get("event") == "deleted":
-                self._forget(stored.file)
-            elif not line.get("duplicate"):
-                self._index(stored)
-        for file in [file for file, stored in self._by_file.items() if not self._is_there(stored)]:
-            self._forget(file)
+        self._index.load()
         self._recover_partials()
-        self._adopt_unlogged()
-        self.used = sum(stored.size for stored in self._by_file.values())
+        self._index.adopt_unlogged()
+        self.used = self._index.size
         self.used += sum(path.stat().st_size for path in self._partials.glob("*.part"))
 
     def close(self) -> None:
@@ -107,10 +92,8 @@ class UploadStore:
         if length is not None:
             self._check_size(length)
         with self._lock:
-            if len(self._by_file) >= self.limits.max_files:
-                raise Refused(
-                    507, "too-many-files", f"{len(self._by_file)} uploads are stored", "delete old ones first"
-                )
+            if len(self._index) >= self.limits.max_files:
+                raise Refused(507, "too-many-files", f"{len(self._index)} uploads are stored", "delete old ones first")
             if len(self._unfinished) >= self.limits.max_unfinished:
                 raise Refused(
                     507, "too-many-unfinished", "too many uploads are unfinished", "finish or end some of them"
@@ -138,7 +121,8 @@ class UploadStore:
     def resume(self, upload_id: str) -> Partial:
         """The upload of that id, open and with its durable offset; finished ones have `facts.is_done`.
 
-        When all bytes are here but `finish` never ran (a crash in between), the caller runs it before answering. Raises `Refused` (404) for unknown and expired ids.
+        When all bytes are here but `finish` never ran (a crash in between), the caller runs it before answering.
+        Raises `Refused` (404) for unknown and expired ids.
         """
         with self._lock:
             if (partial := self._open.get(upload_id)) is not None and partial.is_open:
@@ -270,28 +254,22 @@ class UploadStore:
     def list(self) -> list[Stored]:
         """All stored uploads, the latest first."""
         with self._lock:
-            return list(reversed(self._by_file.values()))
+            return self._index.list()
 
     def find(self, file: str) -> tuple[Stored, Path]:
-        """A stored upload by its path below the uploads folder, and where it is. Raises `Refused` (404).
-
-        Only what the index names is found, so no path from outside can lead elsewhere.
-        """
+        """A stored upload by its path below the uploads folder, and where it is. Raises `Refused` (404)."""
         with self._lock:
-            stored = self._by_file.get(file)
-            if stored is None or not self._is_there(stored):
-                raise Refused(404, "not-found", "there is no such upload", "see /gallery for the list")
-            return stored, self.root / stored.file
+            stored = self._index.find(file)
+        if stored is None:
+            raise Refused(404, "not-found", "there is no such upload", "see /gallery for the list")
+        return stored, self.root / stored.file
 
     def delete(self, file: str) -> Stored:
         """Remove a stored upload. Raises `Refused` (404)."""
         with self._lock:
             stored, path = self.find(file)
             path.unlink()
-            self._log.append(
-                {"event": "deleted", **stored.line(), "deleted": _now().isoformat(timespec="milliseconds")}
-            )
-            self._forget(file)
+            self._index.remove(stored)
             self.used -= stored.size
         self.on_change("deleted", stored)
         return stored
@@ -300,9 +278,9 @@ class UploadStore:
 
     def _place(self, facts: Facts, digest: str, size: int, name: str, now: datetime.datetime) -> Stored:
         """Give a proven upload its place: that of equal content, or a new one."""
-        known = self._by_digest.get(digest)
-        duplicate = known is not None and self._is_there(known)
-        file = known.file if known and duplicate else self._reserve(now.strftime("%Y-%m-%d"), name)
+        known = self._index.same_content(digest)
+        duplicate = known is not None
+        file = known.file if known is not None else self._reserve(now.strftime("%Y-%m-%d"), name)
         done = dataclasses.replace(facts, file=file, sha256=digest, length=size, duplicate=duplicate)
         try:
             if facts.door == "tus":
@@ -333,16 +311,12 @@ class UploadStore:
         if facts.duplicate:
             part.unlink(missing_ok=True)
             self.used -= stored.size
-        else:
-            final = self.root / facts.file
-            part.replace(final)
-            fsync_folder(final.parent)
-            self._index(stored)
-        try:
-            self._log.append({**stored.line(), **({"duplicate": True} if facts.duplicate else {})})
-        except OSError as error:
-            # The picture itself is safe; the line is made up for at the next start.
-            log.warning("the line for %s could not be logged: %s", stored.file, error)
+            self._index.note_duplicate(stored)
+            return stored
+        final = self.root / facts.file
+        part.replace(final)
+        fsync_folder(final.parent)
+        self._index.add(stored)
         return stored
 
     def _reserve(self, day: str, name: str) -> str:
@@ -379,44 +353,6 @@ class UploadStore:
             if not part.with_suffix(".json").exists():
                 part.unlink()
 
-    def _adopt_unlogged(self) -> None:
-        """Files that have their final name but no line in the log (stopped between the two)."""
-        days = [folder for folder in self.root.iterdir() if _DAY.fullmatch(folder.name) and folder.is_dir()]
-        for folder in sorted(days):
-            for path in sorted(folder.iterdir()):
-                file = f"{folder.name}/{path.name}"
-                if file in self._by_file or path.is_symlink() or not path.is_file():
-                    continue
-                size = path.stat().st_size
-                if size == 0:
-                    path.unlink()  # a reserved name that was never filled
-                    continue
-                with path.open("rb") as source:
-                    digest = _digest(source)
-                when = datetime.datetime.fromtimestamp(path.stat().st_mtime).astimezone().isoformat()
-                stored = Stored(file, path.name, size, digest, when, door="found")
-                self._log.append(stored.line())
-                self._index(stored)
-
-    def _index(self, stored: Stored) -> None:
-        self._by_file[stored.file] = stored
-        self._by_digest[stored.sha256] = stored
-
-    def _forget(self, file: str) -> None:
-        stored = self._by_file.pop(file, None)
-        if stored is not None and self._by_digest.get(stored.sha256) == stored:
-            del self._by_digest[stored.sha256]
-
-    def _is_there(self, stored: Stored) -> bool:
-        day, _, name = stored.file.partition("/")
-        if not _DAY.fullmatch(day) or not name or name in (".", "..") or re.search(r"[/\\\0]", name):
-            return False
-        path = self.root / stored.file
-        try:
-            return not path.is_symlink() and path.is_file() and path.stat().st_size == stored.size
-        except OSError:
-            return False
-
     def _is_expired(self, upload_id: str) -> bool:
         return self.expires(upload_id) < time.time()
 
@@ -438,18 +374,6 @@ class UploadStore:
 
     def _facts_path(self, upload_id: str) -> Path:
         return self._partials / f"{upload_id}.json"
-
-
-def describe(stored: Stored) -> dict[str, Any]:
-    """A stored upload for the gallery and for programs."""
-    return {"file": stored.file, **stored.line()}
-
-
-def _digest(source: BinaryIO) -> str:
-    sha = hashlib.sha256()
-    while piece := source.read(256 * 1024):
-        sha.update(piece)
-    return sha.hexdigest()
 
 
 def _modified(path: Path) -> float:

@@ -1,0 +1,328 @@
+# One TCP link of the modem: read, write, close, and how many of the bytes read are proven.
+#
+# The module puts no checksum behind its data. That nothing was lost on the serial line shows only when the item behind
+# a payload is well-formed, so `readinto` hands out data early and `trusted` tells how many bytes of it are proven.
+# Whoever keeps the data cuts it back to `trusted` after an error, and calls `prove` before taking it for complete.
+
+import utime
+from micropython import const
+
+from pix.errors import PixError
+
+_PIECE = const(2048)  # the most that CIPSEND and CIPRECVDATA take (NONOS AT 1.7.6 binary)
+_SEGMENT = const(1460)  # two of them fill the module's TCP buffer of 2920, so one can be written while one is under way
+_WINDOW = const(2920)
+_AHEAD = const(512)  # bytes of payload still to come when the next request goes out: the answer fits the module's
+#                      transmit ring of 3020 behind them, and at 2 Mbaud they last 2.5 ms
+_LOOK_MS = const(500)  # silence after which a passive link is asked whether a notice was lost
+_CHECK_MS = const(3000)  # silence after which the module is asked whether the link is still there
+_ANSWER_MS = const(1500)
+_SEND_MS = const(20000)  # SEND OK waits for the peer's acknowledgement, retransmissions included
+_BUFFER = const(4096)
+
+
+class Link:
+    # Made by Modem.connect. `timeout_ms` bounds every wait for the peer's next byte. `error` is the code of what broke
+    # the link, "" while it is sound; `delivered` counts bytes given out by `readinto`.
+    def __init__(self, modem, number, pipelined=False, buffer=None):
+        self._modem = modem
+        self.number = number
+        self.timeout_ms = 15000
+        self.error = ""
+        self.closed = False  # the module has no connection any more
+        self.delivered = 0
+        self.arrived = 0  # bytes taken from the line for this link
+        self.proven = 0  # how many of them have a well-formed item behind them
+        self._buffer = buffer
+        self._start = 0
+        self._end = 0
+        self._closing = False
+        # Passive mode.
+        self.waiting = 0  # bytes in the module, as its notices tell
+        self._got_data = False
+        self._drained = False  # closed, and nothing is left in the module
+        self._check_due = False
+        self._refusals = 0
+        self._look_at = utime.ticks_ms()
+        self._asked_at = 0
+        # Pipelined sending.
+        self._pipelined = pipelined
+        self._segments = []  # [number, bytes] written and not acknowledged
+
+    @property
+    def trusted(self):
+        # How many of the delivered bytes are proven.
+        return min(self.delivered, self.proven)
+
+    # -- reading ------------------------------------------------------------------------------------------
+
+    def readinto(self, mv):
+        # Read at least one byte into the buffer `mv`; returns the count, 0 when the peer has closed in order and
+        # everything was read. Raises PixError: bytes-lost, timeout, wifi-lost, link-lost, modem-rebooted, no-modem.
+        modem = self._modem
+        tok = modem.tok
+        modem.check_ring()
+        began = checked = utime.ticks_ms()
+        while True:
+            if self._end > self._start:
+                return self._from_buffer(mv)
+            if self.error:
+                raise PixError(self.error)
+            if tok.remaining and modem.source is self:
+                count = self._from_frame(mv)
+                if count:
+                    return count
+            elif self.closed and (self._drained or not modem.passive):
+                return 0
+            else:
+                if modem.passive:
+                    self._look()
+                modem.poll()
+            now = utime.ticks_ms()
+            if utime.ticks_diff(now, began) > self.timeout_ms:
+                self.prove()
+                raise PixError("timeout", "%d s" % (self.timeout_ms // 1000))
+            if self._check_due or utime.ticks_diff(now, checked) > _CHECK_MS:
+                checked = now
+                self._check()
+
+    def prove(self):
+        # Make sure of every byte delivered so far: have the module say something behind them, and compare what it
+        # tells about the link with what we saw. Raises PixError("bytes-lost") when they cannot be proven.
+        if self.proven < self.delivered and not self.error:
+            known = self.proven
+            numbers = self._modem.open_links()
+            if not self.closed and self.number not in numbers:
+                # CLOSED was swallowed as payload.
+                self.proven = known
+                self.fail("bytes-lost")
+        if self.proven < self.delivered:
+            raise PixError(self.error or "bytes-lost")
+
+    def _from_frame(self, mv):
+        modem = self._modem
+        tok = modem.tok
+        count = min(tok.remaining, len(mv))
+        if modem.asked == 1 and (self.waiting or tok.length >= _PIECE):
+            if tok.remaining > _AHEAD:
+                count = min(count, tok.remaining - _AHEAD)
+            else:
+                self._request()
+        count = modem.uart.readinto(mv, count)
+        if not count:
+            modem.silence()
+            return 0
+        modem.arrived(self, count)
+        self.delivered += count
+        return count
+
+    def _from_buffer(self, mv):
+        count = min(len(mv), self._end - self._start)
+        mv[:count] = memoryview(self._buffer)[self._start : self._start + count]
+        self._start += count
+        if self._start == self._end:
+            self._start = self._end = 0
+        self.delivered += count
+        return count
+
+    def store(self, uart, remaining):
+        # Read up to `remaining` payload bytes from `uart` into the link's buffer, because nobody else takes them.
+        if self._buffer is None:
+            self._buffer = bytearray(_BUFFER)
+        buf = self._buffer
+        if self._start and self._end == len(buf):
+            buf[: self._end - self._start] = buf[self._start : self._end]
+            self._end -= self._start
+            self._start = 0
+        if self._closing or self._end == len(buf):
+            if not self._closing:
+                self.fail("bytes-lost")
+            self._end = self._start
+            return uart.readinto(buf, min(remaining, len(buf)))
+        count = uart.readinto(memoryview(buf)[self._end :], min(remaining, len(buf) - self._end))
+        if count:
+            self._end += count
+        return count
+
+    def _check(self):
+        # Nothing has come for long: is the link still there? The module may also have restarted without a word.
+        self._check_due = False
+        if self.number not in self._modem.open_links() and not self.closed:
+            self.fail("link-lost")
+
+    # -- passive receiving --------------------------------------------------------------------------------
+
+    def _look(self):
+        # Ask for data when there is some, or when it is time to look whether there is.
+        modem = self._modem
+        now = utime.ticks_ms()
+        if modem.asked:
+            if utime.ticks_diff(now, self._asked_at) > _ANSWER_MS and modem.asking is self:
+                self.fail("bytes-lost")
+                modem.settle()
+        elif self.waiting or utime.ticks_diff(now, self._look_at) >= 0:
+            self._request()
+
+    def _request(self):
+        self._asked_at = utime.ticks_ms()
+        self._look_at = utime.ticks_add(self._asked_at, _LOOK_MS)
+        self._modem.request(self, _PIECE)
+
+    def data_comes(self, count):
+        # The header of an answer was read.
+        self.waiting = max(0, self.waiting - count)
+        self._got_data = True
+
+    def answered(self, final):
+        # A request is through.
+        self._asked_at = utime.ticks_ms()
+        if final == b"OK":
+            if not self._got_data:
+                self.waiting = 0
+            elif self.closed:
+                self._look_at = self._asked_at
+            self._got_data = False
+            self._refusals = 0
+        elif final == b"ERROR":
+            # Closed and empty, or a request that was damaged on its way, or the module has no memory just now.
+            self._refusals += 1
+            if self.closed and not self.waiting:
+                self._drained = True
+            elif self._refusals > 2:
+                self.fail("bytes-lost")
+            else:
+                self._check_due = not self.closed
+        else:
+            self._look_at = utime.ticks_add(self._asked_at, 20)
+
+    # -- writing ------------------------------------------------------------------------------------------
+
+    def write(self, data):
+        # Send all of `data` (bytes, bytearray or memoryview); returns its length. Without pipelining the peer has
+        # acknowledged it then. Raises PixError: send-failed, link-lost, wifi-lost, modem-rebooted, no-modem.
+        view = memoryview(data)
+        size = len(view)
+        at = 0
+        while at < size:
+            self._usable()
+            piece = view[at : at + (_SEGMENT if self._pipelined else _PIECE)]
+            if not self._pipelined:
+                self._send(piece)
+            elif not self._send_ahead(piece):
+                continue
+            at += len(piece)
+        return size
+
+    def flush(self, timeout_ms=_SEND_MS):
+        # Wait until the peer has acknowledged everything written. Raises PixError as `write` does.
+        self._wait_acknowledged(0, timeout_ms)
+
+    def _usable(self):
+        if not self.error and self.closed:
+            self.fail("link-lost")
+        if self.error:
+            raise PixError(self.error)
+
+    def _send(self, piece):
+        modem = self._modem
+        final = modem.send("+CIPSEND=%d,%d" % (self.number, len(piece)), piece, _SEND_MS)
+        if final == b"OK":
+            final = modem.wait_final(_SEND_MS)
+            if final == b"SEND OK" and modem.received in (0, len(piece)):
+                return
+            if final is None:
+                # Payload was lost (the module waits for more) or doubled (it says busy), or the peer is silent.
+                modem.doubt()
+        self._usable()
+        self.fail("send-failed" if final != b"ERROR" else "link-lost")
+        raise PixError(self.error)
+
+    def _send_ahead(self, piece):
+        # Send one segment without waiting for its acknowledgement; False when it must be sent again.
+        modem = self._modem
+        size = len(piece)
+        self._wait_acknowledged(_WINDOW - size, _SEND_MS)
+        said = []
+        final = modem.send("+CIPSENDBUF=%d,%d" % (self.number, size), piece, _SEND_MS, said.append)
+        if final == b"ERROR" and not self.closed:
+            if b"BUFFER FULL" in said or b"QUEUE FULL" in said:
+                self._wait_acknowledged(max(0, self._unacknowledged() - 1), _SEND_MS)
+                return False
+            if not said and not self._segments:
+                self._pipelined = False  # this firmware has no CIPSENDBUF
+                return False
+        number = self._segment_number(said)
+        if final == b"OK" and number >= 0:
+            self._segments.append([number, size])
+            end = utime.ticks_add(utime.ticks_ms(), _ANSWER_MS)
+            while not modem.received and not modem.refused and utime.ticks_diff(end, utime.ticks_ms()) > 0:
+                modem.poll()
+            if modem.received == size:
+                return True
+        modem.doubt()
+        self._usable()
+        self.fail("send-failed")
+        raise PixError(self.error)
+
+    def _segment_number(self, said):
+        # CIPSENDBUF tells `number,acknowledged` before its prompt.
+        for line in said:
+            comma = line.find(b",")
+            if comma > 0 and line[:comma].isdigit():
+                return int(line[:comma])
+        return -1
+
+    def segment_done(self, number, ok):
+        # The module tells the fate of a pipelined segment.
+        if not ok:
+            self.fail("send-failed")
+        while self._segments and self._segments[0][0] <= number:
+            self._segments.pop(0)
+
+    def _unacknowledged(self):
+        return sum([segment[1] for segment in self._segments])
+
+    def _wait_acknowledged(self, most, timeout_ms):
+        # Wait until at most `most` bytes are not acknowledged.
+        end = utime.ticks_add(utime.ticks_ms(), timeout_ms)
+        while self._unacknowledged() > most:
+            self._modem.poll()
+            if self.error or self.closed:
+                self._usable()
+            if utime.ticks_diff(end, utime.ticks_ms()) <= 0:
+                self.fail("send-failed")
+                raise PixError(self.error)
+        if self.error:
+            raise PixError(self.error)
+
+    # -- the end ------------------------------------------------------------------------------------------
+
+    def peer_closed(self):
+        # The module said CLOSED. Losing the network looks the same, but is no orderly end.
+        self.closed = True
+        self._look_at = utime.ticks_ms()
+        if self._modem.lost and not self._closing:
+            self.fail(self._modem.lost)
+
+    def fail(self, code):
+        # The link is broken; the first reason stays. Buffered bytes beyond the proven ones are not given out.
+        if not self.error:
+            self.error = code
+            good = max(0, self.proven - self.delivered)
+            self._end = min(self._end, self._start + good)
+
+    def close(self):
+        # Close from this side. Never raises: a link of a dead modem is as closed as any.
+        modem = self._modem
+        if modem.links[self.number] is not self:
+            return
+        open_there = not self.closed
+        try:
+            if open_there and self._segments and not self.error:
+                self.flush()
+            self._closing = True
+            if open_there and not modem.lost:
+                open_there = modem.command("+CIPCLOSE=%d" % self.number, tries=1, timeout_ms=6000) is None
+        except PixError as error:
+            self.fail(error.code)
+        modem.release(self.number, open_there and not self.closed and modem.lost != "modem-rebooted")

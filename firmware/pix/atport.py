@@ -1,0 +1,449 @@
+# One UART with an ESP8285 behind it: who gets which byte, commands and their final lines, and getting back in step.
+#
+# One reader owns the UART. Everything that comes goes through the tokenizer, so no notice and no payload is lost while
+# a command waits for its answer; nothing is ever flushed while the line is sound. Payload is read from the UART
+# straight into the buffer of whoever reads the link. All waiting happens in C, inside `readinto`, a character timeout
+# at a time.
+
+import utime
+from micropython import const
+
+from pix import atparse
+from pix.errors import PixError
+
+SMALL_RING = const(8192)  # receive ring while nothing but answers and two requests of 2048 bytes can come
+LARGE_RING = const(65534)  # the longest there is: machine_uart.c of MaixPy-v1 keeps length + 1 in 16 bits
+BASE_BAUD = const(115200)  # what the module speaks after any reset, unless another rate was stored
+LINKS = const(5)
+CLOSE_MS = const(6000)
+ANSWER_MS = const(1500)  # for commands that the module answers at once
+
+_RX = const(64)
+_GAP_MS = const(200)  # a pause inside an item: the module prints items without any, so bytes were lost
+_BUSY_MS = const(20000)  # the longest that an earlier command (a join, a connect) can keep the module busy
+_PROMPT_MS = const(2000)
+
+_FINALS = (b"OK", b"ERROR", b"FAIL", b"SEND OK", b"SEND FAIL", b"SEND Canceled")
+
+
+class AtPort:
+    # `open_uart(baud, ring)` gives a machine.UART; a new one for every rate. Its character timeout should be about
+    # 10 ms.
+    def __init__(self, open_uart):
+        self._open_uart = open_uart
+        self.uart = None
+        self.baud = 0
+        self.ring = 0
+        self.tok = atparse.Tokenizer()
+        self._rx = bytearray(_RX)
+        self.links = [None] * LINKS
+        self._stale = [False] * LINKS  # links that the module may have open and nobody owns
+        self.source = None  # the link whose payload is being read
+        self._last = None  # the link whose payload waits for a well-formed item behind it
+        self.asking = None  # the link that has requested data (passive mode)
+        self.asked = 0  # its requests without an answer
+        self.received = 0  # payload bytes that the module has last confirmed to have taken
+        self.passive = False
+        self.generation = 0  # counts restarts of the module
+        self.resetting = False  # a restart is intended: `ready` is no news
+        self.ready = False  # `ready` was seen since this was cleared
+        self.waits_for_host = False  # the boot ROM's complaint was seen since this was cleared
+        self.online = False  # joined and with an address, as far as the notices tell
+        self.associations = 0  # counts WIFI CONNECTED
+        self.dhcp_failed = False
+        self.lost = ""  # code of what makes connecting pointless until the trouble is repaired
+        self._noise = False
+        self._silent_since = None
+        self._final = None
+        self._busy = False
+        self._prompt = False
+        self._on_line = None
+
+    def open(self, baud, ring=SMALL_RING):
+        # Talk at `baud` from now on. The old UART must live until the new one has taken over the interrupt, so two
+        # large rings are never made one after the other.
+        if self.ring > SMALL_RING and ring > SMALL_RING:
+            self.open(baud, SMALL_RING)
+        while True:
+            try:
+                self.uart = self._open_uart(baud, ring)
+                break
+            except MemoryError:
+                # The heap is in pieces: a smaller ring loses bytes sooner, which is noticed.
+                if ring <= SMALL_RING:
+                    raise PixError("no-memory", "receive ring of the modem")
+                ring //= 2
+        self.baud = baud
+        self.ring = ring
+        self.tok.reset()
+        self._silent_since = None
+
+    # -- taking in what comes -----------------------------------------------------------------------------
+
+    def poll(self):
+        # Take in what has come, waiting up to one character timeout for it. False: nothing came.
+        tok = self.tok
+        if tok.remaining:
+            return self._stray()
+        uart = self.uart
+        count = uart.any()
+        if count >= self.ring:
+            self._overflowed()
+        rx = self._rx
+        count = uart.readinto(rx, max(1, min(count, tok.hint())))
+        if not count:
+            self.silence()
+            return False
+        self._silent_since = None
+        i = 0
+        while i < count:
+            i = tok.feed(rx, i, count)
+            if tok.event:
+                self._handle(tok)
+        return True
+
+    def silence(self):
+        # Nothing came for a character timeout. In the middle of an item that may not last.
+        now = utime.ticks_ms()
+        if self._silent_since is None:
+            self._silent_since = now
+        elif self.tok.partial() and utime.ticks_diff(now, self._silent_since) > _GAP_MS:
+            self._silent_since = None
+            if self.tok.strict:
+                self._damaged()
+            else:
+                self.tok.reset()
+
+    def arrived(self, link, count):
+        # `count` bytes of payload have been read for `link` (None: thrown away).
+        self._silent_since = None
+        self.tok.took(count)
+        if link is not None and not link.error:
+            link.arrived += count
+            if not self.tok.remaining:
+                self._last = link
+
+    def check_ring(self):
+        # A full ring has dropped bytes, silently.
+        if self.uart.any() >= self.ring:
+            self._overflowed()
+
+    def _stray(self):
+        # Payload of a link that nobody reads just now.
+        link = self.source
+        if link is None or link.error:
+            count = self.uart.readinto(self._rx, min(self.tok.remaining, _RX))
+        else:
+            count = link.store(self.uart, self.tok.remaining)
+        if not count:
+            self.silence()
+            return False
+        self.arrived(link, count)
+        return True
+
+    def _handle(self, tok):
+        event = tok.event
+        if event == atparse.DAMAGED:
+            self._damaged()
+            return
+        last = self._last
+        if last is not None:
+            self._last = None
+            if not last.error:
+                last.proven = last.arrived
+        if event == atparse.LINE:
+            self._line(tok.line)
+        elif event == atparse.FRAME:
+            self.source = self.links[tok.link]
+        elif event == atparse.DATA:
+            self.source = self.asking if self.asked else None
+            if self.source is not None:
+                self.source.data_comes(tok.length)
+        elif event == atparse.WAITING:
+            if self.links[tok.link] is not None:
+                self.links[tok.link].waiting = tok.length
+        elif event == atparse.PROMPT:
+            self._prompt = True
+
+    def _line(self, line):
+        if line in _FINALS:
+            if self.asked:
+                self._answered(line)
+            else:
+                self._final = line
+        elif line == b"busy p..." or line == b"busy s...":
+            self._busy = True
+            if self.asked:
+                self._answered(line)
+        elif line[:5] == b"WIFI ":
+            self._wifi_line(line[5:])
+        elif line == b"DHCP TIMEOUT":
+            self.dhcp_failed = True
+        elif line == b"ready":
+            self.ready = True
+            if not self.resetting:
+                self.rebooted()
+        elif line == b"waiting for host":
+            self.waits_for_host = True
+        elif line[:5] == b"Recv ":
+            self.received = int(line.split(b" ")[1])
+        elif line[1:2] == b"," and 48 <= line[0] < 48 + LINKS and self._link_line(line[0] - 48, line[2:]):
+            pass
+        elif self._on_line is not None:
+            self._on_line(line)
+
+    def _wifi_line(self, what):
+        if what == b"GOT IP":
+            self.online = True
+            if self.lost == "wifi-lost":
+                self.lost = ""
+        elif what == b"CONNECTED":
+            self.associations += 1
+        elif what == b"DISCONNECT":
+            self.online = False
+            if not self.resetting and not self.lost:
+                self.lost = "wifi-lost"
+
+    def _link_line(self, number, text):
+        link = self.links[number]
+        if text == b"CLOSED":
+            self._stale[number] = False
+            if link is not None:
+                link.peer_closed()
+        elif text == b"CONNECT":
+            self._stale[number] = link is None
+        elif text[-8:] == b",SEND OK" or text[-10:] == b",SEND FAIL":
+            if link is not None:
+                link.segment_done(int(text.split(b",")[0]), text[-2:] == b"OK")
+        else:
+            return False
+        return True
+
+    def _answered(self, final):
+        # One request for data is through.
+        self.asked -= 1
+        self.asking.answered(final)
+
+    # -- trouble ------------------------------------------------------------------------------------------
+
+    def _damaged(self):
+        # Something else than an item came.
+        self._suspect_all()
+        self.tok.reset()
+        self._noise = True
+
+    def _suspect_all(self):
+        # Bytes may be missing here. In active mode that may be whole frames of any link, in passive mode only of the
+        # link that has asked for data: the rest is safe in the module.
+        for link in self.links:
+            if link is not None and (not self.passive or link is self._last or (self.asked and link is self.asking)):
+                link.fail("bytes-lost")
+        self._last = None
+        self.asked = 0
+
+    def _overflowed(self):
+        # The ring has dropped bytes somewhere behind the last one that waits: nothing can be proven any more.
+        self._last = None
+        for link in self.links:
+            if link is not None:
+                link.fail("bytes-lost")
+        self._noise = True
+
+    def rebooted(self):
+        # The module has restarted: whatever was set or open is gone.
+        self.generation += 1
+        self.lost = "modem-rebooted"
+        self.forget_links()
+
+    def forget_links(self):
+        # The module has no link any more, and no network.
+        self.online = False
+        self.asked = 0
+        self._last = None
+        self._noise = False
+        for number in range(LINKS):
+            self._stale[number] = False
+            if self.links[number] is not None:
+                self.links[number].fail(self.lost or "modem-rebooted")
+
+    def release(self, number, open_there):
+        # Nobody owns link `number` any more; `open_there`: the module may still have it open.
+        self.links[number] = None
+        self._stale[number] = open_there
+        self.watch_links()
+
+    def watch_links(self):
+        # With a link open every item must be well-formed; without one, noise does no harm.
+        strict = False
+        for link in self.links:
+            if link is not None:
+                strict = True
+        self.tok.strict = strict
+
+    def close_stale(self):
+        # Close the links that nobody owns, and those that have failed.
+        for number in range(LINKS):
+            link = self.links[number]
+            if self._stale[number] or (link is not None and link.error and not link.closed):
+                self.exchange(b"AT+CIPCLOSE=%d\r\n" % number, CLOSE_MS)
+                self._stale[number] = False
+                if link is not None:
+                    link.closed = True
+
+    def settle(self):
+        # Get back in step after noise, a lost answer or a payload that the module still waits for: let everything be
+        # said, leave the payload state, then have AT answered. Raises PixError("modem-rebooted") or ("no-modem").
+        self._suspect_all()
+        self._noise = False
+        self.tok.strict = False
+        began = utime.ticks_ms()
+        # What is on its way belongs to nobody. The module holds at most 6 kB of it (transmit ring and TCP window).
+        while utime.ticks_diff(utime.ticks_ms(), began) < 100 + 60000000 // self.baud and self.uart.readinto(self._rx):
+            pass
+        self.tok.reset()
+        utime.sleep_ms(30)
+        self.uart.write(b"+++")
+        self._pause(40)
+        self.uart.write(b"\r\n")
+        self._pause(40)
+        misses = 0
+        while self.exchange(b"AT\r\n", 500) != b"OK":
+            misses += 0 if self._busy else 1
+            if misses > 3 or utime.ticks_diff(utime.ticks_ms(), began) > _BUSY_MS:
+                self._diagnose()
+            self._pause(50)
+        self._noise = False
+        self.close_stale()
+        self.watch_links()
+
+    def _diagnose(self):
+        # The module does not answer. After a restart it does, at the base rate.
+        self.lost = "no-modem"
+        if self.baud != BASE_BAUD:
+            self.open(BASE_BAUD)
+            self.resetting = True
+            for _ in range(3):
+                self.uart.write(b"\r\n")
+                self._pause(30)
+                if self.exchange(b"AT\r\n", 300) == b"OK":
+                    self.generation += 1
+                    self.lost = "modem-rebooted"
+                    break
+            self.resetting = False
+        self.forget_links()
+        raise PixError(self.lost)
+
+    def _pause(self, ms):
+        # Take in what comes for `ms`.
+        end = utime.ticks_add(utime.ticks_ms(), ms)
+        while utime.ticks_diff(end, utime.ticks_ms()) > 0:
+            self.poll()
+
+    # -- commands -----------------------------------------------------------------------------------------
+
+    def exchange(self, text, timeout_ms):
+        # Write a whole command and wait for its final line; None when there is none in time or the module is busy.
+        self._final = None
+        self._busy = False
+        self._prompt = False
+        self.uart.write(text)
+        return self.wait_final(timeout_ms)
+
+    def wait_final(self, timeout_ms):
+        # The next final line, or None after `timeout_ms` or at `busy`. Raises PixError when the module restarted.
+        end = utime.ticks_add(utime.ticks_ms(), timeout_ms)
+        generation = self.generation
+        while self._final is None and not self._busy:
+            self.poll()
+            if self.generation != generation:
+                raise PixError("modem-rebooted")
+            if utime.ticks_diff(end, utime.ticks_ms()) <= 0:
+                return None
+        final = self._final
+        self._final = None
+        return final
+
+    def command(self, text, timeout_ms=ANSWER_MS, on_line=None, tries=2):
+        # Run AT`text` (str or bytes) and return its final line, such as b"OK", b"ERROR" or b"FAIL"; None when there
+        # is none after `tries` times `timeout_ms`. Lines before it go to `on_line`. Waits while the module is busy
+        # with something else. Raises PixError("no-modem") or ("modem-rebooted").
+        whole = b"AT" + (text.encode() if isinstance(text, str) else text) + b"\r\n"
+        self.drain()
+        busy_end = utime.ticks_add(utime.ticks_ms(), _BUSY_MS)
+        while True:
+            self._on_line = on_line
+            try:
+                final = self.exchange(whole, timeout_ms)
+            finally:
+                self._on_line = None
+            if final is not None:
+                return final
+            if self._busy:
+                if utime.ticks_diff(busy_end, utime.ticks_ms()) <= 0:
+                    self._noise = True
+                    raise PixError("no-modem", "it is busy for ever")
+                # The final line of whatever it is busy with must not pass for ours.
+                self._busy = False
+                self.wait_final(100)
+                continue
+            self._noise = True
+            tries -= 1
+            if tries <= 0:
+                return None
+            self.settle()
+
+    def ask(self, text, timeout_ms=ANSWER_MS, on_line=None):
+        # Like `command`, for commands that may be repeated: one that was damaged on its way gives ERROR, so an ERROR
+        # is asked a second time. Returns True for OK.
+        for _ in range(2):
+            final = self.command(text, timeout_ms, on_line)
+            if final == b"OK":
+                return True
+            if final is None:
+                break
+        return False
+
+    def drain(self):
+        # Wait until no request for data is open; what was requested goes to its link's buffer.
+        end = utime.ticks_add(utime.ticks_ms(), 2 * ANSWER_MS)
+        while self.asked or self.tok.remaining:
+            self.poll()
+            if utime.ticks_diff(end, utime.ticks_ms()) <= 0:
+                self._damaged()
+        if self._noise:
+            self.settle()
+
+    def send(self, command, data, timeout_ms, on_line=None):
+        # Run the send command AT`command`, and write `data` at its prompt. Returns b"OK" when that was done, else the
+        # final line that refused it, or None when the prompt did not come.
+        final = self.command(command, 5000, on_line, tries=1)
+        if final != b"OK":
+            return final
+        end = utime.ticks_add(utime.ticks_ms(), _PROMPT_MS)
+        while not self._prompt:
+            self.poll()
+            if utime.ticks_diff(end, utime.ticks_ms()) <= 0:
+                self._noise = True
+                return None
+        self._final = None
+        self._busy = False
+        self.received = 0
+        self.uart.write(data)
+        return final
+
+    @property
+    def refused(self):
+        # True when the module said `busy` to what was written last.
+        return self._busy
+
+    def doubt(self):
+        # The module's state is not known: settle before the next command.
+        self._noise = True
+
+    def request(self, link, count):
+        # Ask for up to `count` bytes of `link` (passive mode); the answer comes through `poll`.
+        if self._noise:
+            self.settle()
+        self.asking = link
+        self.asked += 1
+        self.uart.write(b"AT+CIPRECVDATA=%d,%d\r\n" % (link.number, count))

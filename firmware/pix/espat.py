@@ -1,0 +1,151 @@
+# The ESP8285 modem: names, links, and what state the module is in. AT firmware 1.1 to 1.7 (NONOS), CIPMUX=1.
+#
+#     modem = wifi.bring_up(settings)
+#     link = modem.connect("host", 80)
+#     link.write(b"...")
+#     count = link.readinto(buffer)     # 0: the peer closed in order
+#     link.close()
+
+import utime
+from micropython import const
+
+from pix.atlink import Link
+from pix.atport import CLOSE_MS, LINKS, AtPort
+from pix.errors import PixError
+
+_CONNECT_MS = const(20000)
+_DNS_MS = const(16000)  # two servers, 7 s each
+_DNS_KEEP_MS = const(300000)
+_DNS_NAMES = const(4)
+_SYN_MS = const(2500)  # a refusal comes within a round trip; an unanswered SYN takes at least 3 s to fail
+
+
+def quoted(text):
+    # `text` (str or bytes) as a string argument: backslash and quote escaped. Raises PixError("settings") for control
+    # characters, which AT strings cannot hold (NONOS AT 1.7.6 binary, at_data_str_copy).
+    out = bytearray(b'"')
+    for c in text.encode() if isinstance(text, str) else text:
+        if c < 32:
+            raise PixError("settings", "a name or key holds a control character")
+        if c == 34 or c == 92:
+            out.append(92)
+        out.append(c)
+    out.append(34)
+    return bytes(out)
+
+
+class Modem(AtPort):
+    # `connect` is what pix.fetch and pix.upload call; `restore`, when set, is called by it to repair what `lost` tells.
+    def __init__(self, open_uart):
+        super().__init__(open_uart)
+        self.version = (0, 0)
+        self.version_text = ""
+        self.address = ""
+        self.restore = None
+        self._names = []  # [host, address, when]
+
+    def connect(self, host, port, timeout_ms=_CONNECT_MS, pipelined=False, buffer=None):
+        # Open a TCP link to `host` (name or IPv4 address). `pipelined`: send with CIPSENDBUF, for uploads. `buffer`: a
+        # bytearray that keeps what comes for this link while nobody reads it (4096 bytes unless given).
+        # Raises PixError: dns-failed, refused, connect-timeout, wifi-lost, no-modem, modem-rebooted.
+        if self.lost and self.restore is not None:
+            self.restore()
+        if self.lost:
+            raise PixError(self.lost)
+        address = self.resolve(host, timeout_ms)
+        link = Link(self, self._free(), pipelined, buffer)
+        self.links[link.number] = link
+        self.watch_links()
+        open_there = True
+        try:
+            open_there = self._start(link, address, port, timeout_ms)
+            if link.error:
+                raise PixError(link.error)
+            if not open_there:
+                self._names = [entry for entry in self._names if entry[1] != address]
+                raise PixError(self._reason, "%s:%d" % (host, port))
+        except PixError:
+            self.release(link.number, open_there and not link.closed)
+            raise
+        return link
+
+    def _start(self, link, address, port, timeout_ms):
+        # Connect; False when the module says that it cannot, with `_reason` set.
+        began = utime.ticks_ms()
+        reasons = []
+        start = '+CIPSTART=%d,"TCP","%s",%d' % (link.number, address, port)
+        final = self.command(start, timeout_ms, reasons.append, tries=1)
+        if final == b"ERROR" and b"ALREADY CONNECTED" in reasons:
+            self.command("+CIPCLOSE=%d" % link.number, CLOSE_MS)
+            link.closed = False
+            final = self.command(start, timeout_ms, reasons.append, tries=1)
+        if final == b"OK":
+            return True
+        if final is None:
+            raise PixError("connect-timeout", "%s:%d" % (address, port))
+        if b"no ip" in reasons:
+            self.online = False
+            self.lost = self._reason = "wifi-lost"
+            return False
+        self._reason = "refused" if utime.ticks_diff(utime.ticks_ms(), began) < _SYN_MS else "connect-timeout"
+        # `n,CLOSED` comes behind ERROR; it must not fall to the next link of that number.
+        end = utime.ticks_add(utime.ticks_ms(), 100)
+        while not link.closed and utime.ticks_diff(end, utime.ticks_ms()) > 0:
+            self.poll()
+        return False
+
+    def _free(self):
+        # A free link number, the highest first: clients of the module's own server get the lowest.
+        for attempt in range(2):
+            for number in range(LINKS - 1, -1, -1):
+                if self.links[number] is None and not self._stale[number]:
+                    return number
+            if not attempt:
+                self.drain()
+                self.close_stale()
+        raise PixError("internal", "all %d links are open" % LINKS)
+
+    def resolve(self, host, timeout_ms=_DNS_MS):
+        # The IPv4 address of `host`, asked by CIPDOMAIN: CIPSTART with a name can hang for ever in AT 1.7.3
+        # (ESP8266_NONOS_SDK issue 314). A few names are kept for five minutes. Raises PixError("dns-failed").
+        if is_address(host):
+            return host
+        now = utime.ticks_ms()
+        self._names = [e for e in self._names if utime.ticks_diff(now, e[2]) < _DNS_KEEP_MS]
+        for entry in self._names:
+            if entry[0] == host:
+                return entry[1]
+        found = []
+
+        def keep(line):
+            if line[:11] == b"+CIPDOMAIN:":
+                found.append(line[11:].decode())
+
+        final = self.command(b"+CIPDOMAIN=" + quoted(host), min(timeout_ms, _DNS_MS), keep, tries=1)
+        if final != b"OK" or not found or not is_address(found[-1]):
+            raise PixError("dns-failed", host)
+        self._names = self._names[1 - _DNS_NAMES :] + [[host, found[-1], now]]
+        return found[-1]
+
+    def open_links(self):
+        # Numbers of the links that the module says are open. Raises PixError.
+        numbers = []
+
+        def keep(line):
+            if line[:11] == b"+CIPSTATUS:":
+                numbers.append(line[11] - 48)
+
+        if not self.ask("+CIPSTATUS", on_line=keep):
+            raise PixError("no-modem", "it does not tell its links")
+        return numbers
+
+
+def is_address(text):
+    # True for a dotted IPv4 address.
+    parts = text.split(".")
+    if len(parts) != 4:
+        return False
+    for part in parts:
+        if not part.isdigit() or len(part) > 3 or int(part) > 255:
+            return False
+    return True

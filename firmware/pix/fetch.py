@@ -1,0 +1,395 @@
+# From a URL to a verified file on the card, whatever happens on the way.
+#
+# The body goes block by block into a part file beside the target (pix.store). Trouble that may pass is tried again
+# after a growing pause, and the transfer goes on where it stopped: by Range and If-Range, with the ETag or date kept
+# beside the part, also after a reset of the board. The target is replaced only when the length, and the digest if the
+# server tells one (RFC 9530), are right; until then the previous file stays as it was.
+
+import gc
+
+import ubinascii
+import utime
+from micropython import const
+
+from pix import http
+from pix.errors import PixError
+from pix.resume import content_range, repr_digest, strong_validator
+from pix.store import BLOCK, Part, folder_of, free_bytes, size_of
+from pix.url import parse, resolve
+
+_REDIRECTS = (301, 302, 303, 307, 308)
+_MAX_REDIRECTS = const(5)
+_BUSY = (408, 425, 429, 500, 502, 503, 504)  # statuses that may pass
+_FIRST_PAUSE_MS = const(250)
+_LONGEST_PAUSE_MS = const(8000)
+_LONGEST_WISH_MS = const(30000)  # of a server's Retry-After
+_FLUSH_BYTES = const(65536)  # what a power cut may cost at most
+_PROOF_MS = const(2000)  # how long to wait for the link's end behind a body that nothing else proves
+
+
+class Fetched:
+    # The outcome of a fetch. `status` is 200, 206 or 304; `bytes` the size of the file; `etag` and `content_type` as
+    # the server told them ("" if not); `digest` the proven SHA-256 as hex text ("" without one from the server);
+    # `elapsed_ms`; `rate` in bytes of content a second; `resumed` the bytes that were on the card already, from a
+    # fetch before this one; `not_modified` True when the target is still the server's file; `attempts` from 1.
+    def __init__(self, status, size, etag, content_type, digest, elapsed_ms, rate, resumed, attempts):
+        self.status = status
+        self.bytes = size
+        self.etag = etag
+        self.content_type = content_type
+        self.digest = digest
+        self.elapsed_ms = elapsed_ms
+        self.rate = rate
+        self.resumed = resumed
+        self.attempts = attempts
+        self.not_modified = status == 304
+
+
+def fetch(
+    connector,
+    url,
+    path,
+    progress=None,
+    headers=(),
+    token="",
+    etag="",
+    retries=4,
+    connect_ms=10000,
+    idle_ms=10000,
+    total_ms=1800000,
+    buffer=None,
+):
+    # Fetch `url` to the file `path` (absolute) and return a Fetched.
+    #
+    # connector: has connect(host, port, timeout_ms) -> link. A link that sets `trusted` (bytes of it that are proven
+    #   right) has what lies beyond fetched again; `timeout_ms` is set on it, the longest silence.
+    # progress(done, total): after every block, in bytes; total is None when unknown.
+    # headers, token: more (name, value) fields, a bearer token; neither leaves the host and port of `url`.
+    # etag: of the file at `path`; when the server still has it, nothing is fetched (`not_modified`).
+    # retries: attempts after the first in which nothing new arrived; pauses of 0.25 s doubling to 8 s.
+    # total_ms: the longest time for everything. buffer: at least 4096 bytes to work in, made here when absent.
+    #
+    # Raises PixError. A part that can be resumed stays on the card.
+    job = _Fetch(connector, parse(url), path, progress, headers, token, etag)
+    job.key = "%08x-%d" % (ubinascii.crc32(url.encode()) & 0xFFFFFFFF, len(url))
+    job.connect_ms = connect_ms
+    job.idle_ms = idle_ms
+    job.total_ms = total_ms
+    job.view = memoryview(buffer if buffer is not None else bytearray(BLOCK))[:BLOCK]
+    return job.run(retries)
+
+
+class _Fetch:
+    def __init__(self, connector, url, path, progress, headers, token, etag):
+        self._connector = connector
+        self._url = url
+        self._path = path
+        self._progress = progress
+        self._headers = headers
+        self._token = token
+        self._etag = etag
+        self._started = utime.ticks_ms()
+        self._part = None
+        self._validator = ""
+        self._total = -1
+        self._digest = ""  # that the server told, hex
+        self._hasher = None  # over the first _hashed bytes
+        self._hashed = 0
+        self._resumed = 0
+        self._wish_ms = 0  # the server's Retry-After
+        self._restart = False  # the part was given up; ask again without Range
+        self._attempts = 0
+
+    def run(self, retries):
+        self._part = part = Part(self._path)
+        info = part.load(self.key)
+        if info is not None:
+            self._validator = info.validator
+            self._total = info.total
+            self._digest = info.digest
+        self._resumed = part.size
+        best = part.size
+        left = retries
+        pause_ms = _FIRST_PAUSE_MS
+        mismatched = False
+        try:
+            while True:
+                try:
+                    return self._attempt()
+                except PixError as error:
+                    if self._restart:
+                        self._restart = False
+                        continue
+                    if part.size > best:
+                        best = part.size
+                        left = retries
+                        pause_ms = _FIRST_PAUSE_MS
+                    again = error.transient and left > 0 and self._left_ms() > 0
+                    if error.code == "digest-mismatch":
+                        # Once more, in case the damage happened on the way; the same twice is the server's file.
+                        again = again and not mismatched
+                        mismatched = True
+                    if not again:
+                        self._leave(error)
+                        raise
+                    left -= 1
+                gc.collect()
+                utime.sleep_ms(max(0, min(max(pause_ms, self._wish_ms), self._left_ms())))
+                pause_ms = min(2 * pause_ms, _LONGEST_PAUSE_MS)
+        finally:
+            part.close()
+
+    def _left_ms(self):
+        return self.total_ms - utime.ticks_diff(utime.ticks_ms(), self._started)
+
+    def _leave(self, error):
+        # After the last attempt: keep what can be resumed, remove what only takes room.
+        code = error.code
+        if code == "no-card" or code == "card-error":
+            return
+        useless = code in ("card-full", "too-long", "digest-mismatch", "http-404", "http-410")
+        if useless or not self._validator or not self._part.size:
+            try:
+                self._part.discard()
+            except PixError:
+                pass  # the first error tells more; pix.store.recover removes the part at the next start
+
+    def _attempt(self):
+        # All hops of one attempt.
+        self._attempts += 1
+        self._wish_ms = 0
+        url = self._url
+        for _ in range(_MAX_REDIRECTS + 1):
+            outcome = self._hop(url)
+            if isinstance(outcome, Fetched):
+                return outcome
+            url = outcome
+        raise PixError("redirect-loop", url.text())
+
+    def _hop(self, url):
+        # One request. Returns the Url of a redirect or the Fetched.
+        head = http.request("GET", url, self._fields(url), self._token if self._url.same_origin(url) else "")
+        left_ms = self._left_ms()
+        if left_ms <= 0:
+            raise self._too_slow()
+        link = self._connector.connect(url.host, url.port, min(self.connect_ms, left_ms))
+        try:
+            link.timeout_ms = self.idle_ms
+            link.write(head)
+            response = http.Response(link)
+            status = response.read_head()
+            if status in _REDIRECTS:
+                location = response.header("location")
+                if not location:
+                    raise PixError("bad-response", "status %d without Location" % status)
+                return resolve(url, location)
+            self._accept(response, status)
+            if status == 304:
+                return self._result(response, status, size_of(self._path))
+            try:
+                self._body(link, response)
+            except PixError:
+                self._keep_proven(link, response)
+                raise
+        finally:
+            _close(link)
+        self._verify()
+        size = self._part.size
+        self._part.commit(self._digest)
+        return self._result(response, status, size)
+
+    def _fields(self, url):
+        fields = []
+        same = self._url.same_origin(url)
+        for name, value in self._headers:
+            if same or name.lower() not in ("authorization", "cookie"):
+                fields.append((name, value))
+        if self._etag and size_of(self._path) is not None:
+            fields.append(("If-None-Match", self._etag))
+        if self._part.size:
+            fields.append(("Range", "bytes=%d-" % self._part.size))
+            fields.append(("If-Range", self._validator))
+        return fields
+
+    def _accept(self, response, status):
+        # Judge the head and get the part ready for the body.
+        part = self._part
+        if status == 304 and self._etag:
+            part.discard()
+            return
+        if status == 416 and part.size:
+            # The file became shorter without its ETag changing.
+            self._give_up_part()
+            raise PixError("bad-response", "the range is refused")
+        if status not in (200, 203, 206):
+            raise self._refusal(response, status)
+        coding = response.header("content-encoding", "identity")
+        if coding.lower() != "identity":
+            raise PixError("bad-response", "it is compressed: %s" % coding)
+        digest = repr_digest(response.header("repr-digest", ""))
+        if status == 206:
+            self._check_range(response, digest)
+            self._check_room(self._total - part.size)
+            part.resume()
+            if self._hashed != part.size:
+                self._hasher = None
+        else:
+            part.discard()
+            self._resumed = 0
+            self._validator = strong_validator(response)
+            self._digest = digest
+            self._total = -1 if response.length is None else response.length
+            self._check_room(self._total)
+            part.begin(self.key, self._validator, self._total, digest)
+            self._hasher = _sha256() if digest else None
+            self._hashed = 0
+        self._tell()
+
+    def _check_range(self, response, digest):
+        # A wrong 206 is worse than none: it would put bytes where they do not belong.
+        at = self._part.size
+        if not at:
+            raise PixError("bad-response", "status 206 was not asked for")
+        wrong = ""
+        first, last, total = content_range(response.header("content-range", ""))
+        if first != at or total < 0 or last != total - 1 or self._total not in (-1, total):
+            wrong = "it sends another range"
+        elif response.length is not None and response.length != total - at:
+            wrong = "its range and length differ"
+        elif self._validator[:1] == '"' and response.header("etag", self._validator) != self._validator:
+            wrong = "the range is of another version"
+        elif digest and self._digest and digest != self._digest:
+            wrong = "the range has another digest"
+        if wrong:
+            self._give_up_part()
+            raise PixError("bad-response", wrong)
+        self._total = total
+        self._digest = digest or self._digest
+
+    def _give_up_part(self):
+        self._part.discard()
+        self._restart = True
+
+    def _check_room(self, needed):
+        free = free_bytes(folder_of(self._path))
+        if needed > free:
+            raise PixError("card-full", "%d kB needed, %d kB free" % (needed + 1023 >> 10, free >> 10))
+
+    def _refusal(self, response, status):
+        if status < 300 or status == 304:
+            return PixError("bad-response", "status %d carries no file" % status)
+        error = PixError("http-%d" % status)
+        error.transient = status in _BUSY
+        wish = response.header("retry-after", "")
+        if wish.isdigit() and len(wish) < 6:
+            self._wish_ms = min(int(wish) * 1000, _LONGEST_WISH_MS)
+        return error
+
+    def _body(self, link, response):
+        part = self._part
+        view = self.view
+        fill = 0
+        unflushed = 0
+        while True:
+            got = response.readinto(view[fill:] if fill else view)
+            fill += got
+            if fill == BLOCK or (fill and not got):
+                block = view[:fill] if fill < BLOCK else view
+                part.write(block)
+                if self._hasher is not None:
+                    self._hasher.update(block)
+                    self._hashed += fill
+                unflushed += fill
+                fill = 0
+                if unflushed >= _FLUSH_BYTES:
+                    part.flush()
+                    unflushed = 0
+                self._tell()
+            if self._left_ms() <= 0:
+                raise self._too_slow()
+            if not got:
+                break
+        if self._total >= 0 and part.size != self._total:
+            raise PixError("truncated", "%d of %d bytes came" % (part.size, self._total))
+        if not self._digest:
+            self._prove(link, response)
+        part.close()
+
+    def _prove(self, link, response):
+        # Without a digest the end of the link is the proof: that there was no more, and that no byte was lost in the
+        # last frame. A server may keep the link open in spite of "Connection: close".
+        link.timeout_ms = _PROOF_MS
+        try:
+            excess = response.excess or response.drain()
+        except PixError:
+            if getattr(link, "trusted", response.received) < response.received:
+                raise PixError("bytes-lost", "in the last frame")
+            return
+        if excess:
+            raise PixError("too-long", "%d bytes expected" % self._part.size)
+
+    def _keep_proven(self, link, response):
+        # After trouble in the body: forget what the link cannot vouch for. Each byte of the link carries at most one
+        # of the body, so the count of unproven bytes there is enough.
+        part = self._part
+        part.close()
+        unproven = response.received - getattr(link, "trusted", response.received)
+        if unproven > 0:
+            part.cut(max(0, part.size - unproven))
+        part.cut(part.size // BLOCK * BLOCK)
+        if not self._validator:
+            part.cut(0)
+
+    def _verify(self):
+        # Compare digests: the one taken while writing, and if that is not there or wrong, the card's content.
+        if not self._digest:
+            return
+        part = self._part
+        if self._hasher is not None and self._hashed == part.size and _hex(self._hasher) == self._digest:
+            return
+        # The chip has one SHA-256 engine, shared by all hashers: another may have got in between.
+        hasher = _sha256()
+        part.read_into(self.view, hasher.update)
+        if _hex(hasher) != self._digest:
+            part.discard()
+            raise PixError("digest-mismatch")
+
+    def _tell(self):
+        if self._progress is not None:
+            self._progress(self._part.size, None if self._total < 0 else self._total)
+
+    def _too_slow(self):
+        error = PixError("timeout", "not done after %d s" % (self.total_ms // 1000))
+        error.transient = False
+        return error
+
+    def _result(self, response, status, size):
+        elapsed_ms = utime.ticks_diff(utime.ticks_ms(), self._started)
+        return Fetched(
+            status,
+            size,
+            response.header("etag", ""),
+            response.header("content-type", ""),
+            self._digest if status != 304 else "",
+            elapsed_ms,
+            0 if status == 304 else (size - self._resumed) * 1000 // max(1, elapsed_ms),
+            0 if status == 304 else self._resumed,
+            self._attempts,
+        )
+
+
+def _sha256():
+    import uhashlib
+
+    return uhashlib.sha256()
+
+
+def _hex(hasher):
+    return ubinascii.hexlify(hasher.digest()).decode()
+
+
+def _close(link):
+    try:
+        link.close()
+    except PixError:
+        pass  # whatever is wrong with the modem, the next connect tells

@@ -1,0 +1,236 @@
+"""Deploying over the raw REPL of a virtual board (hosted engine), by the same transport that a real board gets."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from boards_fixture import CutCable, RunningBoard, device_tree, started_version
+from click.testing import CliRunner
+
+from maixpix import bundle, install
+from maixpix.cli import run as maixpix
+from maixpix.commands.setup import setup
+from maixpix.errors import UserError
+from maixpix.link import BoardError, Link
+from maixpix.places import BoardPlace
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """Short waits, for boards that never answer."""
+    monkeypatch.setattr("maixpix.link._ENTER_TIMEOUT_S", 1)
+    monkeypatch.setattr("maixpix.link._CHARACTER_TIMEOUT_S", 0.5)
+
+
+@pytest.fixture
+def board(tmp_path):
+    with RunningBoard(make(tmp_path / "sd"), tmp_path / "flash") as one:
+        yield one
+
+
+@pytest.fixture
+def bare(tmp_path):
+    """A board without a card."""
+    with RunningBoard(None, tmp_path / "flash") as one:
+        yield one
+
+
+def make(folder: Path) -> Path:
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def put(port: str, tree: Path, root: str = "/sd", start: bool = True) -> install.Result:
+    with Link(port) as link:
+        assert link.wait_for_card() or root != "/sd"
+        result = install.install(BoardPlace(link, root), bundle.build(tree, flat=root == "/flash", mpy=False))
+        if start:
+            link.start_main()
+    return result
+
+
+def heard_version(board: RunningBoard) -> str:
+    return started_version(board.listen(rb"parts \S+ from [^\n]*\n"))
+
+
+def test_files_arrive_byte_for_byte_and_run(board, tmp_path):
+    tree = device_tree(tmp_path / "tree", "one")
+    assert put(board.port, tree).sent == 6
+    assert heard_version(board) == "one"
+    want = bundle.build(tree, mpy=False)
+    for path, data in want.files.items():
+        assert (board.card / "maixpix" / "a" / path).read_bytes() == data
+    assert (board.card / "maixpix" / "a" / "ready").read_bytes() == b"00000001 ok"
+    assert (board.card / "main.py").read_bytes() == want.loader
+
+
+def test_an_unchanged_tree_costs_little_line_time(board, tmp_path):
+    tree = device_tree(tmp_path / "tree", "one", files=20)
+    put(board.port, tree, start=False)
+    cable = CutCable(board.port, 1 << 30)
+    again = put(cable.port, tree, start=False)
+    cable.close()
+    assert (again.changed, again.sent) == (False, 0)
+    # 11520 bytes a second; the answers are at most a few kilobytes more.
+    assert cable.passed < 3 * 11520 - 6000
+
+
+def test_only_a_changed_file_travels(board, tmp_path):
+    tree = device_tree(tmp_path / "tree", "one")
+    put(board.port, tree, start=False)
+    (tree / "apps" / "show.py").write_text("def main():\n    print('changed')\n")
+    result = put(board.port, tree, start=False)
+    assert (result.sent, result.kept) == (1, 5)
+    assert (board.card / "maixpix" / "b" / "apps" / "show.py").read_text() == "def main():\n    print('changed')\n"
+    assert (board.card / "maixpix" / "a" / "apps" / "show.py").exists()
+
+
+def test_a_cable_pulled_anywhere_leaves_one_whole_version(tmp_path):
+    old, new = device_tree(tmp_path / "old", "old"), device_tree(tmp_path / "new", "new", files=5)
+    card, flash = make(tmp_path / "sd"), tmp_path / "flash"
+    with RunningBoard(card, flash) as board:
+        put(board.port, old, start=False)
+        probe = CutCable(board.port, 1 << 30)
+        put(probe.port, new, start=False)
+        probe.close()
+        put(board.port, old, start=False)
+        seen = []
+        for percent in (2, 12, 25, 37, 50, 62, 75, 85, 93, 97, 99):
+            cable = CutCable(board.port, probe.passed * percent // 100)
+            with pytest.raises(UserError) as caught:
+                put(cable.port, new)
+            cable.close()
+            assert caught.value.remedy
+            # The lock on the port goes with the program; the board is started afresh without any help.
+            with Link(board.port) as link:
+                link.start_main()
+            seen.append(heard_version(board))
+        assert seen[0] == "old"
+        assert set(seen) <= {"old", "new"}
+        put(board.port, new)
+        assert heard_version(board) == "new"
+
+
+def test_a_power_failure_in_the_middle_leaves_one_whole_version(tmp_path):
+    old, new = device_tree(tmp_path / "old", "old"), device_tree(tmp_path / "new", "new")
+    card, flash = make(tmp_path / "sd"), tmp_path / "flash"
+    for written in (1, 3, 5):
+        with RunningBoard(card, flash) as board:
+            put(board.port, old, start=False)
+            with Link(board.port) as link:
+                place = BoardPlace(link, "/sd")
+                left = [written]
+                send = place.write
+
+                def write(path, data, left=left, send=send, board=board):
+                    send(path, data)
+                    left[0] -= 1
+                    if left[0] == 0:
+                        board.process.kill()
+
+                place.write = write
+                with pytest.raises(UserError):
+                    install.install(place, bundle.build(new, mpy=False))
+        with RunningBoard(card, flash) as board:
+            assert heard_version(board) == "old"
+
+
+def test_without_a_card_it_runs_from_the_flash_flattened(bare, tmp_path):
+    tree = device_tree(tmp_path / "tree", "flat")
+    assert put(bare.port, tree, "/flash").changed
+    assert heard_version(bare) == "flat"
+    assert not put(bare.port, tree, "/flash", start=False).changed
+
+
+def test_a_full_flash_is_told_and_the_old_version_stays(bare, tmp_path):
+    put(bare.port, device_tree(tmp_path / "tree", "old"), "/flash", start=False)
+    big = device_tree(tmp_path / "big", "new")
+    (big / "firmware" / "pix" / "huge.py").write_text("# " + "x" * 600 + "\n")
+    with Link(bare.port) as link:
+        link.run(
+            "f=open('/flash/filler','wb')\nb=bytearray(4096)\ntry:\n while 1:f.write(b)\nexcept OSError:pass\nf.close()"
+        )
+        with pytest.raises(UserError, match="the flash is full") as caught:
+            install.install(BoardPlace(link, "/flash"), bundle.build(big, flat=True, mpy=False))
+        assert caught.value.remedy
+        link.start_main()
+    assert heard_version(bare) == "old"
+
+
+def test_the_command_says_what_it_did(board, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("MAIXPIX_PORT", board.port)
+    tree = device_tree(tmp_path / "tree", "one")
+    (tree / "firmware" / "pix" / "config.py").write_text("KEYS = {'app': ('show', 'text')}\n")
+    monkeypatch.setattr("maixpix.bundle.board_files", lambda: tree)
+    assert maixpix(["deploy", "--source", "--no-start", "--app", "show"]) == 0
+    said = capsys.readouterr()
+    assert said.out.startswith("version 1 is on the card: ")
+    assert json.loads((board.card / "pix.json").read_text()) == {"app": "show"}
+    assert maixpix(["deploy", "--source", "--no-start"]) == 0
+    assert capsys.readouterr().out.startswith("the card is up to date: version 1")
+    assert maixpix(["deploy", "--app", "toaster"]) == 1
+    assert "there is no app toaster" in capsys.readouterr().err
+
+
+def test_a_missing_card_is_told(bare, monkeypatch, capsys):
+    monkeypatch.setenv("MAIXPIX_PORT", bare.port)
+    assert maixpix(["deploy", "--to", "sd"]) == 1
+    assert capsys.readouterr().err == (
+        "maixpix: the board sees no card; insert a FAT32 card and reset the board, or use --to flash\n"
+    )
+
+
+def test_settings_over_the_line_with_an_unkind_name(board):
+    secret = 'pass"word\\ with, all'
+    done = CliRunner().invoke(
+        setup, ["--port", board.port, "--wifi", 'Ca"fé, 5\\'], input=secret + "\n", catch_exceptions=False
+    )
+    assert done.exit_code == 0
+    assert secret not in done.output
+    assert json.loads((board.card / "pix.json").read_text("utf-8")) == {"wifi": [['Ca"fé, 5\\', secret]]}
+    assert not (board.card / "pix.new").exists()
+
+
+def test_a_program_that_runs_is_stopped(board, tmp_path):
+    (board.card / "main.py").write_text("while True:\n    print('busy')\n")
+    with Link(board.port) as link:
+        link.start_main()
+    board.listen(b"busy")
+    with Link(board.port) as link:
+        assert link.run("print(6*7)").strip() == "42"
+
+
+def test_errors_on_the_board_have_their_own_words(board):
+    with Link(board.port) as link:
+        with pytest.raises(BoardError) as caught:
+            link.run("open('/sd/none')")
+        assert caught.value.number == 2
+        with pytest.raises(BoardError) as caught:
+            link.run("import uos\nuos.listdir('/none')")
+        assert caught.value.number == 19
+        assert link.eval("(1,'a',b'b')") == (1, "a", b"b")
+
+
+def test_a_port_without_maixpy_ends_in_time(impatient):
+    import os
+    import pty
+    import tty
+
+    master, slave = pty.openpty()
+    tty.setraw(slave)
+    with pytest.raises(UserError, match="no MaixPy answers") as caught, Link(os.ttyname(slave)):
+        pass
+    assert "maixpix flash" in caught.value.remedy
+    os.close(master)
+    os.close(slave)
+
+
+def test_a_board_in_ide_mode_ends_in_time(board, impatient):
+    with Link(board.port) as link:
+        link.run("f=open('/flash/ide_mode.conf','w')\nf.close()")
+        link.hard_reset()
+    board.listen(rb"init end")
+    with pytest.raises(UserError, match=r"no MaixPy answers|mode of MaixPy IDE"), Link(board.port):
+        pass

@@ -1,0 +1,65 @@
+"""Fixtures of the tests of pix.http, pix.store and pix.fetch."""
+
+import threading
+
+import pytest
+from pix_device import Device
+from pix_servers import Origin, Raw
+
+
+@pytest.fixture
+def device(tmp_path):
+    """A board without modem, with an empty card."""
+    card = tmp_path / "card"
+    card.mkdir()
+    return Device(card)
+
+
+@pytest.fixture(scope="session")
+def pix_modules(tmp_path_factory):
+    """The same for modules that touch no file, shared because property tests call them thousands of times."""
+    return Device(tmp_path_factory.mktemp("card"))
+
+
+@pytest.fixture
+def raw_server():
+    """raw_server(answer) -> Raw, closed at the end."""
+    servers = []
+
+    def start(answer):
+        servers.append(Raw(answer))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.close()
+
+
+@pytest.fixture
+def origin():
+    """origin(content) -> Origin, closed at the end."""
+    servers = []
+
+    def start(content):
+        servers.append(Origin(content))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.close()
+
+
+@pytest.fixture(scope="session")
+def httpbin_url():
+    """A running httpbin, served by werkzeug."""
+    from httpbin import app
+    from werkzeug.serving import WSGIRequestHandler, make_server
+
+    class Quiet(WSGIRequestHandler):
+        def log(self, *args):
+            pass
+
+    server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=Quiet)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()

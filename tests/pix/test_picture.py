@@ -1,0 +1,115 @@
+"""What `pix.picture` says about files, and what the loader then makes of those it lets through."""
+
+import json
+
+import pytest
+from PIL import Image
+
+from virtualboard.board import BoardConfig
+from virtualboard.hosted.launch import run_app
+
+SCRIPT = """
+import ujson, uos
+from pix.picture import inspect
+from pix.errors import PixError
+for name in sorted(uos.listdir("/sd/in")):
+    try:
+        kind = inspect("/sd/in/" + name)
+        import image
+        img = image.Image("/sd/in/" + name)
+        print(ujson.dumps([name, kind.format, kind.width, kind.height, kind.bytes_needed, img.width(), img.height()]))
+    except PixError as e:
+        print(ujson.dumps([name, e.code, e.cause]))
+"""
+
+
+def bmp(depth, compression, width=8, height=4, top_down=False, grey_ramp=True):
+    palette = b"".join(bytes((i, i, i if grey_ramp else 0, 0)) for i in range(256)) if depth == 8 else b""
+    masks = b"\x00\xf8\x00\x00\xe0\x07\x00\x00\x1f\x00\x00\x00" if compression == 3 else b""
+    rows = bytes((width * depth + 31) // 32 * 4 * height)
+    offset = 54 + len(palette) + len(masks)
+    head = b"BM" + (offset + len(rows)).to_bytes(4, "little") + bytes(4) + offset.to_bytes(4, "little")
+    info = (40).to_bytes(4, "little") + width.to_bytes(4, "little")
+    info += (-height if top_down else height).to_bytes(4, "little", signed=True)
+    info += b"\x01\x00" + depth.to_bytes(2, "little") + compression.to_bytes(4, "little") + bytes(20)
+    return head + info + masks + palette + rows
+
+
+@pytest.fixture(scope="module")
+def verdicts(tmp_path_factory, board_card):
+    """file name -> what the board said, for a folder with one of everything."""
+    card = board_card(tmp_path_factory.mktemp("card"))
+    folder = card / "in"
+    folder.mkdir()
+    photo = Image.effect_mandelbrot((64, 48), (-2, -1.5, 1, 1.5), 50).convert("RGB")
+    photo.save(folder / "base.jpg")
+    photo.convert("L").save(folder / "grey.jpg")
+    photo.save(folder / "s444.jpg", subsampling=0)
+    photo.save(folder / "prog.jpg", progressive=True)
+    photo.convert("CMYK").save(folder / "cmyk.jpg")
+    photo.save(folder / "real.png")
+    photo.save(folder / "b24.bmp")
+    whole = (folder / "base.jpg").read_bytes()
+    (folder / "cut.jpg").write_bytes(whole[: len(whole) // 2])
+    (folder / "head.jpg").write_bytes(whole[:30])
+    (folder / "noise.jpg").write_bytes(b"\xff\xd8" + b"\x00" * 100)
+    (folder / "arith.jpg").write_bytes(whole.replace(b"\xff\xc0", b"\xff\xc9", 1))
+    (folder / "page.jpg").write_bytes(b"<html>not found</html>")
+    (folder / "empty.jpg").write_bytes(b"")
+    (folder / "text.txt").write_bytes(b"hello")
+    (folder / "b8.bmp").write_bytes(bmp(8, 0))
+    (folder / "b8c.bmp").write_bytes(bmp(8, 0, grey_ramp=False))
+    (folder / "b16.bmp").write_bytes(bmp(16, 3))
+    (folder / "b16top.bmp").write_bytes(bmp(16, 3, top_down=True))
+    (folder / "b16raw.bmp").write_bytes(bmp(16, 0))
+    (folder / "b32.bmp").write_bytes(bmp(32, 0))
+    (folder / "b1.bmp").write_bytes(bmp(1, 0))
+    (folder / "b24cut.bmp").write_bytes(bmp(24, 0)[:-10])
+    (folder / "b24lie.bmp").write_bytes(b"BM" + bytes(4) + bmp(24, 0)[6:])
+    result = run_app(BoardConfig(card=str(card)), SCRIPT)
+    assert result.ok, result.console
+    rows = [json.loads(line) for line in result.console.splitlines() if line.startswith("[") and '"' in line]
+    return {row[0]: row[1:] for row in rows}
+
+
+@pytest.mark.parametrize(
+    ("name", "format", "width", "height", "heap"),
+    [
+        ("base.jpg", "jpeg", 64, 48, 6144),
+        ("grey.jpg", "jpeg", 64, 48, 3072),
+        ("s444.jpg", "jpeg", 64, 48, 6144),
+        ("b24.bmp", "bmp", 64, 48, 6144),
+        ("b8.bmp", "bmp", 8, 4, 32),
+        ("b16.bmp", "bmp", 8, 4, 64),
+        ("b16top.bmp", "bmp", 8, 4, 64),
+    ],
+)
+def test_what_it_lets_through_loads(verdicts, name, format, width, height, heap):
+    assert verdicts[name] == [format, width, height, heap, width, height]
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "words"),
+    [
+        ("prog.jpg", "progressive", "baseline JPEG only"),
+        ("real.png", "png", "JPEG and BMP only"),
+        ("cmyk.jpg", "bad-picture", "8-bit grey or YCbCr"),
+        ("cut.jpg", "bad-picture", "ends too early"),
+        ("head.jpg", "bad-picture", "ends in its header"),
+        ("noise.jpg", "bad-picture", "header is damaged"),
+        ("arith.jpg", "bad-picture", "coding C9 is not baseline"),
+        ("page.jpg", "not-picture", "web page"),
+        ("empty.jpg", "not-picture", "empty"),
+        ("text.txt", "not-picture", "neither JPEG nor BMP"),
+        ("b8c.bmp", "bmp-kind", "8 bits with colours"),
+        ("b16raw.bmp", "bmp-kind", "16 bits, compression 0"),
+        ("b32.bmp", "bmp-kind", "32 bits"),
+        ("b1.bmp", "bmp-kind", "1 bits"),
+        ("b24cut.bmp", "bad-picture", "ends too early"),
+        ("b24lie.bmp", "bad-picture", "tells a wrong size"),
+    ],
+)
+def test_each_refusal_says_why(verdicts, name, code, words):
+    assert verdicts[name][0] == code
+    assert words in verdicts[name][1]
+    assert len(verdicts[name][1]) <= 76

@@ -1,0 +1,57 @@
+"""`maixpix demo`: see it all work without a board."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from maixpix.errors import UserError
+from maixpix.options import SIZE
+
+
+@click.command()
+@click.option("--picture", type=click.Path(path_type=Path), help="Picture file to show instead of the photograph.")
+@click.option("--url", help="Fetch this http:// address instead (loopback servers only).")
+@click.option("--baud", default=1_000_000, show_default=True, type=click.IntRange(9600, 4_000_000), help="Line rate.")
+@click.option(
+    "--at", default="1.7.4", show_default=True, type=click.Choice(["1.1", "1.3", "1.6", "1.7.4"]), help="AT firmware."
+)
+@click.option("--panel", default="320x240", show_default=True, type=SIZE, help="Size of the panel.")
+@click.option("--faults", metavar="PLAN", help="Fault plan: a JSON file, or the JSON itself.")
+@click.option("--seed", default=0, show_default=True, help="Seed of everything random.")
+@click.option("--out", default=Path("out/demo"), show_default=True, type=click.Path(path_type=Path), help="Results.")
+def demo(
+    picture: Path | None,
+    url: str | None,
+    baud: int,
+    at: str,
+    panel: tuple[int, int],
+    faults: str | None,
+    seed: int,
+    out: Path,
+) -> int:
+    """Show a picture on a virtual board.
+
+    Starts the companion server and a virtual Maix board, lets the board's own software join Wi-Fi, fetch a picture and
+    show it, and compares the panel with what it should show. Writes panel.png, demo.png, report.json and the card's
+    files. Exits with 1 when the panel does not show the picture.
+
+    \b
+    Examples:
+      maixpix demo --picture holiday.png
+      maixpix demo --at 1.1 --baud 115200
+      maixpix demo --faults '[{"when": {"ms": 6000}, "do": "lose-wifi", "for_ms": 3000}]'
+    """
+    from maixpix.demo import DemoOptions, run_demo
+    from virtualboard.faults import load_plan
+
+    try:
+        plan = load_plan(faults) if faults else []
+    except ValueError as error:
+        raise UserError(str(error), "see virtualboard/faults.py for how a plan is written") from None
+    report = run_demo(DemoOptions(out, picture, url, baud, at, panel, plan, seed), click.echo)
+    if not report["ok"]:
+        raise UserError(report["verdict"], f"see the board's words above and {out / 'panel.png'}")
+    click.echo(f"{report['verdict']}; see {out / 'demo.png'}")
+    return 0

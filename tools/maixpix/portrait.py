@@ -1,0 +1,45 @@
+"""A picture of a run: the panel in its frame beside what the console said."""
+
+from __future__ import annotations
+
+from PIL import Image, ImageDraw, ImageFont
+
+_BACK = (24, 26, 32)
+_BOARD = (12, 58, 46)
+_BEZEL = (8, 8, 10)
+_TEXT = (214, 219, 230)
+_DIM = (128, 136, 150)
+_GOOD = (120, 210, 140)
+_MARGIN = 24
+
+
+def portrait(panel: Image.Image, title: str, lines: list[tuple[str, str]], verdict: str) -> Image.Image:
+    """The `panel` enlarged twice on a board, `title` above, (when, what) `lines` beside it, `verdict` below them."""
+    shown = panel.resize((panel.width * 2, panel.height * 2), Image.Resampling.NEAREST)
+    text_width = 520
+    width = shown.width + 2 * _MARGIN + 40 + text_width + _MARGIN
+    height = max(shown.height + 2 * _MARGIN + 40, 60 + 26 * (len(lines) + 4))
+    picture = Image.new("RGB", (width, height), _BACK)
+    draw = ImageDraw.Draw(picture)
+    board = (_MARGIN, _MARGIN, _MARGIN + shown.width + 40, height - _MARGIN)
+    draw.rounded_rectangle(board, 14, fill=_BOARD)
+    top = (board[1] + board[3] - shown.height) // 2
+    draw.rounded_rectangle((_MARGIN + 12, top - 8, _MARGIN + 28 + shown.width, top + shown.height + 8), 6, fill=_BEZEL)
+    picture.paste(shown, (_MARGIN + 20, top))
+    left = board[2] + _MARGIN
+    draw.text((left, _MARGIN + 4), title, fill=_TEXT, font=ImageFont.load_default(20))
+    font = ImageFont.load_default(15)
+    y = _MARGIN + 48
+    for when, what in lines:
+        draw.text((left, y), when, fill=_DIM, font=font)
+        draw.text((left + 78, y), _cut(draw, what, text_width - 90, font), fill=_TEXT, font=font)
+        y += 26
+    draw.text((left, y + 14), verdict, fill=_GOOD, font=ImageFont.load_default(16))
+    return picture
+
+
+def _cut(draw: ImageDraw.ImageDraw, text: str, width: int, font: ImageFont.FreeTypeFont) -> str:
+    """`text`, shortened with an ellipsis when it is wider than `width` pixels."""
+    while draw.textlength(text, font=font) > width and len(text) > 4:
+        text = text[:-4] + "..."
+    return text

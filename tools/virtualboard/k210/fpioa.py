@@ -1,0 +1,62 @@
+"""FPIOA: which of the chip's functions each of the 48 pads carries. Layout and numbers: Kendryte SDK fpioa.h."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from virtualboard.k210.bus import Device
+from virtualboard.pins import PADS
+
+if TYPE_CHECKING:
+    from virtualboard.k210.soc import Soc
+
+UARTHS_RX, UARTHS_TX, GPIOHS0, GPIO0, UART1_RX, UART1_TX = 18, 19, 24, 56, 64, 65
+"""Function numbers (SDK fpioa_function_t). UART2's are 2 higher than UART1's, UART3's 4."""
+
+_PULL_UP = 1 << 16
+_RESET_FUNCTIONS = {0: 0, 1: 1, 2: 2, 3: 3, 4: UARTHS_RX, 5: UARTHS_TX}
+
+
+class Fpioa(Device):
+    NAME = "fpioa"
+    BASE = 0x502B_0000
+    TIMED = True
+    NAMES = {4 * n: f"io[{n}]" for n in range(PADS)} | {  # noqa: RUF012
+        0xC0 + 4 * n: f"tie.{name}[{n % 8}]" for name, first in (("en", 0), ("val", 8)) for n in range(first, first + 8)
+    }
+
+    def __init__(self, soc: Soc) -> None:
+        super().__init__(soc)
+        self._pads: dict[int, int] = {}
+        self.reset()
+
+    def reset(self) -> None:
+        self.regs.clear()
+        for pad, function in _RESET_FUNCTIONS.items():
+            self.regs[4 * pad] = function
+        self._index()
+
+    def write(self, offset: int, value: int) -> None:
+        before = self.regs.get(offset)
+        super().write(offset, value)
+        if value != before and offset < 4 * PADS:
+            self._index()
+            self.soc.pads_changed()
+
+    def restore(self, state: dict[str, object]) -> None:
+        super().restore(state)
+        self._index()
+
+    def pad(self, function: int) -> int | None:
+        """The pad that carries `function` (the lowest when several do), or None."""
+        return self._pads.get(function)
+
+    def pulled_up(self, pad: int) -> bool:
+        """True when the pad's own pull-up resistor is on."""
+        return bool(self.regs.get(4 * pad, 0) & _PULL_UP)
+
+    def _index(self) -> None:
+        self._pads = {}
+        for pad in range(PADS - 1, -1, -1):
+            if 4 * pad in self.regs:
+                self._pads[self.regs[4 * pad] & 0xFF] = pad

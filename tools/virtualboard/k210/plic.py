@@ -1,0 +1,113 @@
+"""PLIC: from level-sensitive sources to the cores' external interrupts. Layout: Kendryte SDK plic.h.
+
+Context 2 x core is that core's machine mode; supervisor contexts exist on the chip and are not used by firmware.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from virtualboard.k210.bus import Device
+from virtualboard.k210.cpu import MEIP
+
+if TYPE_CHECKING:
+    from virtualboard.k210.soc import Soc
+
+SOURCES = 65
+
+IRQ_SPI0, IRQ_I2C0, IRQ_UART1, IRQ_TIMER0A, IRQ_RTC = 1, 8, 11, 14, 20
+IRQ_WDT0, IRQ_GPIO, IRQ_DVP, IRQ_DMA0, IRQ_UARTHS, IRQ_GPIOHS0 = 21, 23, 24, 27, 33, 34
+"""Source numbers (SDK plic_irq_t). Numbered blocks follow their first: UART2 is IRQ_UART1 + 1."""
+
+_PENDING, _ENABLES, _ENABLES_STEP, _CONTEXT, _CONTEXT_STEP = 0x1000, 0x2000, 0x100, 0x20_0000, 0x2000
+
+
+class Plic(Device):
+    NAME = "plic"
+    BASE = 0x0C00_0000
+    SIZE = 0x40_0000
+
+    def __init__(self, soc: Soc) -> None:
+        super().__init__(soc)
+        self.priorities = [0] * SOURCES
+        self.enables = [0, 0]
+        self.thresholds = [0, 0]
+        self.levels = 0
+        self.in_service = 0
+
+    def reset(self) -> None:
+        self.priorities = [0] * SOURCES
+        self.enables = [0, 0]
+        self.thresholds = [0, 0]
+        self.levels = self.in_service = 0
+        self._update()
+
+    def state(self) -> dict[str, object]:
+        return {
+            "priorities": list(self.priorities),
+            "enables": list(self.enables),
+            "thresholds": list(self.thresholds),
+            "levels": self.levels,
+            "in_service": self.in_service,
+        }
+
+    def set_level(self, source: int, on: bool) -> None:
+        """The interrupt line of `source` is high or low."""
+        levels = self.levels | 1 << source if on else self.levels & ~(1 << source)
+        if levels != self.levels:
+            self.levels = levels
+            self._update()
+
+    def read(self, offset: int) -> int:
+        if offset >= _CONTEXT:
+            core, register = divmod(offset - _CONTEXT, _CONTEXT_STEP)
+            if core < 2 and register == 4:
+                return self._claim(core)
+            if core < 2 and register == 0:
+                return self.thresholds[core]
+        elif offset >= _ENABLES:
+            core, register = divmod(offset - _ENABLES, _ENABLES_STEP)
+            if core < 2:
+                return self.enables[core] >> 8 * register & 0xFFFF_FFFF
+        elif offset >= _PENDING:
+            return (self.levels & ~self.in_service) >> 8 * (offset - _PENDING) & 0xFFFF_FFFF
+        elif offset < 4 * SOURCES:
+            return self.priorities[offset >> 2]
+        return 0
+
+    def write(self, offset: int, value: int) -> None:
+        if offset >= _CONTEXT:
+            core, register = divmod(offset - _CONTEXT, _CONTEXT_STEP)
+            if core < 2 and register == 4:
+                self.in_service &= ~(1 << (value & 127))
+            elif core < 2 and register == 0:
+                self.thresholds[core] = value
+        elif offset >= _ENABLES:
+            core, register = divmod(offset - _ENABLES, _ENABLES_STEP)
+            if core < 2:
+                shift = 8 * register
+                self.enables[core] = self.enables[core] & ~(0xFFFF_FFFF << shift) | value << shift
+        elif offset < 4 * SOURCES:
+            self.priorities[offset >> 2] = value
+        self._update()
+
+    def _best(self, core: int) -> int:
+        ready = self.levels & ~self.in_service & self.enables[core]
+        best, priority = 0, self.thresholds[core]
+        while ready:
+            source = (ready & -ready).bit_length() - 1
+            ready &= ready - 1
+            if self.priorities[source] > priority:
+                best, priority = source, self.priorities[source]
+        return best
+
+    def _claim(self, core: int) -> int:
+        source = self._best(core)
+        if source:
+            self.in_service |= 1 << source
+            self._update()
+        return source
+
+    def _update(self) -> None:
+        for core in self.soc.cores:
+            core.set_mip(MEIP, self._best(core.index) != 0)
