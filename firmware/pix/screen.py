@@ -9,6 +9,7 @@ import gc
 import lcd
 from micropython import const
 
+import pix
 from pix.errors import PixError
 
 _CHAR_W = const(8)
@@ -84,14 +85,16 @@ class Screen:
         from pix.picture import inspect
 
         kind = inspect(path)
-        img = self._load(path, kind)
+        img = None
         try:
+            img = self._load(path, kind)
             if img.width() > self.width or img.height() > self.height:
                 img = self._shrink(img)
             lcd.display(img)
         finally:
             del img
             gc.collect()
+            pix.reserve()
         self._y = None
         self._bar = -1
         return kind.width, kind.height
@@ -118,6 +121,7 @@ class Screen:
     def _load(self, path, kind):
         import image
 
+        pix.release()
         gc.collect()
         needed = kind.bytes_needed
         if kind.width > self.width or kind.height > self.height:

@@ -1,5 +1,7 @@
 """pix.httpwire and pix.http.Response against h11, at every split, and against what RFC 9112 forbids."""
 
+from itertools import pairwise
+
 import h11
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -56,7 +58,7 @@ def theirs(data, method="GET"):
 
 def split(data, cuts):
     edges = sorted({0, len(data), *(c % (len(data) + 1) for c in cuts)})
-    return [data[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    return [data[a:b] for a, b in pairwise(edges)]
 
 
 # -- generated responses ------------------------------------------------------------------------------------

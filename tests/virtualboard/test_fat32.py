@@ -263,6 +263,10 @@ def test_renamed_on_the_card_and_edited_or_deleted_on_the_host(volume, folder, t
     assert not (folder / "MAIN.PY").exists()
     assert not (folder / "SECOND.BIN").exists()
     assert report.problems == [("SECOND.BIN", "its file /exact.bin is gone on the host")]
+    # It does not come back as a file of zeros with the next write-back.
+    change(volume, tmp_path, ("mmd", "x:/NEW"))
+    assert write_back(volume).written == ["NEW/"]
+    assert not (folder / "SECOND.BIN").exists()
 
 
 def test_write_backs_in_a_row(volume, folder, tmp_path):

@@ -268,6 +268,26 @@ def test_other_glasses(size, options, origin):
     assert panel.image().tobytes() == seen(picture).tobytes()
 
 
+@pytest.mark.parametrize("upright", [0x00, 0x28, 0x60, 0xA0, 0xC8, 0xE0])
+def test_a_glass_mounted_otherwise(upright):
+    """Whatever direction is upright on a board, the other turns follow from it."""
+    panel = start(Panel(Clock(), 480, 320, upright=upright), upright)
+    picture = card(480, 320)
+    draw(panel, picture)
+    assert panel.rotation == 0
+    assert panel.image().tobytes() == seen(picture).tobytes()
+    send(panel, 0x36, upright ^ 0xC0)
+    draw(panel, picture)
+    assert panel.rotation == 2
+    assert panel.image().tobytes() == seen(picture).rotate(180).tobytes()
+    quarter = upright ^ (0xA0 if upright & 0x20 else 0x60)
+    send(panel, 0x36, quarter)
+    tall = card(320, 480)
+    draw(panel, tall)
+    assert panel.rotation == 1
+    assert panel.image(turned=True).tobytes() == seen(tall).tobytes()
+
+
 def test_a_glass_that_does_not_fit():
     with pytest.raises(ValueError, match="does not fit"):
         Panel(Clock(), 240, 240, memory=(320, 240), offset=(100, 0))

@@ -196,7 +196,7 @@ class Link:
                         heard += quiet.getvalue().encode()
                     if soft_reset:
                         # A boot.py that never ends blocks every soft reset; without one the board still works.
-                        transport.enter_raw_repl(False, timeout_overall=3)
+                        transport.enter_raw_repl(False, timeout_overall=_ENTER_TIMEOUT_S / 3)
                         self.soft_reset_works = False
                         self._note("the soft reset did not end: boot.py on the board loops; going on without it")
                         return

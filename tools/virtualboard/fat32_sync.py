@@ -101,7 +101,7 @@ class _Sync:
             touched = not self.dirty_clusters.isdisjoint(node.chain[: self.volume.geometry.clusters_for(node.size)])
             same = old is not None and not old.is_dir and old.size == node.size
             same = same and old is not None and old.chain[: len(node.chain)] == node.chain[: len(old.chain)]
-            if same and not touched and path in self.volume.origins:
+            if same and not touched:
                 self.kept.add(path)
                 continue
             source = gone.pop((tuple(node.chain), node.size), None) if old is None and not touched else None

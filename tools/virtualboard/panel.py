@@ -3,11 +3,11 @@
 The controller has a frame memory of `rows` x `columns` pixels, a write pointer that runs through a window, and
 switches that decide how memory becomes light. Commands come with D/C low, parameters and pixels with D/C high.
 
-Directions. A person holds the board as MaixPy's default direction (MADCTL 0xA0) shows pictures upright. In that
-view memory has its rows from right to left and its columns from top to bottom, because with MV set the column
-address counts along the rows, and with MY set it counts them from the end (ST7789 data sheet, "Memory Data
-Access Control" and "Memory Data Write/Read Direction"). Frame memory is kept here in that view: position (u, v).
-MaixPy's `lcd.rotation(n)` sends A0, 00, 60, C0 (MaixPy-v1 `py_lcd.c`), each a quarter turn clockwise.
+Directions. MADCTL says how addresses run over the memory: MV makes the column address count along the memory's
+rows, MY counts rows from the end, MX columns (ST7789 data sheet, "Memory Data Access Control"). A person holds the
+board so that one setting shows pictures upright; for most boards that is MaixPy's default, 0xA0. Frame memory is kept
+here as that person sees it: position (u, v). MaixPy's `lcd.rotation(n)` sends A0, 00, 60, C0 (MaixPy-v1 `py_lcd.c`),
+each a quarter turn clockwise.
 """
 
 from __future__ import annotations
@@ -41,11 +41,12 @@ _SIX = [i << 2 | i >> 4 for i in range(64)]
 
 
 class Panel:
-    """A panel of `width` x `height` pixels, seen in MaixPy's default direction.
+    """A panel of `width` x `height` pixels as a person sees it, the board held upright.
 
     `memory` is the size of the frame memory in the same view (default: 320x240, or the glass where that is
     larger), `offset` where the glass lies in it: M5StickV's 240x135 glass lies at (40, 52). `ips` panels show
-    colours right with inversion on (MaixPy's `invert=1`), others with inversion off.
+    colours right with inversion on (MaixPy's `invert=1`), others with inversion off. `upright` is the MADCTL value
+    with which pictures are upright and their red is red; it depends on how the glass is mounted.
 
     After power-on the panel sleeps and is dark. `on_frame` is called whenever a memory write has filled its
     window; `frames` counts these. Unknown commands are counted in `unknown` and otherwise ignored.
@@ -59,12 +60,14 @@ class Panel:
         memory: tuple[int, int] | None = None,
         offset: tuple[int, int] = (0, 0),
         ips: bool = False,
+        upright: int = 0xA0,
     ) -> None:
         self._clock = clock
         self.width = width
         self.height = height
         self.offset = offset
         self.ips = ips
+        self.upright = upright
         self._stride, self._lines = memory or (max(320, width), max(240, height))
         if offset[0] + width > self._stride or offset[1] + height > self._lines:
             raise ValueError(
@@ -162,11 +165,14 @@ class Panel:
 
     @property
     def rotation(self) -> int | None:
-        """MaixPy's `lcd.rotation` of the present direction (0 to 3), None for a mirrored one."""
-        return {0xA0: 0, 0x00: 1, 0x60: 2, 0xC0: 3}.get(self.madctl & (_MY | _MX | _MV))
+        """Quarter turns clockwise of the present direction (MaixPy's `lcd.rotation`), None for a mirrored one."""
+        _, step_x, step_y, _, _ = self._addressing()
+        down = self._stride
+        turns = ((1, down), (down, -1), (-1, -down), (-down, 1))
+        return turns.index((step_x, step_y)) if (step_x, step_y) in turns else None
 
     def image(self, turned: bool = False) -> Image.Image:
-        """The glass as an RGB picture, the board held as for the default direction.
+        """The glass as an RGB picture, the board held upright.
 
         With `turned`, the board is turned so that the present rotation stands upright. Each colour of 5 or 6 bits
         becomes 8 by repeating its high bits. A dark panel is black.
@@ -179,7 +185,7 @@ class Panel:
             whole = Image.frombytes("RGB", (self._stride, self._lines), pixels.tobytes(), "raw", "BGR;16")
             u, v = self.offset
             picture = whole.crop((u, v, u + self.width, v + self.height)).point(self._light())
-            if self.madctl & _BGR:
+            if (self.madctl ^ self.upright) & _BGR:
                 # The order of colours is applied on the way to the glass: a change shows at once.
                 red, green, blue = picture.split()
                 picture = Image.merge("RGB", (blue, green, red))
@@ -261,21 +267,16 @@ class Panel:
     def _addressing(self) -> tuple[int, int, int, int, int]:
         """Memory index of address (0, 0), its change per column and per row, and how many of each there are."""
         stride, lines = self._stride, self._lines
-        # Along the controller's rows one goes left in the view, along its columns down.
-        if self.madctl & _MV:
-            columns, rows, step_x, step_y = stride, lines, -1, stride
-            flip_x, flip_y = self.madctl & _MY, self.madctl & _MX
-        else:
-            columns, rows, step_x, step_y = lines, stride, stride, -1
-            flip_x, flip_y = self.madctl & _MX, self.madctl & _MY
-        origin = stride - 1
-        if flip_x:
-            origin += step_x * (columns - 1)
-            step_x = -step_x
-        if flip_y:
-            origin += step_y * (rows - 1)
-            step_y = -step_y
-        return origin, step_x, step_y, columns, rows
+        differs = self.madctl ^ self.upright
+        flip_u, flip_v = (_MY, _MX) if self.upright & _MV else (_MX, _MY)
+        origin, step_u, step_v = 0, 1, stride
+        if differs & flip_u:
+            origin, step_u = stride - 1, -1
+        if differs & flip_v:
+            origin, step_v = origin + (lines - 1) * stride, -stride
+        if differs & _MV:
+            return origin, step_v, step_u, lines, stride
+        return origin, step_u, step_v, stride, lines
 
 
 def _from_18_bits(data: bytes) -> bytes:

@@ -7,35 +7,13 @@ from collections.abc import Callable
 from typing import Any
 
 from virtualboard.hosted.chip import Chip
-from virtualboard.hosted.dialect import BUILTIN_NAMES
+from virtualboard.hosted.dialect import BUILTIN_NAMES, words
 from virtualboard.hosted.errors import DeviceOSError, Stopped
 from virtualboard.hosted.program import ABSENT, STEP
 
-_OWN = frozenset(
-    [
-        "bytearray",
-        "next",
-        "open",
-        "print",
-        "input",
-        "help",
-        "exec",
-        "eval",
-        "execfile",
-        "compile",
-        "const",
-        "OSError",
-        "globals",
-        "locals",
-        "dir",
-        "__import__",
-        "ViperTypeError",
-        "__name__",
-        "__file__",
-        "__class__",
-        "__path__",
-        "oct",
-    ]
+_OWN = words(
+    "bytearray next open print input help exec eval execfile compile const OSError globals locals dir "
+    "__import__ ViperTypeError __name__ __file__ __class__ __path__ oct"
 )
 """Names that are ours, or not a builtin at all."""
 
@@ -75,48 +53,12 @@ def device_bytearray(chip: Chip) -> type:
         def __repr__(self) -> str:
             return f"bytearray({bytes(self)!r})"
 
-    for name in [
-        "find",
-        "rfind",
-        "index",
-        "rindex",
-        "count",
-        "split",
-        "rsplit",
-        "splitlines",
-        "startswith",
-        "endswith",
-        "strip",
-        "lstrip",
-        "rstrip",
-        "pop",
-        "remove",
-        "insert",
-        "reverse",
-        "clear",
-        "copy",
-        "replace",
-        "join",
-        "upper",
-        "lower",
-        "hex",
-        "partition",
-        "rpartition",
-        "isdigit",
-        "isalpha",
-        "isspace",
-        "center",
-        "title",
-        "capitalize",
-        "swapcase",
-        "zfill",
-        "ljust",
-        "rjust",
-        "translate",
-        "expandtabs",
-        "isalnum",
-        "isascii",
-    ]:
+    for name in words(
+        "find rfind index rindex count split rsplit splitlines startswith endswith strip lstrip rstrip "
+        "pop remove insert reverse clear copy replace join upper lower hex partition rpartition isdigit "
+        "isalpha isspace center title capitalize swapcase zfill ljust rjust translate expandtabs isalnum "
+        "isascii"
+    ):
         setattr(DeviceBytearray, name, absent(name))
     DeviceBytearray.__name__ = DeviceBytearray.__qualname__ = "bytearray"
     return DeviceBytearray
@@ -124,15 +66,12 @@ def device_bytearray(chip: Chip) -> type:
 
 def absent_attribute(value: Any, name: str) -> Any:
     """Attribute access for names that CPython's own types have and MicroPython's have not."""
-    kind = type(value)
-    own = getattr(value, "__self__", None) is None and kind.__module__ == "builtins"
-    if (
-        (own and kind is not type and not isinstance(value, type(builtins)))
-        or (isinstance(value, type) and value.__module__ == "builtins")
-        or isinstance(value, BaseException)
-    ):
-        if not (isinstance(value, BaseException) and name in getattr(value, "__dict__", {})):
-            raise AttributeError(f"'{kind.__name__}' object has no attribute '{name}'")
+    owner = value if isinstance(value, type) else type(value)
+    built_in = owner.__module__ == "builtins" and not isinstance(value, type(builtins))
+    if isinstance(value, BaseException):
+        built_in = name not in value.__dict__
+    if built_in:
+        raise AttributeError(f"'{type(value).__name__}' object has no attribute '{name}'")
     return getattr(value, name)
 
 

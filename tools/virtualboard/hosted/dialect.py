@@ -17,205 +17,38 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-MODULES = frozenset(
-    [
-        "builtins",
-        "micropython",
-        "uio",
-        "ucollections",
-        "ustruct",
-        "math",
-        "cmath",
-        "sys",
-        "gc",
-        "uerrno",
-        "uctypes",
-        "uzlib",
-        "ujson",
-        "ure",
-        "uheapq",
-        "utimeq",
-        "ubinascii",
-        "urandom",
-        "uwebsocket",
-        "_webrepl",
-        "uos",
-        "utime",
-        "time",
-        "Maix",
-        "machine",
-        "network",
-        "usocket",
-        "socket",
-        "image",
-        "sensor",
-        "lcd",
-        "KPU",
-        "audio",
-        "uhashlib",
-        "ucryptolib",
-        "modules",
-        "array",
-        "board",
-        "fpioa_manager",
-        "binascii",
-        "collections",
-        "errno",
-        "heapq",
-        "json",
-        "os",
-        "random",
-        "re",
-        "struct",
-        "zlib",
-        "hashlib",
-    ]
+
+def words(text: str) -> frozenset[str]:
+    """The words of a text as a set."""
+    return frozenset(text.split())
+
+
+MODULES = words(
+    "builtins micropython uio ucollections ustruct math cmath sys gc uerrno uctypes uzlib ujson ure "
+    "uheapq utimeq ubinascii urandom uwebsocket _webrepl uos utime time Maix machine network usocket "
+    "socket image sensor lcd KPU audio uhashlib ucryptolib modules array board fpioa_manager binascii "
+    "collections errno heapq json os random re struct zlib hashlib"
 )
 """Everything that `import` finds on v0.6.2 minimum without a file."""
 
-BUILTIN_NAMES = frozenset(
-    [
-        "bool",
-        "bytearray",
-        "bytes",
-        "complex",
-        "dict",
-        "enumerate",
-        "filter",
-        "float",
-        "frozenset",
-        "int",
-        "list",
-        "map",
-        "memoryview",
-        "object",
-        "property",
-        "range",
-        "reversed",
-        "set",
-        "slice",
-        "str",
-        "super",
-        "tuple",
-        "type",
-        "zip",
-        "classmethod",
-        "staticmethod",
-        "Ellipsis",
-        "NotImplemented",
-        "None",
-        "True",
-        "False",
-        "abs",
-        "all",
-        "any",
-        "bin",
-        "callable",
-        "chr",
-        "compile",
-        "delattr",
-        "dir",
-        "divmod",
-        "eval",
-        "exec",
-        "execfile",
-        "getattr",
-        "setattr",
-        "globals",
-        "hasattr",
-        "hash",
-        "help",
-        "hex",
-        "id",
-        "input",
-        "isinstance",
-        "issubclass",
-        "iter",
-        "len",
-        "locals",
-        "max",
-        "min",
-        "next",
-        "oct",
-        "open",
-        "ord",
-        "pow",
-        "print",
-        "repr",
-        "round",
-        "sorted",
-        "sum",
-        "BaseException",
-        "ArithmeticError",
-        "AssertionError",
-        "AttributeError",
-        "EOFError",
-        "Exception",
-        "GeneratorExit",
-        "ImportError",
-        "IndentationError",
-        "IndexError",
-        "KeyError",
-        "KeyboardInterrupt",
-        "LookupError",
-        "MemoryError",
-        "NameError",
-        "NotImplementedError",
-        "OSError",
-        "OverflowError",
-        "RuntimeError",
-        "StopIteration",
-        "SyntaxError",
-        "SystemExit",
-        "TypeError",
-        "UnicodeError",
-        "ValueError",
-        "ZeroDivisionError",
-        "TimeoutError",
-        "ViperTypeError",
-        "const",
-        "__name__",
-        "__file__",
-        "__import__",
-        "__build_class__",
-        "__debug__",
-        "__class__",
-        "__path__",
-    ]
+BUILTIN_NAMES = words(
+    "bool bytearray bytes complex dict enumerate filter float frozenset int list map memoryview "
+    "object property range reversed set slice str super tuple type zip classmethod staticmethod "
+    "Ellipsis NotImplemented None True False abs all any bin callable chr compile delattr dir divmod "
+    "eval exec execfile getattr setattr globals hasattr hash help hex id input isinstance issubclass "
+    "iter len locals max min next oct open ord pow print repr round sorted sum BaseException "
+    "ArithmeticError AssertionError AttributeError EOFError Exception GeneratorExit ImportError "
+    "IndentationError IndexError KeyError KeyboardInterrupt LookupError MemoryError NameError "
+    "NotImplementedError OSError OverflowError RuntimeError StopIteration SyntaxError SystemExit "
+    "TypeError UnicodeError ValueError ZeroDivisionError TimeoutError ViperTypeError const __name__ "
+    "__file__ __import__ __build_class__ __debug__ __class__ __path__"
 )
 
-ABSENT_METHODS = frozenset(
-    [
-        "zfill",
-        "ljust",
-        "rjust",
-        "title",
-        "casefold",
-        "capitalize",
-        "isalnum",
-        "expandtabs",
-        "translate",
-        "maketrans",
-        "swapcase",
-        "isidentifier",
-        "isprintable",
-        "isnumeric",
-        "isdecimal",
-        "isascii",
-        "istitle",
-        "format_map",
-        "removeprefix",
-        "removesuffix",
-        "fromhex",
-        "hex",
-        "bit_length",
-        "bit_count",
-        "as_integer_ratio",
-        "is_integer",
-        "recv_into",
-        "sendall",
-        "makefile",
-    ]
+ABSENT_METHODS = words(
+    "zfill ljust rjust title casefold capitalize isalnum expandtabs translate maketrans swapcase "
+    "isidentifier isprintable isnumeric isdecimal isascii istitle format_map removeprefix "
+    "removesuffix fromhex hex bit_length bit_count as_integer_ratio is_integer recv_into sendall "
+    "makefile"
 )
 """Method names that no built-in object has; a call of one is a mistake."""
 
@@ -301,9 +134,8 @@ def _syntax(tree: ast.AST) -> Iterator[Problem]:
         elif isinstance(node, (ast.BinOp, ast.AugAssign)):
             if isinstance(node.op, ast.MatMult):
                 yield Problem(line, "the @ operator does not exist")
-        elif isinstance(node, ast.comprehension):
-            if node.is_async:
-                yield Problem(node.target.lineno, "async is switched off in this build")
+        elif isinstance(node, ast.comprehension) and node.is_async:
+            yield Problem(node.target.lineno, "async is switched off in this build")
 
 
 def _call_syntax(node: ast.Call) -> Iterator[Problem]:

@@ -316,7 +316,7 @@ class Engine:
             if self._repl:
                 raise SoftReset from None
             return True
-        except BaseException as e:
+        except BaseException as e:  # noqa: BLE001 - whatever device code raised
             text = format_exception(e, self.loader)
             self.error = text.rstrip().rpartition("\n")[2]
             self.terminal.write(text)

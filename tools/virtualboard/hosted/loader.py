@@ -34,6 +34,7 @@ Factory = Callable[[], types.ModuleType]
 Decode = Callable[[bytes], "str | None"]
 
 _MODULE_OVERHEAD = 3  # bytes of byte code, names and objects that a byte of source leaves in the heap, in tenths
+_TREE_PIECE = 1024
 _COMPILE_OVERHEAD = 8  # bytes of parse tree a byte of source, while it is compiled
 
 
@@ -72,14 +73,18 @@ class Loader:
         chip = self._chip
         chip.charge(len(source) * chip.costs.import_byte)
         heap = chip.heap
-        size = len(source) * _COMPILE_OVERHEAD
-        address = heap.alloc(size)
-        if address is None:
-            raise MemoryError(f"memory allocation failed, allocating {size} bytes")
+        # A parse tree lies in many small pieces: it needs room, but not in one block.
+        pieces = []
         try:
+            for _ in range(len(source) * _COMPILE_OVERHEAD // _TREE_PIECE + 1):
+                address = heap.alloc(_TREE_PIECE)
+                if address is None:
+                    raise MemoryError(f"memory allocation failed, allocating {_TREE_PIECE} bytes")
+                pieces.append(address)
             return compile_device(source, filename, mode, chip.costs.node)
         finally:
-            heap.release(address, size)
+            for address in pieces:
+                heap.release(address, _TREE_PIECE)
 
     def namespace(self, name: str) -> dict[str, Any]:
         """Globals of a new module, with the device's own built-ins and nothing else."""

@@ -13,45 +13,16 @@ from __future__ import annotations
 import ast
 import types
 
-from virtualboard.hosted.dialect import check_tree
+from virtualboard.hosted.dialect import check_tree, words
 
 STEP = "__step__"
 ABSENT = "__absent__"
 
-CHECKED = frozenset(
-    [
-        "zfill",
-        "ljust",
-        "rjust",
-        "title",
-        "casefold",
-        "capitalize",
-        "isalnum",
-        "expandtabs",
-        "translate",
-        "maketrans",
-        "swapcase",
-        "isidentifier",
-        "isprintable",
-        "isnumeric",
-        "isdecimal",
-        "isascii",
-        "istitle",
-        "format_map",
-        "removeprefix",
-        "removesuffix",
-        "fromhex",
-        "hex",
-        "bit_length",
-        "bit_count",
-        "as_integer_ratio",
-        "is_integer",
-        "__traceback__",
-        "__cause__",
-        "__context__",
-        "with_traceback",
-        "add_note",
-    ]
+CHECKED = words(
+    "zfill ljust rjust title casefold capitalize isalnum expandtabs translate maketrans swapcase "
+    "isidentifier isprintable isnumeric isdecimal isascii istitle format_map removeprefix "
+    "removesuffix fromhex hex bit_length bit_count as_integer_ratio is_integer __traceback__ "
+    "__cause__ __context__ with_traceback add_note"
 )
 
 Block = (ast.For, ast.While)

