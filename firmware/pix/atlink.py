@@ -225,17 +225,34 @@ class Link:
 
     def _send(self, piece):
         modem = self._modem
-        final = modem.send("+CIPSEND=%d,%d" % (self.number, len(piece)), piece, _SEND_MS)
+        size = len(piece)
+        final = modem.send("+CIPSEND=%d,%d" % (self.number, size), piece)
+        if final == b"ERROR" and not self.closed:
+            # The command was damaged, or CLOSED was: asking again tells.
+            final = modem.send("+CIPSEND=%d,%d" % (self.number, size), piece)
         if final == b"OK":
+            self._confirmed(size)
             final = modem.wait_final(_SEND_MS)
-            if final == b"SEND OK" and modem.received in (0, len(piece)):
+            if final == b"SEND OK" and modem.received == size:
                 return
-            if final is None:
-                # Payload was lost (the module waits for more) or doubled (it says busy), or the peer is silent.
-                modem.doubt()
+        if final != b"SEND FAIL" and final != b"ERROR":
+            modem.doubt()
         self._usable()
         self.fail("send-failed" if final != b"ERROR" else "link-lost")
         raise PixError(self.error)
+
+    def _confirmed(self, size):
+        # The module confirms the payload as soon as it has all of it. If it does not, bytes were lost (it waits for
+        # more) or doubled (it says busy).
+        modem = self._modem
+        end = utime.ticks_add(utime.ticks_ms(), _ANSWER_MS)
+        while not modem.received and not modem.refused and utime.ticks_diff(end, utime.ticks_ms()) > 0:
+            modem.poll()
+        if modem.received != size:
+            modem.doubt()
+            self._usable()
+            self.fail("send-failed")
+            raise PixError(self.error)
 
     def _send_ahead(self, piece):
         # Send one segment without waiting for its acknowledgement; False when it must be sent again.
@@ -243,7 +260,7 @@ class Link:
         size = len(piece)
         self._wait_acknowledged(_WINDOW - size, _SEND_MS)
         said = []
-        final = modem.send("+CIPSENDBUF=%d,%d" % (self.number, size), piece, _SEND_MS, said.append)
+        final = modem.send("+CIPSENDBUF=%d,%d" % (self.number, size), piece, said.append)
         if final == b"ERROR" and not self.closed:
             if b"BUFFER FULL" in said or b"QUEUE FULL" in said:
                 self._wait_acknowledged(max(0, self._unacknowledged() - 1), _SEND_MS)
@@ -254,11 +271,8 @@ class Link:
         number = self._segment_number(said)
         if final == b"OK" and number >= 0:
             self._segments.append([number, size])
-            end = utime.ticks_add(utime.ticks_ms(), _ANSWER_MS)
-            while not modem.received and not modem.refused and utime.ticks_diff(end, utime.ticks_ms()) > 0:
-                modem.poll()
-            if modem.received == size:
-                return True
+            self._confirmed(size)
+            return True
         modem.doubt()
         self._usable()
         self.fail("send-failed")

@@ -45,6 +45,7 @@ class AtPort:
         self.received = 0  # payload bytes that the module has last confirmed to have taken
         self.passive = False
         self.generation = 0  # counts restarts of the module
+        self.damages = 0  # counts what was no item
         self.resetting = False  # a restart is intended: `ready` is no news
         self.ready = False  # `ready` was seen since this was cleared
         self.waits_for_host = False  # the boot ROM's complaint was seen since this was cleared
@@ -231,6 +232,7 @@ class AtPort:
         self._suspect_all()
         self.tok.reset()
         self._noise = True
+        self.damages += 1
 
     def _suspect_all(self):
         # Bytes may be missing here. In active mode that may be whole frames of any link, in passive mode only of the
@@ -353,11 +355,18 @@ class AtPort:
         # The next final line, or None after `timeout_ms` or at `busy`. Raises PixError when the module restarted.
         end = utime.ticks_add(utime.ticks_ms(), timeout_ms)
         generation = self.generation
+        damages = self.damages
         while self._final is None and not self._busy:
             self.poll()
             if self.generation != generation:
                 raise PixError("modem-rebooted")
-            if utime.ticks_diff(end, utime.ticks_ms()) <= 0:
+            now = utime.ticks_ms()
+            if self.damages != damages:
+                # What was damaged may have been the final line.
+                damages = self.damages
+                if utime.ticks_diff(end, now) > ANSWER_MS:
+                    end = utime.ticks_add(now, ANSWER_MS)
+            if utime.ticks_diff(end, now) <= 0:
                 return None
         final = self._final
         self._final = None
@@ -413,7 +422,7 @@ class AtPort:
         if self._noise:
             self.settle()
 
-    def send(self, command, data, timeout_ms, on_line=None):
+    def send(self, command, data, on_line=None):
         # Run the send command AT`command`, and write `data` at its prompt. Returns b"OK" when that was done, else the
         # final line that refused it, or None when the prompt did not come.
         final = self.command(command, 5000, on_line, tries=1)

@@ -18,6 +18,7 @@ _DNS_MS = const(16000)  # two servers, 7 s each
 _DNS_KEEP_MS = const(300000)
 _DNS_NAMES = const(4)
 _SYN_MS = const(2500)  # a refusal comes within a round trip; an unanswered SYN takes at least 3 s to fail
+_CLOSED_MS = const(100)
 
 
 def quoted(text):
@@ -52,6 +53,7 @@ class Modem(AtPort):
             self.restore()
         if self.lost:
             raise PixError(self.lost)
+        self.drain()
         address = self.resolve(host, timeout_ms)
         link = Link(self, self._free(), pipelined, buffer)
         self.links[link.number] = link
@@ -72,26 +74,30 @@ class Modem(AtPort):
     def _start(self, link, address, port, timeout_ms):
         # Connect; False when the module says that it cannot, with `_reason` set.
         began = utime.ticks_ms()
-        reasons = []
         start = '+CIPSTART=%d,"TCP","%s",%d' % (link.number, address, port)
-        final = self.command(start, timeout_ms, reasons.append, tries=1)
-        if final == b"ERROR" and b"ALREADY CONNECTED" in reasons:
-            self.command("+CIPCLOSE=%d" % link.number, CLOSE_MS)
-            link.closed = False
+        for _ in range(2):
+            reasons = []
             final = self.command(start, timeout_ms, reasons.append, tries=1)
-        if final == b"OK":
-            return True
-        if final is None:
-            raise PixError("connect-timeout", "%s:%d" % (address, port))
-        if b"no ip" in reasons:
-            self.online = False
-            self.lost = self._reason = "wifi-lost"
-            return False
+            if final == b"OK" or link.error:
+                return True
+            if final is None:
+                raise PixError("connect-timeout", "%s:%d" % (address, port))
+            if b"no ip" in reasons:
+                self.online = False
+                self.lost = self._reason = "wifi-lost"
+                return False
+            if b"ALREADY CONNECTED" in reasons:
+                self.command("+CIPCLOSE=%d" % link.number, CLOSE_MS)
+                link.closed = False
+                continue
+            # A peer's refusal is ERROR and then `n,CLOSED`, which must not fall to the next link of that number. ERROR
+            # alone means that the command was damaged on its way.
+            end = utime.ticks_add(utime.ticks_ms(), _CLOSED_MS)
+            while not link.closed and utime.ticks_diff(end, utime.ticks_ms()) > 0:
+                self.poll()
+            if link.closed:
+                break
         self._reason = "refused" if utime.ticks_diff(utime.ticks_ms(), began) < _SYN_MS else "connect-timeout"
-        # `n,CLOSED` comes behind ERROR; it must not fall to the next link of that number.
-        end = utime.ticks_add(utime.ticks_ms(), 100)
-        while not link.closed and utime.ticks_diff(end, utime.ticks_ms()) > 0:
-            self.poll()
         return False
 
     def _free(self):
@@ -121,7 +127,10 @@ class Modem(AtPort):
             if line[:11] == b"+CIPDOMAIN:":
                 found.append(line[11:].decode())
 
+        damages = self.damages
         final = self.command(b"+CIPDOMAIN=" + quoted(host), min(timeout_ms, _DNS_MS), keep, tries=1)
+        if final is None and self.damages != damages:
+            raise PixError("bytes-lost")
         if final != b"OK" or not found or not is_address(found[-1]):
             raise PixError("dns-failed", host)
         self._names = self._names[1 - _DNS_NAMES :] + [[host, found[-1], now]]

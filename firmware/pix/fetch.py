@@ -13,7 +13,7 @@ from micropython import const
 
 from pix import http
 from pix.errors import PixError
-from pix.resume import content_range, repr_digest, strong_validator
+from pix.resume import PROOF_MS, content_range, repr_digest, strong_validator, sure, wrong_range
 from pix.store import BLOCK, Part, folder_of, free_bytes, size_of
 from pix.url import parse, resolve
 
@@ -24,7 +24,7 @@ _FIRST_PAUSE_MS = const(250)
 _LONGEST_PAUSE_MS = const(8000)
 _LONGEST_WISH_MS = const(30000)  # of a server's Retry-After
 _FLUSH_BYTES = const(65536)  # what a power cut may cost at most
-_PROOF_MS = const(2000)  # how long to wait for the link's end behind a body that nothing else proves
+_DOUBTFUL = ("bad-response", "truncated", "too-long")  # what lost bytes look like
 
 
 class Fetched:
@@ -173,30 +173,42 @@ class _Fetch:
         if left_ms <= 0:
             raise self._too_slow()
         link = self._connector.connect(url.host, url.port, min(self.connect_ms, left_ms))
+        response = http.Response(link)
         try:
             link.timeout_ms = self.idle_ms
             link.write(head)
-            response = http.Response(link)
-            status = response.read_head()
-            if status in _REDIRECTS:
-                location = response.header("location")
-                if not location:
-                    raise PixError("bad-response", "status %d without Location" % status)
-                return resolve(url, location)
-            self._accept(response, status)
-            if status == 304:
-                return self._result(response, status, size_of(self._path))
-            try:
-                self._body(link, response)
-            except PixError:
-                self._keep_proven(link, response)
-                raise
+            outcome = self._judge(link, response, url)
+            if outcome is not None:
+                return outcome
+            self._body(link, response)
+        except PixError as error:
+            self._part.close()
+            if error.code in _DOUBTFUL:
+                sure(link, response.received, self.view)
+            raise
         finally:
+            self._keep_proven(link, response)
             _close(link)
         self._verify()
         size = self._part.size
         self._part.commit(self._digest)
-        return self._result(response, status, size)
+        return self._result(response, response.status, size)
+
+    def _judge(self, link, response, url):
+        # The Url of a redirect, the Fetched of a file that did not change, or None when the body is to be read.
+        status = response.read_head()
+        if status >= 300:
+            sure(link, response.received, self.view)
+        if status in _REDIRECTS:
+            location = response.header("location")
+            if not location:
+                raise PixError("bad-response", "status %d without Location" % status)
+            return resolve(url, location)
+        if status == 304 and self._etag:
+            self._part.discard()
+            return self._result(response, status, size_of(self._path))
+        self._accept(link, response, status)
+        return None
 
     def _fields(self, url):
         fields = []
@@ -211,16 +223,12 @@ class _Fetch:
             fields.append(("If-Range", self._validator))
         return fields
 
-    def _accept(self, response, status):
-        # Judge the head and get the part ready for the body.
+    def _accept(self, link, response, status):
+        # Get the part ready for the body, or raise.
         part = self._part
-        if status == 304 and self._etag:
-            part.discard()
-            return
         if status == 416 and part.size:
             # The file became shorter without its ETag changing.
-            self._give_up_part()
-            raise PixError("bad-response", "the range is refused")
+            self._give_up_part("the range is refused")
         if status not in (200, 203, 206):
             raise self._refusal(response, status)
         coding = response.header("content-encoding", "identity")
@@ -228,7 +236,16 @@ class _Fetch:
             raise PixError("bad-response", "it is compressed: %s" % coding)
         digest = repr_digest(response.header("repr-digest", ""))
         if status == 206:
-            self._check_range(response, digest)
+            if not part.size:
+                raise PixError("bad-response", "status 206 was not asked for")
+            wrong = wrong_range(response, part.size, self._total, self._validator)
+            if digest and self._digest and digest != self._digest:
+                wrong = "the range has another digest"
+            if wrong:
+                sure(link, response.received, self.view)
+                self._give_up_part(wrong)
+            self._total = content_range(response.header("content-range"))[2]
+            self._digest = digest or self._digest
             self._check_room(self._total - part.size)
             part.resume()
             if self._hashed != part.size:
@@ -245,30 +262,10 @@ class _Fetch:
             self._hashed = 0
         self._tell()
 
-    def _check_range(self, response, digest):
-        # A wrong 206 is worse than none: it would put bytes where they do not belong.
-        at = self._part.size
-        if not at:
-            raise PixError("bad-response", "status 206 was not asked for")
-        wrong = ""
-        first, last, total = content_range(response.header("content-range", ""))
-        if first != at or total < 0 or last != total - 1 or self._total not in (-1, total):
-            wrong = "it sends another range"
-        elif response.length is not None and response.length != total - at:
-            wrong = "its range and length differ"
-        elif self._validator[:1] == '"' and response.header("etag", self._validator) != self._validator:
-            wrong = "the range is of another version"
-        elif digest and self._digest and digest != self._digest:
-            wrong = "the range has another digest"
-        if wrong:
-            self._give_up_part()
-            raise PixError("bad-response", wrong)
-        self._total = total
-        self._digest = digest or self._digest
-
-    def _give_up_part(self):
+    def _give_up_part(self, why):
         self._part.discard()
         self._restart = True
+        raise PixError("bad-response", why)
 
     def _check_room(self, needed):
         free = free_bytes(folder_of(self._path))
@@ -316,23 +313,26 @@ class _Fetch:
         part.close()
 
     def _prove(self, link, response):
-        # Without a digest the end of the link is the proof: that there was no more, and that no byte was lost in the
-        # last frame. A server may keep the link open in spite of "Connection: close".
-        link.timeout_ms = _PROOF_MS
+        # Without a digest the end of the link is the proof that there was no more, and the link has to vouch for the
+        # last bytes. A server may keep the link open in spite of "Connection: close".
+        link.timeout_ms = PROOF_MS
         try:
             excess = response.excess or response.drain()
-        except PixError:
-            if getattr(link, "trusted", response.received) < response.received:
-                raise PixError("bytes-lost", "in the last frame")
-            return
+        except PixError as error:
+            if error.code == "bytes-lost":
+                raise
+            excess = 0
+        sure(link, response.received, self.view)
         if excess:
             raise PixError("too-long", "%d bytes expected" % self._part.size)
 
     def _keep_proven(self, link, response):
-        # After trouble in the body: forget what the link cannot vouch for. Each byte of the link carries at most one
-        # of the body, so the count of unproven bytes there is enough.
+        # Whatever happened to the body: forget what the link cannot vouch for. Each byte of the link carries at most
+        # one of the body, so the count of unproven bytes there is enough.
         part = self._part
         part.close()
+        if part.size == self._total or not response.body:
+            return
         unproven = response.received - getattr(link, "trusted", response.received)
         if unproven > 0:
             part.cut(max(0, part.size - unproven))

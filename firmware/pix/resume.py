@@ -1,8 +1,11 @@
-# Fields of HTTP that make a transfer resumable and provable (RFC 9110 8.8 and 14, RFC 9530).
+# What makes a transfer resumable and provable: fields of HTTP (RFC 9110 8.8 and 14, RFC 9530), and links that vouch.
 
 import ubinascii
 from micropython import const
 
+from pix.errors import PixError
+
+PROOF_MS = const(1000)  # how long to wait for what proves the last bytes of a link
 _MAX_VALIDATOR = const(200)  # characters; it has to fit the sidecar
 
 
@@ -19,6 +22,19 @@ def content_range(text):
             return wrong
     first, last, total = [int(number) for number in numbers]
     return (first, last, total) if first <= last < total else wrong
+
+
+def wrong_range(response, at, total, validator):
+    # What is wrong with a 206 to a request for the bytes from `at` on of a file of `total` bytes (-1 unknown) and
+    # `validator`; "" when nothing is. A wrong one is worse than none: it puts bytes where they do not belong.
+    first, last, told = content_range(response.header("content-range", ""))
+    if first != at or last != told - 1 or total not in (-1, told):
+        return "it sends another range"
+    if response.length is not None and response.length != told - at:
+        return "its range and length differ"
+    if validator[:1] == '"' and response.header("etag", validator) != validator:
+        return "the range is of another version"
+    return ""
 
 
 def strong_validator(response):
@@ -49,3 +65,22 @@ def repr_digest(text):
         if len(digest) == 32:
             return ubinascii.hexlify(digest).decode()
     return ""
+
+
+def sure(link, count, view):
+    # Make sure of the first `count` bytes of `link`: what was read may be damaged until the link vouches for it
+    # (`trusted`, `prove`; a link without them always does). What is read on the way, into `view`, is dropped. Raises
+    # PixError "bytes-lost" or what the link raises.
+    if getattr(link, "trusted", count) >= count:
+        return
+    link.timeout_ms = PROOF_MS
+    try:
+        while link.trusted < count and link.readinto(view):
+            pass
+    except PixError as error:
+        if error.code != "timeout":
+            raise
+    if link.trusted < count:
+        if not hasattr(link, "prove"):
+            raise PixError("bytes-lost")
+        link.prove()

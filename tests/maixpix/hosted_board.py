@@ -52,7 +52,18 @@ def main() -> None:
     from virtualboard.board import Board, BoardConfig
     from virtualboard.hosted.engine import Engine
 
-    board = Board(BoardConfig.from_dict(json.loads(sys.argv[1])))
+    config = json.loads(sys.argv[1])
+    modem = config.pop("modem", "")
+    board = Board(BoardConfig.from_dict(config))
+    if modem == "strapped":
+        # An M1W module: its pin floats high until pad 0 is driven low.
+        board.modem.strap(True)
+        board.modem.enable(False)
+        board.modem.enable(True)
+    elif modem == "absent":
+        board.modem.enable(False)
+        board.modem.enable = lambda level: None
+        board.pads.on_level(board.model.modem_enable, lambda level: None)
     console = ConsolePty(board)
 
     def command() -> None:

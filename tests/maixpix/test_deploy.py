@@ -104,7 +104,9 @@ def test_a_cable_pulled_anywhere_leaves_one_whole_version(tmp_path):
             assert caught.value.remedy
             with Link(board.port) as link:
                 link.start_main()
-            assert heard_version(board) == "old", f"cut at {percent} %"
+            # The very last bytes restart the board; the switch itself is behind 90 %.
+            expected = ("old",) if percent < 90 else ("old", f"new{percent}")
+            assert heard_version(board) in expected, f"cut at {percent} %"
         put(board.port, device_tree(tmp_path / "last", "last"))
         assert heard_version(board) == "last"
 

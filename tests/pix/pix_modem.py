@@ -25,7 +25,7 @@ SERVER = "127.0.0.1"
 
 
 class Bench:
-    """`load("wifi")` gives pix.wifi; `modem` is the module, `chip` the K210 around it, `air` and `network` its world."""
+    """`load("wifi")` gives pix.wifi; `modem` is the module, `air` and `network` its world."""
 
     def __init__(self, profile="1.1", points=(("home", "correct horse"),), rtt_ms=4, io0=0, enable=8, names=None):
         self.clock = Clock()

@@ -40,7 +40,7 @@ class DemoOptions:
     picture: Path | None = None
     url: str | None = None
     baud: int = 1_000_000
-    at: str = "1.7.4"
+    at: str = "1.1"
     panel: tuple[int, int] = (320, 240)
     faults: list[dict[str, Any]] = field(default_factory=list)
     seed: int = 0
@@ -202,7 +202,7 @@ def _console_lines(stages: list[Stage], say: Callable[[str], None]) -> Callable[
         while "\n" in buffer:
             line, _, buffer = buffer.partition("\n")
             line = line.strip()
-            if line and not line.startswith(("[MAIXPY]", "[MaixPy]")) and any(c.isalnum() for c in line):
+            if line and not line.startswith(("[MAIXPY]", "[MaixPy]", "[Warning]")) and any(c.isalnum() for c in line):
                 stages.append(Stage(event["t"] / 1e6, line))
                 say(f"{event['t'] / 1e9:8.3f} s  {line}")
 

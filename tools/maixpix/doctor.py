@@ -242,7 +242,12 @@ class _Examination:
             if found.get("talks_while_off"):
                 yield Finding("modem", "wrong", "it talks while its enable pin is low", "name the board with --board")
             elif found.get("boot_bytes"):
-                yield Finding("modem", "wrong", "it starts but answers no AT command", "flash AT firmware onto it")
+                yield Finding(
+                    "modem",
+                    "wrong",
+                    "it starts but answers no AT command",
+                    "name the right board (M1W modules need IO0 low), or flash AT firmware onto it",
+                )
             else:
                 pads = f"pads {self._pads[0]}, {self._pads[1]}, enable {self._pads[2]}"
                 yield Finding("modem", "wrong", f"silent on {pads}", "this board may have none; name it with --board")

@@ -11,6 +11,7 @@ plain data and survives a trip through JSON, so that a board can be built in ano
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -119,6 +120,8 @@ class Board:
             self.clock, self.to_modem, self.to_chip, self.air, self.network, profile=config.at, seed=config.seed
         )
         self.modem.boot_baud = config.boot_baud
+        self.on_power_cut: Callable[[], None] | None = None
+        """Set by the engine: the chip stops where it is."""
         self._wire()
 
     def _wire(self) -> None:
@@ -143,6 +146,13 @@ class Board:
     def press(self, pad: int | None = None, down: bool = True) -> None:
         """Press (or let go of) a key; the BOOT key unless `pad` says otherwise. Keys pull low."""
         self.pads.press(self.model.boot_key if pad is None else pad, False if down else None)
+
+    def cut_power(self) -> None:
+        """The supply fails: what the card had not been told to keep is torn, modem and chip stop at once."""
+        if self.on_power_cut is not None:
+            self.on_power_cut()
+        self.modem.enable(False)
+        self.card.power_loss()
 
     def power_off(self) -> None:
         """Orderly end: links closed, the card's and the flash's contents on the host."""

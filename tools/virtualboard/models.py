@@ -35,7 +35,9 @@ MODELS = {
     for model in (
         BoardModel("dock", "Sipeed Maix Dock (M1W)"),
         BoardModel("go", "Sipeed Maix Go"),
-        BoardModel("bit", "Sipeed Maix Bit, with an ESP8285 wired to pads 6, 7 and 8"),
+        BoardModel(
+            "bit", "Sipeed Maix Bit (no modem)", modem_tx=None, modem_rx=None, modem_enable=None, modem_strap=None
+        ),
         BoardModel("cube", "Sipeed Maix Cube", panel_width=240, panel_height=240, other_keys=(11, 10)),
         BoardModel("amigo", "Sipeed Maix Amigo", panel_width=480, panel_height=320),
     )

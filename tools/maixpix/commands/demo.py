@@ -15,7 +15,7 @@ from maixpix.options import SIZE
 @click.option("--url", help="Fetch this http:// address instead (loopback servers only).")
 @click.option("--baud", default=1_000_000, show_default=True, type=click.IntRange(9600, 4_000_000), help="Line rate.")
 @click.option(
-    "--at", default="1.7.4", show_default=True, type=click.Choice(["1.1", "1.3", "1.6", "1.7.4"]), help="AT firmware."
+    "--at", default="1.1", show_default=True, type=click.Choice(["1.1", "1.3", "1.6", "1.7.4"]), help="AT firmware."
 )
 @click.option("--panel", default="320x240", show_default=True, type=SIZE, help="Size of the panel.")
 @click.option("--faults", metavar="PLAN", help="Fault plan: a JSON file, or the JSON itself.")

@@ -31,7 +31,7 @@ from maixpix.errors import UserError
 
 log = logging.getLogger("maixpix.companion")
 
-_UPLOAD_THREADS = 8
+_UPLOAD_THREADS = 4
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import TypeVar
@@ -20,6 +21,8 @@ from maixpix.companion.settings import ServeSettings
 
 PER_PAGE = 120
 
+_MAX_DAMAGED = 256
+
 Result = TypeVar("Result")
 
 
@@ -32,6 +35,7 @@ class PictureServing:
         self.cache = cache
         self._executor = executor
         self._slideshow = Slideshow()
+        self._damaged: OrderedDict[str, tuple[str, str, str]] = OrderedDict()
 
     def routes(self) -> list[web.RouteDef]:
         return [
@@ -105,9 +109,19 @@ class PictureServing:
         if rendition is None:
             digest = await self._run(self.folder.digest, picture)
             return Representation(picture.path, picture.size, digest, picture.media_type)
-        entry = await self.cache.get(
-            f"file {picture.identity}\0{rendition.key}", lambda: self._run(self._convert, picture, rendition)
-        )
+        if (known := self._damaged.get(picture.identity)) is not None:
+            raise Refused(422, *known)
+        try:
+            entry = await self.cache.get(
+                f"file {picture.identity}\0{rendition.key}", lambda: self._run(self._convert, picture, rendition)
+            )
+        except Refused as refused:
+            # A slideshow comes by again and again: a damaged file is decoded once, until it changes.
+            if refused.status == 422:
+                self._damaged[picture.identity] = refused.code, refused.cause, refused.remedy
+                while len(self._damaged) > _MAX_DAMAGED:
+                    self._damaged.popitem(last=False)
+            raise
         return Representation(entry.body, len(entry.body), entry.digest, rendition.media_type)
 
     def _convert(self, picture: Picture, rendition: Rendition) -> bytes:

@@ -91,6 +91,7 @@ class Engine:
         self.resets = 0
         self.error = ""
         """Last line of the traceback that ended the program."""
+        board.on_power_cut = lambda: self.power_off("power cut")
         if end_ns is not None:
             board.clock.at(end_ns, lambda: self.power_off("time limit"))
         self.ended = "finished"
@@ -116,6 +117,8 @@ class Engine:
                 continue
             except HardReset as reset:
                 self.resets += 1
+                # What FatFs had not written yet was in the chip's memory.
+                self.board.card.power_loss()
                 if self._program is not None:
                     self.ended = "reset"
                     self.exit_code = 3

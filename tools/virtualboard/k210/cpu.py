@@ -34,7 +34,8 @@ _CSRS = [
     reg.UC_RISCV_REG_MSCRATCH,
     reg.UC_RISCV_REG_FCSR,
 ]
-_LOOP_STATE = [*_X[1:], reg.UC_RISCV_REG_MSTATUS]
+_LOOP_STATE = [*_X[1:], reg.UC_RISCV_REG_MSTATUS, reg.UC_RISCV_REG_PC]
+_LOOP_IDS = (ctypes.c_int * len(_LOOP_STATE))(*_LOOP_STATE)
 
 _MIE, _MPIE, _MPP, _FS = 1 << 3, 1 << 7, 3 << 11, 3 << 13
 MSIP, MTIP, MEIP = 1 << 3, 1 << 7, 1 << 11
@@ -52,7 +53,9 @@ _FAULTS = {
 }
 
 _LOOP_INSTRUCTIONS = 3000
-_LOOP_VISITS = 40
+_LONGEST_LOOP = 4000
+_SEARCH_EVERY = 40_000_000
+_PERIODS_KEPT = 24
 
 
 class Core:
@@ -66,8 +69,8 @@ class Core:
         self.mip = 0
         self.waiting = False
         """True while the core sleeps in `wfi`."""
-        self.parked: tuple[int, tuple[int, ...]] | None = None
-        """Where, and with which registers, the core was proven to loop without any effect."""
+        self.parked: tuple[int, bytes] | None = None
+        """Length in instructions and registers of a loop that was proven to have no effect."""
         self.touched = False
         """True when the core has accessed a device since the engine last cleared it."""
         self.start_cycles = 0
@@ -76,6 +79,11 @@ class Core:
         self._trap: tuple[int, int] | None = None
         self._csr_sites: list[CsrWrite] = []
         self._cycle_latch = 0
+        self._loop_values = (ctypes.c_uint64 * len(_LOOP_STATE))()
+        start = ctypes.addressof(self._loop_values)
+        self._loop_pointers = (ctypes.c_void_p * len(_LOOP_STATE))(*range(start, start + 8 * len(_LOOP_STATE), 8))
+        self._periods = list(range(2, 16))
+        self._next_search = 0
         self._polls = 0
         self._poll_start = 0
         self._last_poll = 0
@@ -221,71 +229,85 @@ class Core:
             self._poll_start = now
         self._last_poll = now
         self._polls += 1
-        if self._polls > 8 and self.soc.alone(self):
+        if self._polls > 8:
             self.skip(min((now - self._poll_start) >> 3, self.soc.hz // 10000))
             self._last_poll = self.cycles_now
 
     def try_park(self) -> bool:
-        """Find out whether the core loops without any effect: same place, same registers, no device, no store.
+        """Find out whether the core loops without any effect: same place, same registers, no device accessed.
 
-        Only memory can end such a loop, so nothing changes until another core, DMA or an interrupt acts. (A loop
+        Only memory can end such a loop, so nothing changes until the other core, DMA or an interrupt acts. (A loop
         that counts in memory holds the count in a register whenever it comes by, so it is not taken for one.)
         """
         self._settle()
-        home, seen = self.pc, {self._registers()}
-        for _ in range(_LOOP_VISITS):
-            self.touched = False
-            if not self._go_round(home):
+        self.parked = None
+        before = self._state()
+        for period in self._periods:
+            after = self._go(period)
+            if after is None:
                 return False
-            state = self._registers()
-            if state in seen:
-                self.parked = (home, state)
+            if after == before:
+                self.parked = (period, after)
                 return True
-            seen.add(state)
+            before = after
+        now = self.soc.cycles
+        if now >= self._next_search:
+            self._next_search = now + _SEARCH_EVERY
+            return self._search(before)
+        return False
+
+    def _search(self, start: bytes) -> bool:
+        """Step through a loop once to learn its length in instructions."""
+        for period in range(1, _LONGEST_LOOP):
+            after = self._go(1)
+            if after is None:
+                return False
+            if after == start:
+                self._periods.insert(0, period)
+                del self._periods[_PERIODS_KEPT:]
+                self.parked = (period, after)
+                return True
         return False
 
     def still_parked(self) -> bool:
         """Run the loop once more and see whether memory let it go."""
         if self.parked is None:
             return False
-        home, state = self.parked
-        for _ in range(_LOOP_VISITS):
-            if not self._go_round(home):
-                break
-            if self._registers() == state:
-                return True
+        period, state = self.parked
+        if self._go(period) == state:
+            return True
         self.parked = None
         return False
 
-    def _registers(self) -> tuple[int, ...]:
-        return tuple(self._uc.reg_read_batch(_LOOP_STATE))
+    def _state(self) -> bytes:
+        # The binding's own batch read builds its arrays anew each time, which costs more than the loop's run.
+        self._uc._do_reg_read_batch(_LOOP_IDS, self._loop_pointers, ctypes.c_int(len(_LOOP_STATE)))
+        return bytes(self._loop_values)
 
     def _settle(self) -> None:
         self.start_cycles = self.limit_cycles = self.soc.cycles
         self.skipped = 0
 
-    def _go_round(self, home: int) -> bool:
-        """Run until `home` comes by again; False when it does not soon, or a device was touched on the way."""
+    def _go(self, count: int) -> bytes | None:
+        """Run `count` instructions outside of time; None when a device was touched or a trap taken on the way."""
         self._settle()
         self.limit_cycles += 1 << 40
         self.touched = False
         self.soc.active = self
-        uc = self._uc
+        self._counter.value = 0
         try:
-            uc.emu_start(self.pc, _NOWHERE, 0, 1)
-            if not self.touched and self._trap is None:
-                self.pc = uc.reg_read(reg.UC_RISCV_REG_PC)
-                if self.pc != home:
-                    uc.emu_start(self.pc, home, 0, _LOOP_INSTRUCTIONS)
+            self._uc.emu_start(self.pc, _NOWHERE, 0, count)
         except unicorn.UcError as error:
             self._fault(error)
-        self.pc = uc.reg_read(reg.UC_RISCV_REG_PC)
+        self.soc.active = None
+        state = self._state()
+        self.pc = self._loop_values[-1]
         if self._trap is not None:
             cause, epc = self._trap
             self._trap = None
             self._enter(cause, epc)
-            return False
-        return self.pc == home and not self.touched
+            return None
+        return None if self.touched else state
 
     # -- traps --------------------------------------------------------------------------------------------
 

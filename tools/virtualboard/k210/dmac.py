@@ -54,11 +54,13 @@ class Dmac(Device):
     def __init__(self, soc: Soc) -> None:
         super().__init__(soc)
         self.enabled = 0
-        self._done: dict[int, Alarm] = {}
+        self._done: dict[int, int] = {}  # channel -> virtual ns when its last word is out
+        self._alarms: dict[int, Alarm] = {}
         self.reads = {_CHEN: self._read_chen, _INTSTATUS: self._pending, _RESET: lambda: 0}
         self.writes = {_CHEN: self._write_chen, _RESET: lambda _v: None}
         for channel in range(CHANNELS):
             at = _CHANNEL0 + _STEP * channel
+            self.reads[at + _CH_INTSTATUS] = lambda c=channel: self._status(c)
             self.writes[at + _INTCLEAR] = lambda v, c=channel: self._clear(c, v)
             self.writes[at + _INTSIGNAL_EN] = lambda v, c=channel: self._set_signal(c, v)
             self.writes[at + _INTSTATUS_EN] = lambda v, c=channel: self._set_enable(c, v)
@@ -66,8 +68,9 @@ class Dmac(Device):
     def reset(self) -> None:
         super().reset()
         self.enabled = 0
-        for alarm in self._done.values():
+        for alarm in self._alarms.values():
             alarm.cancel()
+        self._alarms.clear()
         self._done.clear()
         self._update()
 
@@ -75,6 +78,7 @@ class Dmac(Device):
         """A peripheral became ready: start the channels that waited for it, senders first."""
         if not self.enabled:
             return
+        self._settle()
         waiting = [c for c in range(CHANNELS) if self.enabled >> c & 1 and c not in self._done]
         for receiving in (False, True):
             for channel in waiting:
@@ -115,7 +119,9 @@ class Dmac(Device):
         else:
             for i, word in enumerate(words):
                 self.soc.poke(target if fixed_out else target + i * width_out, word)
-        self._done[channel] = self.soc.clock.at(when, lambda: self._finish(channel))
+        self._done[channel] = when
+        if self._register(channel, _INTSTATUS_EN) and self.soc.plic.wanted(IRQ_DMA0 + channel):
+            self._alarms[channel] = self.soc.clock.at(when, lambda: self._finish(channel))
 
     def _send(self, spi: Spi, words: list[int]) -> int:
         spi.push_many(words)
@@ -123,7 +129,7 @@ class Dmac(Device):
         return spi.free_at
 
     def _finish(self, channel: int) -> None:
-        self._done.pop(channel, None)
+        self._forget(channel)
         self.enabled &= ~(1 << channel)
         at = _CHANNEL0 + _STEP * channel + _CH_INTSTATUS
         self.regs[at] = self.regs.get(at, 0) | (_DONE | _BLOCK_DONE) & self._register(channel, _INTSTATUS_EN)
@@ -134,21 +140,34 @@ class Dmac(Device):
     def _read_chen(self) -> int:
         self.poke()
         if self._done:
-            self.soc.wait_until(min(alarm.when for alarm in self._done.values()))
+            self.soc.wait_until(min(self._done.values()))
+            self._settle()
         else:
             self.soc.polled()
         return self.enabled
 
+    def _forget(self, channel: int) -> None:
+        self._done.pop(channel, None)
+        alarm = self._alarms.pop(channel, None)
+        if alarm is not None:
+            alarm.cancel()
+
+    def _settle(self) -> None:
+        """Finish what is over by now. Alarms are only set for interrupts; firmware that polls needs none."""
+        if self._done:
+            now = self.soc.clock.now
+            for channel in [c for c, when in self._done.items() if when <= now]:
+                self._finish(channel)
+
     def _write_chen(self, value: int) -> None:
+        self._settle()
         for channel in range(CHANNELS):
             if value >> (8 + channel) & 1:
                 if value >> channel & 1:
                     self.enabled |= 1 << channel
                 else:
                     self.enabled &= ~(1 << channel)
-                    alarm = self._done.pop(channel, None)
-                    if alarm is not None:
-                        alarm.cancel()
+                    self._forget(channel)
         self.poke()
 
     def _set_enable(self, channel: int, value: int) -> None:
@@ -162,6 +181,10 @@ class Dmac(Device):
         at = _CHANNEL0 + _STEP * channel + _CH_INTSTATUS
         self.regs[at] = self.regs.get(at, 0) & ~value
         self._update()
+
+    def _status(self, channel: int) -> int:
+        self._settle()
+        return self._register(channel, _CH_INTSTATUS)
 
     def _signals(self, channel: int) -> int:
         # The SDK never writes intsignal_en; its reset value lets every enabled status through (dmac.c).

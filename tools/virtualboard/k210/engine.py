@@ -143,13 +143,11 @@ class K210Engine:
         self._quiet[index] = 0
         self._patience[index] = min(self._patience[index] * 2, 16 * _QUIET_CYCLES)
         core.try_park()
-        self.soc.active = None
 
     def _stays_parked(self, core: Core) -> bool:
         if core.parked is None:
             return False
         stays = core.still_parked()
-        self.soc.active = None
         if not stays:
             self._quiet[core.index] = 0
             self._patience[core.index] = _QUIET_CYCLES

@@ -58,6 +58,10 @@ class Plic(Device):
             self.levels = levels
             self._update()
 
+    def wanted(self, source: int) -> bool:
+        """True when some core has enabled `source`."""
+        return bool((self.enables[0] | self.enables[1]) >> source & 1)
+
     def read(self, offset: int) -> int:
         if offset >= _CONTEXT:
             core, register = divmod(offset - _CONTEXT, _CONTEXT_STEP)

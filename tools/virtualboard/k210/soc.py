@@ -184,20 +184,15 @@ class Soc:
             self.clint.reschedule()
             self.pads_changed()
 
-    def alone(self, core: Core) -> bool:
-        """True when time may pass for `core` without instructions, because the other one does nothing."""
-        other = self.cores[1 - core.index]
-        return not other.running or other.waiting or other.parked is not None
-
     def polled(self) -> None:
         """A status was read that firmware may be waiting for."""
         if self.active is not None:
             self.active.polled()
 
     def wait_until(self, when: int) -> None:
-        """Firmware waits for a known instant (virtual ns): let it come, as far as alarms and the other core allow."""
+        """Firmware waits for a known instant (virtual ns): let it come, as far as the slice reaches."""
         core = self.active
-        if core is None or not self.alone(core):
+        if core is None:
             return
         cycles = self.timebase.cycles(when) - core.cycles_now
         if cycles > 0:

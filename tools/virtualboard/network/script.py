@@ -29,7 +29,8 @@ class Script:
 
     def send(self, data: bytes) -> None:
         """Say something; it reaches the module half a round trip later, or when its window allows."""
-        self._end.say(bytes(data))
+        if data:
+            self._end.say(bytes(data))
 
     def finish(self) -> None:
         """Close in order, after everything said so far."""

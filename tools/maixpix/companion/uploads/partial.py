@@ -98,7 +98,7 @@ class Partial:
             self.offset += len(piece)
         os.fsync(self._file.fileno())
 
-    def write(self, piece: bytes) -> None:
+    def write(self, piece: bytes | memoryview) -> None:
         """Append `piece`; on an error the file is put back to the offset before."""
         if self._file is None:
             raise ValueError("the upload is not open")

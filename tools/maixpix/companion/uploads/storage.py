@@ -148,7 +148,7 @@ class UploadStore:
         with self._lock:
             return self._open.setdefault(upload_id, partial)
 
-    def write(self, partial: Partial, piece: bytes) -> None:
+    def write(self, partial: Partial, piece: bytes | memoryview) -> None:
         """Append to an upload within all limits. Raises `Refused` (413, 507)."""
         self._check_size(partial.offset + len(piece))
         with self._lock:

@@ -13,12 +13,10 @@ All words are optional, values are percent-encoded. With `size` the file ends af
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hmac
 import logging
 import re
 import socket
-import struct
 from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import TypeVar
@@ -26,13 +24,14 @@ from urllib.parse import unquote
 
 from maixpix.companion.problems import Refused
 from maixpix.companion.settings import ServeSettings
+from maixpix.companion.uploads.intake import Intake
 from maixpix.companion.uploads.pace import Pace, acknowledge_at_once
 from maixpix.companion.uploads.partial import Facts, Partial
 from maixpix.companion.uploads.storage import UploadStore
 
 HEADER = b"#maixpix "
 MAX_HEADER = 1024
-BUFFER = 64 * 1024
+PATIENCE_S = 2.0
 
 _WORDS = ("name", "size", "sha256", "board", "token")
 
@@ -52,8 +51,7 @@ class TcpDoor:
 
     async def listen(self, sock: socket.socket) -> asyncio.Server:
         """Start to serve the bound socket."""
-        # The reader holds back the sender once twice its limit is waiting.
-        return await asyncio.start_server(self._accept, sock=sock, limit=BUFFER // 2)
+        return await asyncio.get_running_loop().create_server(lambda: Intake(self._accept), sock=sock)
 
     async def close(self) -> None:
         """End all connections; unfinished files are dropped, their senders see a reset."""
@@ -61,60 +59,62 @@ class TcpDoor:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        if task is None or len(self._tasks) >= self.store.limits.max_connections:
-            _reset(writer)
+    def _accept(self, intake: Intake) -> None:
+        if len(self._tasks) >= self.store.limits.max_connections:
+            intake.reset()
             return
+        task = asyncio.get_running_loop().create_task(self._guarded(intake))
         self._tasks.add(task)
-        try:
-            await self._serve(reader, writer)
-        except asyncio.CancelledError:
-            _reset(writer)
-        finally:
-            self._tasks.discard(task)
+        task.add_done_callback(self._tasks.discard)
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        peer = str((writer.get_extra_info("peername") or ("",))[0])
-        pace = Pace(self.store.limits, writer.transport.abort)
-        answer: str | None = None
+    async def _guarded(self, intake: Intake) -> None:
+        try:
+            await self._serve(intake)
+        except asyncio.CancelledError:
+            intake.reset()
+        except Exception:
+            log.exception("raw TCP upload from %s failed", intake.peer)
+            intake.reset()
+
+    async def _serve(self, intake: Intake) -> None:
+        pace = Pace(self.store.limits, intake.transport.abort)
         wants_answer = False
         try:
-            first = await self._first(reader, pace)
+            first = await self._first(intake, pace)
             header: dict[str, str] = {}
             if wants_answer := first.startswith(HEADER):
-                header, first = await self._header(reader, first, pace)
+                header, first = await self._header(intake, first, pace)
             self._check_token(header)
-            facts = await self._receive(reader, writer, pace, _facts(header, peer), first)
-            answer = f"ok {facts.sha256} {facts.length}"
+            facts = await self._receive(intake, pace, _facts(header, intake.peer), first)
+            answer = f"ok {facts.sha256} {facts.length}\n"
         except Refused as refused:
-            answer = "error " + refused.line
-            log.warning("raw TCP upload from %s: %s", peer, refused.line)
+            log.warning("raw TCP upload from %s: %s", intake.peer, refused.line)
             if not wants_answer:
-                _reset(writer)
+                intake.reset()
                 return
-        except (ConnectionError, asyncio.IncompleteReadError):
+            answer = f"error {refused.line}\n"
+        except ConnectionError:
             cause = "stopped sending" if pace.stalled else "broke off"
-            log.warning("raw TCP upload from %s: the sender %s; nothing was kept", peer, cause)
-            _reset(writer)
+            log.warning("raw TCP upload from %s: the sender %s; nothing was kept", intake.peer, cause)
+            intake.reset()
             return
         finally:
             pace.stop()
-        await self._part(reader, writer, answer if wants_answer else None)
+        await intake.part(answer.encode("utf-8", "replace") if wants_answer else b"", PATIENCE_S)
 
-    async def _first(self, reader: asyncio.StreamReader, pace: Pace) -> bytes:
+    async def _first(self, intake: Intake, pace: Pace) -> bytes:
         """Enough bytes to tell whether the optional line comes first."""
         first = b""
         while len(first) < len(HEADER) and HEADER.startswith(first):
-            piece = await self._read(reader, pace)
+            piece = await self._read(intake, pace)
             if not piece:
                 break
             first += piece
         return first
 
-    async def _header(self, reader: asyncio.StreamReader, first: bytes, pace: Pace) -> tuple[dict[str, str], bytes]:
+    async def _header(self, intake: Intake, first: bytes, pace: Pace) -> tuple[dict[str, str], bytes]:
         while b"\n" not in first and len(first) <= MAX_HEADER:
-            piece = await self._read(reader, pace)
+            piece = await self._read(intake, pace)
             if not piece:
                 break
             first += piece
@@ -123,20 +123,17 @@ class TcpDoor:
             raise Refused(400, "header", "the line before the file does not end", f"keep it below {MAX_HEADER} bytes")
         return parse_header(line), rest
 
-    async def _receive(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, pace: Pace, facts: Facts, first: bytes
-    ) -> Facts:
+    async def _receive(self, intake: Intake, pace: Pace, facts: Facts, first: bytes) -> Facts:
         size, facts.length = facts.length, None
         if size is not None and size > self.store.limits.max_file_bytes:
             limit = self.store.limits.max_file_bytes
             raise Refused(413, "too-big", f"the file is bigger than {limit} bytes", "send a smaller one")
-        if not first:
-            first = await self._read(reader, pace)
-        if not first:
+        piece = first or await self._read(intake, pace)
+        if not piece:
             raise Refused(400, "empty", "the file is empty", "send at least one byte")
         partial = await self._run(self.store.create, facts)
         try:
-            await self._fill(reader, writer, pace, partial, first, size)
+            await self._fill(intake, pace, partial, piece, size)
             return await self._run(self.store.finish, partial, size is None)
         except BaseException:
             if not partial.facts.is_done:
@@ -144,47 +141,24 @@ class TcpDoor:
             raise
 
     async def _fill(
-        self,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-        pace: Pace,
-        partial: Partial,
-        piece: bytes,
-        size: int | None,
+        self, intake: Intake, pace: Pace, partial: Partial, piece: bytes | memoryview, size: int | None
     ) -> None:
         while piece:
             if size is not None and partial.offset + len(piece) > size:
                 raise Refused(400, "too-long", f"more than the announced {size} bytes came", "announce the true size")
             with pace.busy():
                 await self._run(self.store.write, partial, piece)
-            acknowledge_at_once(writer.transport)
             if partial.offset == size:
                 return
-            piece = await self._read(reader, pace)
+            piece = await self._read(intake, pace)
         if size is not None and partial.offset != size:
             raise Refused(400, "incomplete", f"{partial.offset} of {size} bytes came", "send the file again")
 
-    async def _read(self, reader: asyncio.StreamReader, pace: Pace) -> bytes:
-        piece = await reader.read(BUFFER)
+    async def _read(self, intake: Intake, pace: Pace) -> memoryview:
+        piece = await intake.read()
+        acknowledge_at_once(intake.transport)
         pace.count(len(piece))
-        if not piece and pace.stalled:
-            raise ConnectionResetError("the sender was too slow")
         return piece
-
-    async def _part(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answer: str | None) -> None:
-        """Answer if that was asked for, then close in an orderly way."""
-        with contextlib.suppress(OSError, asyncio.TimeoutError, TimeoutError):
-            if answer is not None:
-                writer.write(answer.encode("utf-8", "replace") + b"\n")
-                await asyncio.wait_for(writer.drain(), 10)
-            if writer.can_write_eof():
-                writer.write_eof()
-            # Bytes that are still coming would turn the close into a reset and could destroy the answer.
-            with contextlib.suppress(asyncio.TimeoutError, TimeoutError):
-                await asyncio.wait_for(_drain_until_end(reader), 2.0)
-        writer.close()
-        with contextlib.suppress(OSError):
-            await writer.wait_closed()
 
     def _check_token(self, header: dict[str, str]) -> None:
         token = self.settings.token
@@ -233,17 +207,3 @@ def _facts(header: dict[str, str], peer: str) -> Facts:
         door="tcp",
         expected=header.get("sha256", "").lower() or None,
     )
-
-
-async def _drain_until_end(reader: asyncio.StreamReader) -> None:
-    while await reader.read(BUFFER):
-        pass
-
-
-def _reset(writer: asyncio.StreamWriter) -> None:
-    """Close so that the sender sees a reset: the file was not kept."""
-    sock = writer.get_extra_info("socket")
-    if sock is not None:
-        with contextlib.suppress(OSError):
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    writer.transport.abort()

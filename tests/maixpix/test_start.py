@@ -1,0 +1,154 @@
+"""What the board does by itself: main.py, pix/start.py and pix/log.py on the hosted engine."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from boards_fixture import ROOT, RunningBoard
+
+from maixpix import bundle, install
+from maixpix.cli import run as maixpix
+from maixpix.places import FolderPlace
+
+APPS = {
+    "good": "def main():\n    print('good ran')\n",
+    "crash": "def main():\n    print('crash ran')\n    raise ValueError('boom')\n",
+    "fails": "def main():\n    print('fails ran')\n    return 1\n",
+    "named": "from pix.errors import PixError\n\n\ndef main():\n    raise PixError('no-card')\n",
+    "memory": "def main():\n    print('memory ran')\n    return bytearray(4000000)\n",
+    "loop": "def main():\n    print('loop ran')\n    while True:\n        pass\n",
+    "wrong": "import nothing_of_that_name\n",
+}
+
+
+@pytest.fixture
+def card(tmp_path):
+    """Call it with an app's name: a card that starts it."""
+    tree = tmp_path / "tree"
+    shutil.copytree(ROOT / "firmware", tree / "firmware", ignore=shutil.ignore_patterns("__pycache__"))
+    (tree / "apps").mkdir()
+    for name, text in APPS.items():
+        (tree / "apps" / f"{name}.py").write_text(text)
+
+    def make(app: str, **more: object) -> Path:
+        folder = tmp_path / "sd"
+        folder.mkdir(exist_ok=True)
+        install.install(FolderPlace(folder), bundle.build(tree, mpy=False))
+        (folder / "pix.json").write_text(json.dumps({"app": app, **more}))
+        return folder
+
+    return make
+
+
+@pytest.fixture
+def play(tmp_path):
+    """Call it with a card: the board with it, running."""
+    running = []
+
+    def start(folder: Path) -> RunningBoard:
+        running.append(RunningBoard(folder, tmp_path / "flash"))
+        return running[-1].__enter__()
+
+    yield start
+    for board in running:
+        board.__exit__()
+
+
+def test_the_app_of_the_settings_runs_and_its_end_is_the_prompt(card, play):
+    heard = play(card("good")).listen(rb">>> $")
+    assert b"good ran" in heard
+    assert b"starts again" not in heard
+
+
+def test_an_app_that_dies_is_run_again_with_growing_pauses_and_logged(card, play):
+    folder = card("crash")
+    heard = play(folder).listen(rb"starts again in 16 s")
+    assert re.findall(rb"again in (\d+) s", heard) == [b"2", b"4", b"8", b"16"]
+    assert heard.count(b"crash ran") == 4
+    lines = (folder / "pix.log").read_text().splitlines()
+    assert len(lines) == 4
+    assert re.fullmatch(r"1 \d+\.\d{3} crash ValueError: boom \(crash\.py line 3 < start\.py line \d+\)", lines[0])
+
+
+def test_pauses_stop_growing_at_a_minute(card, play):
+    heard = play(card("fails")).listen(rb"(?s:(again in 60 s.*){3})")
+    assert re.findall(rb"again in (\d+) s", heard)[:6] == [b"2", b"4", b"8", b"16", b"32", b"60"]
+    assert b"fails ran" in heard
+
+
+def test_named_errors_are_printed_and_logged_with_their_remedy(card, play):
+    folder = card("named")
+    heard = play(folder).listen(rb"starts again").decode()
+    line = (folder / "pix.log").read_text().splitlines()[0]
+    assert " error no-card: " in line
+    assert "error no-card: " in heard
+    assert "; " in line
+
+
+def test_no_memory_means_a_fresh_start(card, play):
+    folder = card("memory")
+    play(folder).listen(rb"memory ran(?s:.)*memory ran")
+    starts = [line.split()[0] for line in (folder / "pix.log").read_text().splitlines()]
+    assert starts[:1] == ["1"]
+
+
+def test_an_app_that_cannot_be_imported_does_not_lock_anyone_out(card, play):
+    heard = play(card("wrong")).listen(rb"starts again in 4 s")
+    assert b"nothing_of_that_name" in heard
+
+
+def test_ctrl_c_ends_at_the_prompt(card, play):
+    board = play(card("loop"))
+    board.listen(rb"loop ran")
+    fd = os.open(board.port, os.O_RDWR | os.O_NOCTTY)
+    os.write(fd, b"\x03")
+    os.close(fd)
+    assert b"stopped: loop" in board.listen(rb">>> $")
+
+
+def test_the_key_held_at_the_start_leaves_the_board_at_the_prompt(card, play):
+    board = play(card("good"))
+    board.listen(rb">>> $")
+    board.press(True)
+    fd = os.open(board.port, os.O_RDWR | os.O_NOCTTY)
+    os.write(fd, b"\x04")
+    os.close(fd)
+    heard = board.listen(rb">>> $")
+    assert b"key held: no app is started" in heard
+    assert b"good ran" not in heard
+
+
+def test_settings_that_are_wrong_are_told_and_nothing_is_started(card, play):
+    folder = card("good", rotation=9)
+    heard = play(folder).listen(rb">>> $")
+    assert b"good ran" not in heard
+    assert b"rotation must be from 0 to 3" in heard
+    assert "rotation" in (folder / "pix.log").read_text()
+
+
+def test_a_settings_file_whose_replacement_was_cut_is_completed(card, play):
+    folder = card("good")
+    (folder / "pix.json").rename(folder / "pix.new")
+    assert b"good ran" in play(folder).listen(rb">>> $")
+    assert (folder / "pix.json").exists()
+    assert not (folder / "pix.new").exists()
+
+
+def test_the_log_is_a_ring_that_survives_starts(card, play, capsys):
+    folder = card("crash")
+    old = "".join(f"7 {n}.000 crash {'x' * 90}\n" for n in range(78))
+    (folder / "pix.log").write_text(old)
+    play(folder).listen(rb"starts again in 8 s")
+    newer, older = (folder / "pix.log").read_text(), (folder / "pix.old").read_text()
+    assert len(newer) + len(older) < 2 * 8192
+    assert older.startswith("7 0.000")
+    assert newer.startswith("8 ") or "\n8 " in older
+    assert maixpix(["logs", "--card", str(folder), "-n", "2"]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert len(shown) == 2
+    assert all("ValueError: boom" in line for line in shown)
