@@ -235,10 +235,10 @@ class Link:
             final = modem.wait_final(_SEND_MS)
             if final == b"SEND OK" and modem.received == size:
                 return
-        if final != b"SEND FAIL" and final != b"ERROR":
-            modem.doubt()
         self._usable()
         self.fail("send-failed" if final != b"ERROR" else "link-lost")
+        if final != b"SEND FAIL" and final != b"ERROR":
+            modem.settle()
         raise PixError(self.error)
 
     def _confirmed(self, size):
@@ -249,9 +249,9 @@ class Link:
         while not modem.received and not modem.refused and utime.ticks_diff(end, utime.ticks_ms()) > 0:
             modem.poll()
         if modem.received != size:
-            modem.doubt()
             self._usable()
             self.fail("send-failed")
+            modem.settle()
             raise PixError(self.error)
 
     def _send_ahead(self, piece):
@@ -273,9 +273,9 @@ class Link:
             self._segments.append([number, size])
             self._confirmed(size)
             return True
-        modem.doubt()
         self._usable()
         self.fail("send-failed")
+        modem.settle()
         raise PixError(self.error)
 
     def _segment_number(self, said):

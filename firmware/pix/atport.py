@@ -46,6 +46,7 @@ class AtPort:
         self.passive = False
         self.generation = 0  # counts restarts of the module
         self.damages = 0  # counts what was no item
+        self.numbered = False  # CIPMUX=1 has been set
         self.resetting = False  # a restart is intended: `ready` is no news
         self.ready = False  # `ready` was seen since this was cleared
         self.waits_for_host = False  # the boot ROM's complaint was seen since this was cleared
@@ -315,8 +316,21 @@ class AtPort:
                 self._diagnose()
             self._pause(50)
         self._noise = False
+        if self.numbered and self._multiplexes() is False:
+            self.rebooted()
+            raise PixError(self.lost)
         self.close_stale()
         self.watch_links()
+
+    def _multiplexes(self):
+        # False when CIPMUX is off, as it is after a restart whose `ready` was lost in the noise; None if unknown.
+        said = []
+        self._on_line = said.append
+        try:
+            self.exchange(b"AT+CIPMUX?\r\n", ANSWER_MS)
+        finally:
+            self._on_line = None
+        return True if b"+CIPMUX:1" in said else False if b"+CIPMUX:0" in said else None
 
     def _diagnose(self):
         # The module does not answer. After a restart it does, at the base rate.
@@ -444,10 +458,6 @@ class AtPort:
     def refused(self):
         # True when the module said `busy` to what was written last.
         return self._busy
-
-    def doubt(self):
-        # The module's state is not known: settle before the next command.
-        self._noise = True
 
     def request(self, link, count):
         # Ask for up to `count` bytes of `link` (passive mode); the answer comes through `poll`.

@@ -49,11 +49,7 @@ class Modem(AtPort):
         # Open a TCP link to `host` (name or IPv4 address). `pipelined`: send with CIPSENDBUF, for uploads. `buffer`: a
         # bytearray that keeps what comes for this link while nobody reads it (4096 bytes unless given).
         # Raises PixError: dns-failed, refused, connect-timeout, wifi-lost, no-modem, modem-rebooted.
-        if self.lost and self.restore is not None:
-            self.restore()
-        if self.lost:
-            raise PixError(self.lost)
-        self.drain()
+        self._awake()
         address = self.resolve(host, timeout_ms)
         link = Link(self, self._free(), pipelined, buffer)
         self.links[link.number] = link
@@ -70,6 +66,21 @@ class Modem(AtPort):
             self.release(link.number, open_there and not link.closed)
             raise
         return link
+
+    def _awake(self):
+        # Make sure that the module answers and has a network, repairing it once where that is possible.
+        for repaired in (self.restore is None, True):
+            if not self.lost:
+                try:
+                    if self.ask(""):
+                        return
+                    self.lost = "no-modem"
+                except PixError:
+                    if not self.lost:
+                        raise
+            if repaired:
+                raise PixError(self.lost)
+            self.restore()
 
     def _start(self, link, address, port, timeout_ms):
         # Connect; False when the module says that it cannot, with `_reason` set.

@@ -12,8 +12,9 @@ import utime
 from micropython import const
 
 from pix import http
+from pix.digest import Digest, repr_digest
 from pix.errors import PixError
-from pix.resume import PROOF_MS, content_range, repr_digest, strong_validator, sure, wrong_range
+from pix.resume import PROOF_MS, content_range, strong_validator, sure, wrong_range
 from pix.store import BLOCK, Part, folder_of, free_bytes, size_of
 from pix.url import parse, resolve
 
@@ -92,9 +93,7 @@ class _Fetch:
         self._part = None
         self._validator = ""
         self._total = -1
-        self._digest = ""  # that the server told, hex
-        self._hasher = None  # over the first _hashed bytes
-        self._hashed = 0
+        self._digest = Digest()
         self._resumed = 0
         self._wish_ms = 0  # the server's Retry-After
         self._restart = False  # the part was given up; ask again without Range
@@ -106,7 +105,7 @@ class _Fetch:
         if info is not None:
             self._validator = info.validator
             self._total = info.total
-            self._digest = info.digest
+            self._digest = Digest(info.digest)
         self._resumed = part.size
         best = part.size
         left = retries
@@ -182,16 +181,19 @@ class _Fetch:
                 return outcome
             self._body(link, response)
         except PixError as error:
-            self._part.close()
-            if error.code in _DOUBTFUL:
-                sure(link, response.received, self.view)
+            try:
+                if error.code in _DOUBTFUL:
+                    sure(link, response.received, self.view)
+            finally:
+                self._keep_proven(link, response)
             raise
         finally:
-            self._keep_proven(link, response)
             _close(link)
-        self._verify()
+        if self._digest.told and not self._digest.proves(self._part, self.view):
+            self._part.discard()
+            raise PixError("digest-mismatch")
         size = self._part.size
-        self._part.commit(self._digest)
+        self._part.commit(self._digest.told)
         return self._result(response, response.status, size)
 
     def _judge(self, link, response, url):
@@ -239,27 +241,23 @@ class _Fetch:
             if not part.size:
                 raise PixError("bad-response", "status 206 was not asked for")
             wrong = wrong_range(response, part.size, self._total, self._validator)
-            if digest and self._digest and digest != self._digest:
+            if digest and self._digest.told not in ("", digest):
                 wrong = "the range has another digest"
             if wrong:
                 sure(link, response.received, self.view)
                 self._give_up_part(wrong)
             self._total = content_range(response.header("content-range"))[2]
-            self._digest = digest or self._digest
             self._check_room(self._total - part.size)
             part.resume()
-            if self._hashed != part.size:
-                self._hasher = None
+            self._digest.resume(part.size, digest)
         else:
             part.discard()
             self._resumed = 0
             self._validator = strong_validator(response)
-            self._digest = digest
             self._total = -1 if response.length is None else response.length
             self._check_room(self._total)
             part.begin(self.key, self._validator, self._total, digest)
-            self._hasher = _sha256() if digest else None
-            self._hashed = 0
+            self._digest.begin(digest)
         self._tell()
 
     def _give_up_part(self, why):
@@ -293,22 +291,20 @@ class _Fetch:
             if fill == BLOCK or (fill and not got):
                 block = view[:fill] if fill < BLOCK else view
                 part.write(block)
-                if self._hasher is not None:
-                    self._hasher.update(block)
-                    self._hashed += fill
+                self._digest.update(block)
                 unflushed += fill
                 fill = 0
                 if unflushed >= _FLUSH_BYTES:
                     part.flush()
                     unflushed = 0
                 self._tell()
-            if self._left_ms() <= 0:
-                raise self._too_slow()
             if not got:
                 break
+            if self._left_ms() <= 0:
+                raise self._too_slow()
         if self._total >= 0 and part.size != self._total:
             raise PixError("truncated", "%d of %d bytes came" % (part.size, self._total))
-        if not self._digest:
+        if not self._digest.told:
             self._prove(link, response)
         part.close()
 
@@ -327,11 +323,11 @@ class _Fetch:
             raise PixError("too-long", "%d bytes expected" % self._part.size)
 
     def _keep_proven(self, link, response):
-        # Whatever happened to the body: forget what the link cannot vouch for. Each byte of the link carries at most
-        # one of the body, so the count of unproven bytes there is enough.
+        # After trouble: forget what the link cannot vouch for. Each byte of the link carries at most one of the body,
+        # so the count of unproven bytes there is enough.
         part = self._part
         part.close()
-        if part.size == self._total or not response.body:
+        if not response.body:
             return
         unproven = response.received - getattr(link, "trusted", response.received)
         if unproven > 0:
@@ -339,20 +335,6 @@ class _Fetch:
         part.cut(part.size // BLOCK * BLOCK)
         if not self._validator:
             part.cut(0)
-
-    def _verify(self):
-        # Compare digests: the one taken while writing, and if that is not there or wrong, the card's content.
-        if not self._digest:
-            return
-        part = self._part
-        if self._hasher is not None and self._hashed == part.size and _hex(self._hasher) == self._digest:
-            return
-        # The chip has one SHA-256 engine, shared by all hashers: another may have got in between.
-        hasher = _sha256()
-        part.read_into(self.view, hasher.update)
-        if _hex(hasher) != self._digest:
-            part.discard()
-            raise PixError("digest-mismatch")
 
     def _tell(self):
         if self._progress is not None:
@@ -370,22 +352,12 @@ class _Fetch:
             size,
             response.header("etag", ""),
             response.header("content-type", ""),
-            self._digest if status != 304 else "",
+            self._digest.told if status != 304 else "",
             elapsed_ms,
             0 if status == 304 else (size - self._resumed) * 1000 // max(1, elapsed_ms),
             0 if status == 304 else self._resumed,
             self._attempts,
         )
-
-
-def _sha256():
-    import uhashlib
-
-    return uhashlib.sha256()
-
-
-def _hex(hasher):
-    return ubinascii.hexlify(hasher.digest()).decode()
 
 
 def _close(link):

@@ -1,8 +1,8 @@
 # What to do at the start about commits that a power cut interrupted (see pix.store for their steps).
 
-import ubinascii
 import uos
 
+from pix.digest import hex_of, sha256
 from pix.errors import from_os
 from pix.store import BLOCK, MAGIC, read_back, read_side, remove, replace, size_of
 
@@ -70,11 +70,9 @@ def _copy(source, size, target):
 
 
 def _digest(path, size):
-    import uhashlib
-
-    hasher = uhashlib.sha256()
+    hasher = sha256()
     read_back(path, size, bytearray(BLOCK), hasher.update)
-    return ubinascii.hexlify(hasher.digest()).decode()
+    return hex_of(hasher)
 
 
 def _sibling(path, mark):

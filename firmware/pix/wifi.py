@@ -120,6 +120,7 @@ class Station:
         modem = self.modem
         self._tell("modem", "starting")
         modem.resetting = True
+        modem.numbered = False
         modem.ready = modem.waits_for_host = False
         modem.open(BASE_BAUD)
         modem.tok.strict = False
@@ -222,6 +223,7 @@ class Station:
             modem.open(modem.baud, LARGE_RING)
         if not modem.ask("+CIPMUX=1"):
             raise PixError("no-modem", "it refuses CIPMUX=1")
+        modem.numbered = True
         self._tell("modem", "ready at %d baud" % modem.baud)
 
     # -- the network --------------------------------------------------------------------------------------

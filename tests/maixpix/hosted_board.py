@@ -57,13 +57,12 @@ def main() -> None:
     board = Board(BoardConfig.from_dict(config))
     if modem == "strapped":
         # An M1W module: its pin floats high until pad 0 is driven low.
-        board.modem.strap(True)
+        board.pads.pull(board.model.modem_strap, True)
         board.modem.enable(False)
         board.modem.enable(True)
     elif modem == "absent":
-        board.modem.enable(False)
-        board.modem.enable = lambda level: None
-        board.pads.on_level(board.model.modem_enable, lambda level: None)
+        del board.pads.serial_in[board.model.modem_tx]
+        del board.pads.serial_out[board.model.modem_rx]
     console = ConsolePty(board)
 
     def command() -> None:

@@ -32,6 +32,7 @@ class Faults:
     noise: bytes = b""
     fastest: int = 0
     busy_for_ever: bool = False
+    mute: bool = False
 
 
 @dataclass
@@ -53,6 +54,7 @@ class IspBoard:
         self.port = os.ttyname(self._slave)
         self._stub = self._ready = False
         self._stop, self._wake = os.pipe()
+        self._speaking: threading.Timer | None = None
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
         return self
@@ -60,6 +62,8 @@ class IspBoard:
     def __exit__(self, *exc: object) -> None:
         os.write(self._wake, b"x")
         self._thread.join(5)
+        if self._speaking is not None:
+            self._speaking.join()
         for fd in (self._master, self._slave, self._stop, self._wake):
             try:
                 os.close(fd)
@@ -155,4 +159,7 @@ class IspBoard:
         elif op == 0xD5:
             self.reboots += 1
             self._answer(op, OK)
+            if not self.faults.mute:
+                self._speaking = threading.Timer(0.7, os.write, (self._master, b"\r\n[MAIXPY] Pll0:freq:806000000\r\n"))
+                self._speaking.start()
         return True

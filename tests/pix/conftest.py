@@ -1,5 +1,6 @@
 """Fixtures of the tests of pix.http, pix.store and pix.fetch."""
 
+import asyncio
 import threading
 
 import pytest
@@ -63,3 +64,25 @@ def httpbin_url():
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
+
+
+@pytest.fixture
+def file_server(tmp_path):
+    """(folder, URL): the folder's files given out by aiohttp, with ETag, Range and If-Range."""
+    from aiohttp import web
+
+    folder = tmp_path / "served"
+    folder.mkdir()
+    loop = asyncio.new_event_loop()
+    app = web.Application()
+    app.router.add_static("/", folder)
+    runner = web.AppRunner(app)
+    loop.run_until_complete(runner.setup())
+    loop.run_until_complete(web.TCPSite(runner, "127.0.0.1", 0).start())
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    yield folder, f"http://127.0.0.1:{runner.addresses[0][1]}"
+    asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(10)
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()

@@ -39,8 +39,8 @@ class Sockets:
     """A connector over real sockets. Faults, each used up by one connection:
 
     `cuts`: after so many bytes the link breaks off with "link-lost".
-    `damages`: (proven, seen): the link vouches for `proven` bytes, delivers others changed up to `seen`, and then
-    raises "bytes-lost".
+    `damages`: (proven, seen): the link vouches for `proven` bytes, delivers others changed up to `seen` (or the end),
+    and then raises "bytes-lost".
     """
 
     def __init__(self, device, limit=None):
@@ -103,6 +103,8 @@ class _SocketLink:
             assert e.errno in (errno.ECONNRESET, errno.EPIPE), e
             raise self._error("link-lost") from e
         if self._damage:
+            if not got and self.received > self._damage[0]:
+                raise self._error("bytes-lost")
             for i in range(got):
                 if self.received + i >= self._damage[0]:
                     buffer[i] ^= 0x55

@@ -6,7 +6,7 @@ import time
 
 import pytest
 from pix_device import Device, PowerCut
-from pix_links import Sockets
+from pix_links import Bytes, Sockets
 from pix_servers import field
 
 PICTURE = random.Random(7).randbytes(5 * 4096 + 1234)
@@ -318,7 +318,7 @@ def test_unproven_bytes_are_fetched_again(shown, origin, damages, digest):
 def test_unproven_bytes_never_count_after_a_power_cut(tmp_path, origin):
     content = random.Random(2).randbytes(40 * 4096)
     server = origin(content)
-    for cut_at in range(0, 70):
+    for cut_at in range(0, 70, 3):
         folder = tmp_path / str(cut_at)
         folder.mkdir()
         device = Device(folder)
@@ -341,11 +341,62 @@ def test_damage_in_the_last_frame_is_found_without_a_digest(shown, origin):
     """All bytes came, but the link cannot vouch for the last ones."""
     server = origin(PICTURE)
     connector = Sockets(shown)
-    head = 130
-    connector.damages = [(20000, len(PICTURE) + head)]
+    connector.damages = [(20000, len(PICTURE) + 1000)]
     fetch(shown, server.url(), connector)
     assert shown.listing() == {"show.jpg": PICTURE}
     assert ranges(server) == [None, "bytes=16384-"]
+
+
+class Doubtful(Bytes):
+    """Vouches for nothing by itself; `prove` says the bytes are damaged, or fine."""
+
+    def __init__(self, data, damage=None):
+        super().__init__([data])
+        self.trusted = 0
+        self.damage = damage
+
+    def prove(self):
+        if self.damage is not None:
+            raise self.damage
+        self.trusted = 1 << 30
+
+
+class InTurn:
+    def __init__(self, *links):
+        self.links = list(links)
+        self.used = 0
+
+    def connect(self, host, port, timeout_ms):
+        self.used += 1
+        return self.links[self.used - 1]
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"HTTP/1.1 404 Gone\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 302 There\r\nContent-Length: 0\r\nLocation: https://x/\r\n\r\n",
+        b"HTTP/1.1 304 Same\r\n\r\n",
+        b"HTTP/1.1 206 Part\r\nContent-Range: bytes 5-6/9\r\n\r\n",
+        b"HTTQ/1.1 200 OK\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nabc",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nabcd",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabd",
+    ],
+)
+def test_nothing_is_believed_that_the_link_does_not_vouch_for(shown, head):
+    """A damaged byte can make a 404 of a 200: what ends a fetch has to be proven first."""
+    good = Doubtful(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc")
+    connector = InTurn(Doubtful(head, shown.PixError("bytes-lost")), good)
+    assert fetch(shown, "http://x/", connector, etag='"v1"').attempts == 2
+    assert shown.listing() == {"show.jpg": b"abc"}
+    assert [link.closed for link in connector.links] == [True, True]
+
+
+def test_a_proven_refusal_is_one(shown):
+    link = Doubtful(b"HTTP/1.1 404 Gone\r\nContent-Length: 0\r\n\r\n")
+    assert failing(shown, "http://x/", InTurn(link)).code == "http-404"
+    assert shown.listing() == {"show.jpg": OLD}
 
 
 def test_a_wrong_digest_is_tried_once_more(shown, origin):
@@ -365,22 +416,22 @@ def test_a_hasher_that_was_disturbed_does_not_refuse_a_good_file(device, origin)
     server = origin(PICTURE)
     server.digest = True
 
-    def disturb(done, total):
-        if done == 8192:
-            module._sha256().update(b"x")
-            job_hasher[0].update(b"disturbed")
-
-    module = device.load("fetch")
-    job_hasher = []
-    make = module._sha256
+    module = device.load("digest")
+    hashers = []
+    make = module.sha256
 
     def remembered():
-        job_hasher.append(make())
-        return job_hasher[-1]
+        hashers.append(make())
+        return hashers[-1]
 
-    module._sha256 = remembered
+    def disturb(done, total):
+        if done == 8192:
+            hashers[0].update(b"of somebody else")
+
+    module.sha256 = remembered
     assert fetch(device, server.url(), progress=disturb).digest == hashlib.sha256(PICTURE).hexdigest()
     assert len(server.requests) == 1 and device.listing() == {"show.jpg": PICTURE}
+    assert len(hashers) == 2
 
 
 @pytest.mark.parametrize("told", ["sha-256=:AAAA:", "sha-256=x", "sha-256", "md5=:AAAA:", "sha-256=:!!!!:", ""])
@@ -601,7 +652,7 @@ def test_excess_that_comes_later_is_noticed(shown, raw_server):
 
 def test_a_server_that_does_not_close(shown, raw_server):
     """It ignores "Connection: close": the length alone has to do, after a bounded wait."""
-    shown.load("fetch")._PROOF_MS = 100
+    shown.load("fetch").PROOF_MS = 100
     server = raw_server(answering(OK + b"Content-Length: 4\r\n\r\nabcd", pause_s=0.5))
     assert fetch(shown, server.url()).bytes == 4
     assert shown.listing() == {"show.jpg": b"abcd"}

@@ -2,6 +2,7 @@
 
 import pytest
 from pix_modem import Bench, Once, read_all
+
 from virtualboard.clock import MS, SECOND
 from virtualboard.esp8285 import AccessPoint
 

@@ -21,6 +21,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import serial
+
 from maixpix import images, kfpkg, ports
 from maixpix.boards import SAFE_BAUD, Board
 from maixpix.errors import UserError
@@ -71,7 +73,12 @@ _FATAL: tuple[tuple[str, str, str, bool], ...] = (
     ),
     ("Failed to Connect to K210's Stub", "the loader does not answer at the new rate", "use a lower --baud", True),
     ("Fast mode failed", "the adapter cannot do the fast rate", "use a lower --baud", True),
-    ("has been disconnected", "the port was lost during the transfer", "replug the board, use a lower --baud", True),
+    (
+        "has been disconnected",
+        "the loader stopped answering, or the port was lost",
+        "replug the board, use a lower --baud",
+        True,
+    ),
     ("No valid Kendryte K210 found", "no K210 answered", "check --port and --board, hold BOOT while replugging", False),
     (
         "port that is not open",
@@ -192,6 +199,24 @@ def erase(port: str, board: Board, address: int, length: int, limits: Limits | N
 def rates(first: int) -> list[int]:
     """`first` and the lower rates to fall back to."""
     return [first, *(rate for rate in (460800, SAFE_BAUD) if rate < first)]
+
+
+def confirm(port: str, limit_s: float = 12) -> bool:
+    """True when MaixPy is heard starting on `port` within `limit_s`; its first start formats the file system.
+
+    kflash cannot read flash back, so this and the boot ROM's own digest are the only proof of a good transfer.
+    """
+    deadline = time.monotonic() + limit_s
+    heard = b""
+    try:
+        with serial.serial_for_url(port, SAFE_BAUD, timeout=0.2) as line:
+            while time.monotonic() < deadline:
+                heard = (heard + line.read(max(1, line.in_waiting)))[-4000:]
+                if b"[MAIXPY]" in heard or b"MicroPython v" in heard:
+                    return True
+    except (OSError, serial.SerialException):
+        return False
+    return False
 
 
 def _arguments(port: str, board: Board, rate: int) -> list[str]:

@@ -182,31 +182,57 @@ class Link:
         return transport
 
     def _enter(self, soft_reset: bool) -> None:
-        transport = self._need()
-        heard = b""
-        for attempt in range(2):
-            try:
-                transport.serial.write(b"\r\x03\x03")
-                time.sleep(0.1)
-                with contextlib.redirect_stdout(io.StringIO()) as quiet:
-                    try:
-                        transport.enter_raw_repl(soft_reset, timeout_overall=_ENTER_TIMEOUT_S)
-                        return
-                    except TransportError:
-                        heard += quiet.getvalue().encode()
-                    if soft_reset:
-                        # A boot.py that never ends blocks every soft reset; without one the board still works.
-                        transport.enter_raw_repl(False, timeout_overall=_ENTER_TIMEOUT_S / 3)
-                        self.soft_reset_works = False
-                        self._note("the soft reset did not end: boot.py on the board loops; going on without it")
-                        return
-            except TransportError:
-                # Opening the port resets some boards; give MaixPy the time to start, once.
-                if attempt == 0:
-                    time.sleep(2)
-            except (OSError, serial.SerialException) as error:
-                raise UserError(f"{self.port} broke while it was used ({_short(error)})", "replug the board") from None
+        try:
+            settled, heard = self._settle()
+            if settled:
+                if self._raw_repl(soft_reset):
+                    return
+                # A boot.py that never ends blocks every soft reset; without one the board still works.
+                if soft_reset and self._settle()[0] and self._raw_repl(False):
+                    self.soft_reset_works = False
+                    self._note("the soft reset did not end: boot.py on the board loops; going on without it")
+                    return
+        except (OSError, serial.SerialException) as error:
+            raise UserError(f"{self.port} broke while it was used ({_short(error)})", "replug the board") from None
         raise self._why_no_repl(heard)
+
+    def _settle(self) -> tuple[bool, bytes]:
+        """Stop what runs until the friendly prompt appears and nothing follows; (True when it did, what was heard).
+
+        Opening the port resets some boards, so the board may just be starting. What is typed before its REPL is ready
+        stays in its ring and is answered later, so the raw REPL is asked for only when all is quiet.
+        """
+        line = self._need().serial
+        heard = b""
+        deadline = time.monotonic() + _ENTER_TIMEOUT_S
+        while time.monotonic() < deadline:
+            # Ctrl-C stops a program, Ctrl-B leaves the raw REPL, and both lead to the prompt.
+            line.write(b"\r\x03\x03")
+            time.sleep(0.05)
+            line.write(b"\x02")
+            recent = b""
+            quiet_since = time.monotonic()
+            while time.monotonic() - quiet_since < 0.3 and time.monotonic() < deadline:
+                count = line.in_waiting
+                if count:
+                    recent += line.read(count)
+                    quiet_since = time.monotonic()
+                else:
+                    time.sleep(0.01)
+            heard = (heard + recent)[-4000:]
+            if recent.endswith(b">>> "):
+                return True, heard
+            time.sleep(0.2)
+        return False, heard
+
+    def _raw_repl(self, soft_reset: bool) -> bool:
+        """mpremote's way into the raw REPL; False when it does not get there."""
+        with contextlib.redirect_stdout(io.StringIO()):
+            try:
+                self._need().enter_raw_repl(soft_reset, timeout_overall=_ENTER_TIMEOUT_S)
+            except TransportError:
+                return False
+        return True
 
     def _why_no_repl(self, heard: bytes) -> UserError:
         self.close()

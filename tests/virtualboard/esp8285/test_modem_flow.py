@@ -239,6 +239,7 @@ class Loopback:
         self.want = want
         self.pieces = pieces
         self.heard = bytearray()
+        self.was_reset = False
         self.socket = socket.create_server(("127.0.0.1", 0))
         self.port = self.socket.getsockname()[1]
         self.thread = threading.Thread(target=self._serve, daemon=True)
@@ -254,10 +255,15 @@ class Loopback:
                     return
                 self.heard += piece
             rest = self.body
-            for size in self.pieces:
-                client.sendall(rest[:size])
-                rest = rest[size:]
-            client.sendall(rest)
+            try:
+                for size in self.pieces:
+                    client.sendall(rest[:size])
+                    rest = rest[size:]
+                client.sendall(rest)
+                client.shutdown(socket.SHUT_WR)
+                client.recv(1)
+            except ConnectionError:
+                self.was_reset = True
 
     def close(self):
         self.thread.join(30)
@@ -334,19 +340,20 @@ def test_upload_to_a_real_server_that_reads_late(bench):
     peer._end._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
     late = threading.Timer(0.3, go.set)
     late.start()
-    blocked = 0
+    waits = []
+    wait = peer._end.wait
+    peer._end.wait = lambda ready, write=False: waits.append(write) or wait(ready, write)
     for at in range(0, len(body), 1460):
         piece = body[at : at + 1460]
         b.ask(b"AT+CIPSEND=%d" % len(piece), 5)
         b.type(piece)
         b.wait(20)
-        blocked += peer._write_hold is not None
         assert b.read().startswith(b"\r\nRecv %d bytes\r\n" % len(piece))
         while peer.unacked:
             b.wait(1)
         b.wait(1)
         assert b.read() in (b"", b"\r\nSEND OK\r\n")
-    assert blocked
+    assert True in waits
     thread.join(30)
     assert heard == body
     assert b.modem.stats.links[0].acked == len(body)
@@ -395,6 +402,24 @@ def test_peer_that_goes_away_in_mid_body(bench, split_frames, reset):
     assert sum(len(data) for _, data in got) == 3000 and rest == b"CLOSED\r\n"
 
 
+def test_a_broken_link_still_gives_what_had_come(bench, server, split_frames):
+    b = bench("1.6").online()
+    b.network.attach("10.0.0.1", 80, lambda: server(body_of(50_000)))
+    b.ask(OPEN)
+    b.ask(b"AT+CIPSEND=3")
+    b.type(b"GET")
+    b.until(b"SEND OK\r\n")
+    b.wait(700)
+    waiting = b.modem.links[0].buffered
+    assert waiting
+    b.modem.close_link(0, reset=True)
+    b.wait(2000)
+    got, rest = split_frames(b.read())
+    assert len(got[-1][1]) == waiting and rest == b"CLOSED\r\n"
+    assert b.modem.stats.links[0].dropped == 0
+    conserved(b)
+
+
 def test_reset_in_mid_body_closes_the_real_socket(bench):
     there = Loopback(body_of(200_000), want=3)
     b = bench("1.1").online()
@@ -408,7 +433,8 @@ def test_reset_in_mid_body_closes_the_real_socket(bench):
     b.wait(1000)
     assert b.read().endswith(b"\r\nready\r\n")
     conserved(b)
-    there.socket.close()
+    there.close()
+    assert there.was_reset
 
 
 def test_wifi_loss_in_mid_frame_finishes_the_frame_first(bench, server, split_frames):

@@ -149,3 +149,29 @@ def test_the_strongest_of_two_of_that_name_is_taken(bench):
     assert b'"aa:aa:aa:aa:aa:02"' in b.ask(b"AT+CWJAP?")
     out, _ = timed(b, b'AT+CWJAP="home","secret","aa:aa:aa:aa:aa:01"')
     assert out.endswith(b"OK\r\n") and b'"aa:aa:aa:aa:aa:01"' in b.ask(b"AT+CWJAP?")
+
+
+def test_network_lost_while_a_link_is_being_opened_or_a_name_looked_up(bench):
+    b = bench("1.7.4").online(mux=True)
+    b.type(b'AT+CIPSTART=1,"TCP","10.9.9.9",80\r\n')
+    b.wait(500)
+    b.modem.drop_wifi()
+    b.wait(50)
+    assert b.read() == b"WIFI DISCONNECT\r\n\r\nERROR\r\n1,CLOSED\r\n"
+    b.modem.restore_wifi()
+    b.wait(10000)
+    assert b.read() == b"WIFI CONNECTED\r\nWIFI GOT IP\r\n"
+    b.network.rtt_ns = 2 * SECOND
+    for line, reply in (
+        (b'AT+CIPSTART=1,"TCP","pictures.test",80', b"no ip\r\n\r\nERROR\r\n"),
+        (b'AT+CIPDOMAIN="pictures.test"', b"DNS Fail\r\n\r\nERROR\r\n"),
+    ):
+        b.type(line + b"\r\n")
+        b.wait(500)
+        b.modem.drop_wifi()
+        b.wait(3000)
+        assert b.read() == b"WIFI DISCONNECT\r\n" + reply
+        b.modem.restore_wifi()
+        b.wait(10000)
+        b.read()
+    assert b.ask(b"AT+CIPSTATUS") == b"STATUS:2\r\n\r\nOK\r\n"

@@ -49,6 +49,7 @@ def _item(text: str) -> tuple[Path, int | None]:
 @click.option("--erase", is_flag=True, help="Erase the whole chip first; without IMAGE only erase.")
 @click.option("--over-files", is_flag=True, help="Allow images to overwrite MaixPy's files at 0xD00000 and above.")
 @click.option("--bundle", type=click.Path(path_type=Path), help="Write a .kfpkg of the images instead of flashing.")
+@click.option("--check/--no-check", default=True, help="Listen for MaixPy's start afterwards (default).")
 @click.option("--dry-run", is_flag=True, help="Check the images and show the plan only.")
 def flash_command(
     images: tuple[str, ...],
@@ -58,6 +59,7 @@ def flash_command(
     erase: bool,
     over_files: bool,
     bundle: Path | None,
+    check: bool,
     dry_run: bool,
 ) -> None:
     """Write firmware and models into the board's flash.
@@ -99,7 +101,12 @@ def flash_command(
             progress=lambda name, done, total: meter.update(done, total, name),
             note=ui.say,
         )
-    click.echo(f"flashed {job.size:,} bytes at {rate} baud, the board starts")
+    click.echo(f"flashed {job.size:,} bytes at {rate} baud")
+    if check and job.version:
+        if flash.confirm(device):
+            click.echo(f"MaixPy {job.version} starts on the board")
+        else:
+            ui.say("note: MaixPy was not heard starting; press reset, then `maixpix doctor`")
 
 
 def _write_bundle(job: flash.Job, path: Path) -> None:

@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from aiohttp import web
 
@@ -152,6 +153,7 @@ class Companion:
             app,
             handle_signals=False,
             access_log=None,
+            logger=_HttpLog(log, {}),
             keepalive_timeout=settings.http.keepalive_s,
             lingering_time=2.0,
             shutdown_timeout=2.0,
@@ -231,6 +233,21 @@ class Companion:
         except FileNotFoundError:
             raise web.HTTPNotFound from None
         return web.Response(body=body, content_type=kind, headers={"Cache-Control": "max-age=300"})
+
+
+class _HttpLog(logging.LoggerAdapter):  # type: ignore[type-arg]  # not generic before Python 3.11
+    """aiohttp reports every malformed request with a traceback; one line tells as much."""
+
+    def exception(self, msg: object, *args: object, exc_info: Any = True, **named: Any) -> None:
+        error = exc_info if isinstance(exc_info, BaseException) else sys.exc_info()[1]
+        cause = " ".join(f"{type(error).__name__} {error}".split())[:200]
+        self.info("%s: %s", str(msg) % args if args else msg, cause)
+
+    def error(self, msg: object, *args: object, exc_info: Any = None, **named: Any) -> None:
+        if exc_info:
+            self.exception(msg, *args, exc_info=exc_info, **named)
+        else:
+            super().error(msg, *args, **named)
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:

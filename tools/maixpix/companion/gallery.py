@@ -26,6 +26,7 @@ from maixpix.companion.uploads.log import Stored
 from maixpix.companion.uploads.storage import UploadStore
 
 PER_PAGE = 60
+PER_LISTING = 1000
 
 Result = TypeVar("Result")
 
@@ -55,8 +56,7 @@ class Gallery:
 
     async def page(self, request: web.Request) -> web.Response:
         """The latest uploads; further ones arrive by `/events`."""
-        number = request.query.get("page", "1")
-        page = max(1, int(number)) if number.isascii() and number.isdigit() and len(number) < 6 else 1
+        page = pages.page_number(request.query.get("page", "1"))
         stored = await self._run(self.store.list)
         start = (page - 1) * PER_PAGE
         html = pages.gallery(
@@ -70,9 +70,14 @@ class Gallery:
         return web.Response(text=html, content_type="text/html", headers={"Cache-Control": "no-store"})
 
     async def listing(self, request: web.Request) -> web.Response:
-        """All uploads as JSON, the latest first."""
-        found = [card(entry) for entry in await self._run(self.store.list)]
-        return web.json_response({"count": len(found), "uploads": found}, headers={"Cache-Control": "no-store"})
+        """Uploads as JSON, the latest first; `count` is the number of all, `next` leads to older ones."""
+        stored = await self._run(self.store.list)
+        page = pages.page_number(request.query.get("page", "1"))
+        start, stop = (page - 1) * PER_LISTING, page * PER_LISTING
+        found: dict[str, object] = {"count": len(stored), "uploads": [card(entry) for entry in stored[start:stop]]}
+        if stop < len(stored):
+            found["next"] = f"/uploads.json?page={page + 1}"
+        return web.json_response(found, headers={"Cache-Control": "no-store"})
 
     async def upload(self, request: web.Request) -> web.StreamResponse:
         """One upload as it came, or as a rendition; `download=1` has the browser save it."""

@@ -8,6 +8,7 @@ point in time. Keep-alive connections are aiohttp's own business after that.
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable
 from typing import cast
 
@@ -41,6 +42,10 @@ class Gate:
             self.refused += 1
             transport.abort()
             return False
+        sock = transport.get_extra_info("socket")
+        if sock is not None and hasattr(socket, "TCP_USER_TIMEOUT"):
+            # Linux ends a connection by itself whose peer takes nothing for so long (RFC 5482).
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(self._limits.write_s * 1000))
         loop = asyncio.get_running_loop()
         self._waiting[transport] = loop.call_later(self._limits.head_s, self._too_late, transport)
         return True

@@ -37,6 +37,11 @@ def template(name: str) -> Template:
     return Template(asset(name).decode())
 
 
+def page_number(text: str) -> int:
+    """The page that a query asks for, the first one for nonsense."""
+    return max(1, int(text)) if text.isascii() and text.isdigit() and len(text) < 6 else 1
+
+
 def index(pictures: list[Picture], total: int, page: int, last: int, settings: ServeSettings) -> str:
     """The list of pictures: `pictures` are those of this `page`, `total` counts all."""
     width, height = settings.panel

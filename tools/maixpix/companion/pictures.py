@@ -118,7 +118,7 @@ class PictureFolder:
     def _walk(self, folder: Path, prefix: str, depth: int) -> Iterator[Picture]:
         try:
             with os.scandir(folder) as scan:
-                entries = sorted(scan, key=lambda entry: _natural(entry.name))
+                entries = sorted(scan, key=lambda entry: entry.name)
         except OSError:
             # A folder that may not be read holds nothing for anyone.
             return
@@ -130,8 +130,20 @@ class PictureFolder:
             if entry.is_dir(follow_symlinks=False):
                 if depth < _MAX_DEPTH:
                     yield from self._walk(Path(entry.path), name + "/", depth + 1)
-            elif (picture := self._look(Path(entry.path), name)) is not None:
+            elif (picture := self._look_at(entry, name)) is not None:
                 yield picture
+
+    def _look_at(self, entry: os.DirEntry[str], name: str) -> Picture | None:
+        """The same as `_look`, without following the whole path again where there is no link."""
+        if entry.is_symlink():
+            return self._look(Path(entry.path), name)
+        try:
+            status = entry.stat(follow_symlinks=False)
+        except OSError:
+            return None
+        if not stat.S_ISREG(status.st_mode) or os.path.splitext(entry.name)[1].lower() not in MEDIA_TYPES:  # noqa: PTH122
+            return None
+        return Picture(name, Path(entry.path), status.st_size, status.st_mtime_ns)
 
     def _look(self, path: Path, name: str) -> Picture | None:
         try:

@@ -48,13 +48,12 @@ class PictureServing:
     async def index(self, request: web.Request) -> web.Response:
         """The pictures as a page, with a preview of each as the panel will show it."""
         pictures = await self._list()
-        number = request.query.get("page", "1")
-        page = min(int(number), 10_000) if number.isascii() and number.isdigit() and len(number) < 6 else 1
-        start = (max(page, 1) - 1) * PER_PAGE
+        page = pages.page_number(request.query.get("page", "1"))
+        start = (page - 1) * PER_PAGE
         html = pages.index(
             pictures[start : start + PER_PAGE],
             total=len(pictures),
-            page=max(page, 1),
+            page=page,
             last=max(1, -(-len(pictures) // PER_PAGE)),
             settings=self.settings,
         )

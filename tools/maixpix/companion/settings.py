@@ -20,8 +20,8 @@ MAX_SIDE = 2048
 class PictureLimits:
     """Bounds on what is read and kept while pictures are converted."""
 
-    max_pixels: int = 100_000_000
-    """A source declaring more pixels is refused before any of them is decoded (decompression bombs)."""
+    max_pixels: int = 89_000_000
+    """A source declaring more pixels is refused before any of them is decoded (Pillow itself warns from here on)."""
     max_source_bytes: int = 256 * MIB
     max_pictures: int = 20_000
     """Entries listed from the folder; further ones are not shown."""

@@ -34,8 +34,3 @@ def run_command(modem: Modem, line: bytes) -> None:
         handler(modem, command.name, Arguments(command.arguments))
     except BadArgument as refusal:
         modem.error(refusal.reason)
-
-
-def known_commands(profile_version: tuple[int, int, int]) -> list[str]:
-    """Names of all commands of a version, `AT` included, for reports."""
-    return sorted("AT" + name.decode() for name, verb in _VERBS.items() if verb.since <= profile_version)

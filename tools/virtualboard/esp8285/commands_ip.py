@@ -115,7 +115,7 @@ def _resolve(modem: Modem, name: bytes, args: Arguments) -> None:
         return
 
     def answered(address: str | None) -> None:
-        if address is None:
+        if address is None or not modem.station.online:
             modem.error(b"DNS Fail")
         else:
             modem.print(b"%s:%s\r\n" % (name, address.encode()))

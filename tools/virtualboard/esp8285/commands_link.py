@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from typing import TYPE_CHECKING
 
 from virtualboard.esp8285.commands_ip import NAME_BYTES, ip_argument
@@ -59,6 +58,10 @@ def _start(modem: Modem, _name: bytes, args: Arguments) -> None:
         if address is None:
             modem.links.remove(link)
             modem.error(b"DNS Fail")
+            return
+        if modem.mode == 1 and not modem.station.online:
+            modem.links.remove(link)
+            modem.error(b"no ip")
             return
         link.ip = address
         if link.kind == "UDP":
@@ -169,7 +172,7 @@ def _send_transparent(modem: Modem, _name: bytes, _args: Arguments) -> None:
     link = modem.links[0]
     if not modem.transparent_mode:
         raise BadArgument
-    if link is None or not link.up or not modem.transparent.suits(link):
+    if link is None or not link.up or link.peer is None:
         raise BadArgument(b"link is not valid")
     modem.print(b"\r\nOK\r\n")
     modem.print(b"\r\n>")
@@ -296,15 +299,6 @@ def _ssl_size(modem: Modem, _name: bytes, args: Arguments) -> None:
     args.end()
     modem.ssl_size = value
     modem.ok()
-
-
-def is_address(text: str) -> bool:
-    """True for a dotted IPv4 address."""
-    try:
-        ipaddress.IPv4Address(text)
-    except ValueError:
-        return False
-    return True
 
 
 VERBS: dict[bytes, Verb] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from virtualboard.clock import MS, SECOND
@@ -138,12 +139,12 @@ def _scan_some(modem: Modem, name: bytes, args: Arguments) -> None:
     )
 
 
-def _scan(modem: Modem, name: bytes, wanted: object) -> None:
+def _scan(modem: Modem, name: bytes, wanted: Callable[[AccessPoint], bool]) -> None:
     if modem.mode == 2:
         raise BadArgument
 
     def done() -> None:
-        points = [point for point in modem.air.points if point.reachable and wanted(point)]  # type: ignore[operator]
+        points = [point for point in modem.air.points if point.reachable and wanted(point)]
         if modem.scan_sort:
             points.sort(key=lambda point: -point.rssi)
         for point in points:

@@ -277,6 +277,12 @@ class LinkTable:
             self._side[link.number] += link.take(link.buffered)
         self.flush()
 
+    def break_off(self, link: Link, reset: bool) -> None:
+        """Let a link end as if its peer had closed or reset it."""
+        if link.peer is not None:
+            link.peer.close(abort=reset)
+            self._peer_closed(link, reset)
+
     def _finish_ended(self) -> None:
         for link in self._links:
             if link is not None and link.ending and not link.segments:
@@ -318,10 +324,16 @@ class LinkTable:
             self.close(link, reset=True)
 
     def close_all(self) -> None:
-        """The station lost its address: the module disconnects every TCP link."""
+        """The station lost its address: the module disconnects every TCP link; one that is being opened fails."""
         for link in list(self._links):
-            if link is not None and link.kind != "UDP" and link.up:
+            if link is None or not isinstance(link.peer, Peer):
+                continue
+            if link.up:
                 self.close(link, reset=True)
+            else:
+                fail = link.peer.on_connect
+                link.peer.close(abort=True)
+                fail(False)
 
     def reset(self) -> None:
         """The module restarts: nothing is said, everything is lost."""

@@ -27,6 +27,10 @@ DEFAULT_BAUD = 115200
 ROM_DELAY_NS = 30 * MS
 """From the rising edge of EN to the first byte of the boot ROM's text."""
 
+HEAP_FOR_QUEUE = 20_000
+"""Bytes of messages and datagrams that can wait beyond the ring: the free heap of an idle module, about 25 kB, less
+the 5120 bytes below which it drops instead (AT 1.7.6 binary)."""
+
 
 @dataclass
 class Flash:
@@ -368,10 +372,13 @@ class Modem:
         self.station.block(False)
 
     def close_link(self, number: int, reset: bool = False) -> None:
-        """Break a link as if its peer had gone away; nothing happens when it is not open."""
+        """Break a link as if its peer had closed or reset it: CLOSED follows what has already come.
+
+        Nothing happens when the link is not open.
+        """
         link = self.links[number]
         if link is not None and link.up:
-            self.links.close(link, reset=reset)
+            self.links.break_off(link, reset)
 
     def stall(self, duration_ns: int) -> None:
         """Answer nothing for a while; beyond 128 bytes input is lost, output waits."""
@@ -393,8 +400,3 @@ class Modem:
             self.uart.print(text)
         else:
             self._insertions.append((before, text))
-
-
-HEAP_FOR_QUEUE = 20_000
-"""Bytes of messages and datagrams that can wait beyond the ring: the free heap of an idle module, about 25 kB, less
-the 5120 bytes below which it drops instead (AT 1.7.6 binary)."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from virtualboard.clock import MS, SECOND, Alarm
+from virtualboard.clock import MS, SECOND, Action, Alarm
 from virtualboard.esp8285.air import AccessPoint
 
 if TYPE_CHECKING:
@@ -106,9 +106,9 @@ class Station:
             self._alarm.cancel()
             self._alarm = None
 
-    def _later(self, delay_ns: int, action: object) -> None:
+    def _later(self, delay_ns: int, action: Action) -> None:
         self._stop()
-        self._alarm = self._clock.after(delay_ns, action)  # type: ignore[arg-type]
+        self._alarm = self._clock.after(delay_ns, action)
 
     def _attempt(self) -> None:
         found = None if self._blocked else self._modem.air.find(self.ssid, self.bssid)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from virtualboard.clock import MS, SECOND, Alarm
 from virtualboard.esp8285.links import Link
 from virtualboard.esp8285.uart import RING_BYTES, TRANSPARENT_RING_BYTES
-from virtualboard.network import Datagrams, Peer
+from virtualboard.network import Datagrams
 
 if TYPE_CHECKING:
     from virtualboard.esp8285.modem import Modem
@@ -122,8 +122,3 @@ class Transparent:
         self._modem.links.remove(link)
         if self.active:
             self._modem.after(RECONNECT_NS, lambda: self._reconnect(link))
-
-    @staticmethod
-    def suits(link: Link) -> bool:
-        """True for a link that transparent mode can use."""
-        return isinstance(link.peer, (Peer, Datagrams))

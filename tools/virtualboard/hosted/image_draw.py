@@ -33,6 +33,14 @@ def _numbers(args: tuple[Any, ...], count: int) -> tuple[list[int], tuple[Any, .
     return [int(value) for value in args[:count]], args[count:]
 
 
+def _nearest(picture: Pil.Image, wide: int, high: int, x_scale: float, y_scale: float) -> Pil.Image:
+    """Scale as `imlib` does: pixel (x, y) comes from (x / x_scale, y / y_scale), cut to integers."""
+    # Pillow asks for the place of a pixel's middle; the rest of the offset keeps whole numbers from falling short.
+    x_step, y_step = 1 / x_scale, 1 / y_scale
+    matrix = (x_step, 0, 1e-6 - x_step / 2, 0, y_step, 1e-6 - y_step / 2)
+    return picture.transform((wide, high), Pil.Transform.AFFINE, matrix, Pil.Resampling.NEAREST)
+
+
 class DeviceImage(Image):
     """What device code can do with a picture."""
 
@@ -136,7 +144,7 @@ class DeviceImage(Image):
         if (wide, high) == (w, h):
             made.data[:] = self.region(x, y, w, h)
         else:
-            made.store(self.pil().crop((x, y, x2, y2)).resize((wide, high), Pil.Resampling.NEAREST))
+            made.store(_nearest(self.pil().crop((x, y, x2, y2)), wide, high, x_scale, y_scale))
         return made
 
     def resize(self, w: int, h: int, /) -> Image:
@@ -291,8 +299,8 @@ class DeviceImage(Image):
         other = img.pil()
         scale = (float(given.get("x_scale", 1)), float(given.get("y_scale", 1)))
         if scale != (1.0, 1.0):
-            size = (max(1, int(img.w * scale[0])), max(1, int(img.h * scale[1])))
-            other = other.resize(size, Pil.Resampling.NEAREST)
+            wide, high = max(1, int(img.w * scale[0])), max(1, int(img.h * scale[1]))
+            other = _nearest(other, wide, high, *scale)
         picture, _ = self._canvas()
         alpha = int(given.get("alpha", 256))
         if alpha >= 256:

@@ -220,8 +220,8 @@ class Core:
     def polled(self) -> None:
         """Firmware looks at the time or at a status once more: when it does nothing else, let time pass faster.
 
-        A step is at most an eighth of the time already waited and at most a tenth of a millisecond, so delays stay
-        within an eighth of what was asked, long ones within 0.1 ms. Loops that work between two looks are let be.
+        A step is at most an eighth of the time already waited and at most 0.1 ms (1/2048 of a wait beyond 0.2 s),
+        which is how much a delay may last too long. Loops that work between two looks are let be.
         """
         now = self.cycles_now
         if now - self._last_poll > _LOOP_INSTRUCTIONS + self.soc.hz // 10000 or not self._polls:
@@ -230,7 +230,8 @@ class Core:
         self._last_poll = now
         self._polls += 1
         if self._polls > 8:
-            self.skip(min((now - self._poll_start) >> 3, self.soc.hz // 10000))
+            waited = now - self._poll_start
+            self.skip(min(waited >> 3, max(self.soc.hz // 10000, waited >> 11)))
             self._last_poll = self.cycles_now
 
     def try_park(self) -> bool:

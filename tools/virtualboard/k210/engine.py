@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from virtualboard.board import Board
     from virtualboard.k210.cpu import Core
 
-_SLICE_ALONE, _SLICE_BOTH, _SLICE_MASKED = 400_000, 20_000, 500
-"""Cycles that a core runs at most before the engine looks around: alone, beside the other core, in a handler."""
+_SLICE_ALONE, _SLICE_BOTH, _SLICE_WAITING, _SLICE_MASKED = 400_000, 20_000, 200_000, 500
+"""Cycles until the engine looks around: one core alone, both, both waiting, one in an interrupt handler."""
 _QUIET_CYCLES = 20_000
 """Cycles without any device access after which a core is examined for an idle loop."""
 _IDLE_STEP = 20 * MS
@@ -109,7 +109,7 @@ class K210Engine:
             self._pass_time(limit if not self.clock.held else min(limit, self.clock.now + MS))
             return
         budget = soc.timebase.cycles(limit) - soc.cycles
-        budget = max(1, min(budget, _SLICE_ALONE if len(runnable) == 1 else _SLICE_BOTH))
+        budget = max(1, min(budget, self._slice_cycles(runnable)))
         if any(c.mip and c.masked() for c in runnable):
             budget = min(budget, _SLICE_MASKED)
         start, passed = soc.cycles, 0
@@ -119,6 +119,13 @@ class K210Engine:
         self.slices += 1
         self.clock.advance_to(max(self.clock.now, soc.timebase.ns(soc.cycles)))
         self._catch_up()
+
+    def _slice_cycles(self, runnable: list[Core]) -> int:
+        if len(runnable) == 1:
+            return _SLICE_ALONE
+        # Two cores that mostly wait cannot hurry each other: look around less often.
+        waiting = all(2 * core.skipped > core.limit_cycles - core.start_cycles for core in runnable)
+        return _SLICE_WAITING if waiting else _SLICE_BOTH
 
     def _slice(self, core: Core, start: int, cycles: int) -> int:
         soc = self.soc

@@ -267,6 +267,11 @@ class Soc:
         mask = (1 << 8 * width) - 1
         struct.pack_into(f"<{len(words)}{_FORMAT[width]}", self.ram, at, *(w & mask for w in words))
 
+    def write_bytes(self, address: int, data: bytes) -> None:
+        """Store `data` as a bus master does."""
+        at = self._offset(address, len(data))
+        self.ram[at : at + len(data)] = data
+
     def peek(self, address: int) -> int:
         """Read a device register on behalf of DMA."""
         device = self._device(address)

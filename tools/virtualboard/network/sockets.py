@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import select
 import socket
 import struct
@@ -87,7 +88,8 @@ class SocketEnd:
         """Close the socket; with `abort` the peer sees a reset."""
         self._forget_watch()
         if abort:
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            linger = struct.pack("HH" if os.name == "nt" else "ii", 1, 0)
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         self._socket.close()
 
     def _forget_watch(self) -> None:

@@ -83,6 +83,7 @@ class Peer:
         self._road: deque[tuple[bytes, bool]] = deque()
         self._unwritten = bytearray()
         self._received = 0
+        self._received_at = 0
         self._pushed = False
         self._delayed_ack: Alarm | None = None
         self._write_hold: Handle | None = None
@@ -186,6 +187,7 @@ class Peer:
         if data is None:
             self._patience.wait(self._eager)
         elif not data:
+            self._acknowledge_with_data()
             self._ended(reset=False)
         else:
             self._credit -= len(data)
@@ -194,7 +196,7 @@ class Peer:
             self._eager = len(data) == limit
             self._monologue = False
             self._quiet.traffic()
-            self._acknowledge()  # data carry the peer's acknowledgement of all it has received
+            self._acknowledge_with_data()
             self.on_data(data)
             if self.open:
                 self._patience.look_at(self._next_slot)
@@ -246,6 +248,7 @@ class Peer:
             return
         del self._unwritten[:written]
         self._received += written
+        self._received_at = self._clock.now
         if self._unwritten:
             # The peer's buffers are full: its window is closed until it reads.
             self._write_hold = self._end.wait(self._flush, write=True)
@@ -261,6 +264,11 @@ class Peer:
             self._eager = not self._monologue
             self._monologue = True
             self._patience.look_at(max(self._clock.now + half, self._next_slot))
+
+    def _acknowledge_with_data(self) -> None:
+        """Whatever the peer sends acknowledges all that had reached it half a round trip ago."""
+        if self._clock.now >= self._received_at + self._rtt_ns // 2:
+            self._acknowledge()
 
     def _acknowledge(self) -> None:
         """The peer's acknowledgement of everything it has received reaches the module."""

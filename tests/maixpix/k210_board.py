@@ -1,0 +1,30 @@
+"""As hosted_board.py, with the emulated chip and the image that MAIXPY_FIRMWARE names ("" with ISP=1: boot ROM)."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+from hosted_board import ConsolePty
+
+
+def main() -> None:
+    from virtualboard.board import Board, BoardConfig
+    from virtualboard.k210.engine import K210Engine
+
+    config = json.loads(sys.argv[1])
+    isp = config.pop("isp", False)
+    config["flash_dir"] = None
+    board = Board(BoardConfig.from_dict(config))
+    firmware = None if isp else Path(os.environ["MAIXPY_FIRMWARE"])
+    console = ConsolePty(board)
+    engine = K210Engine(board, firmware)
+    engine.boot(isp=isp)
+    print(console.path, flush=True)
+    engine.serve(lambda: False)
+
+
+if __name__ == "__main__":
+    main()
