@@ -12,8 +12,8 @@ from pix.errors import PixError
 _PIECE = const(2048)  # the most that CIPSEND and CIPRECVDATA take (NONOS AT 1.7.6 binary)
 _SEGMENT = const(1460)  # two of them fill the module's TCP buffer of 2920, so one can be written while one is under way
 _WINDOW = const(2920)
-_AHEAD = const(512)  # bytes of payload still to come when the next request goes out: the answer fits the module's
-#                      transmit ring of 3020 behind them, and at 2 Mbaud they last 2.5 ms
+_AHEAD = const(900)  # bytes of payload still to come when the next request goes out: the answer fits the module's
+#                      transmit ring of 3020 behind them, and at 2 Mbaud they last 4.5 ms
 _LOOK_MS = const(500)  # silence after which a passive link is asked whether a notice was lost
 _CHECK_MS = const(3000)  # silence after which the module is asked whether the link is still there
 _ANSWER_MS = const(1500)

@@ -33,17 +33,13 @@ class Fetched:
     # the server told them ("" if not); `digest` the proven SHA-256 as hex text ("" without one from the server);
     # `elapsed_ms`; `rate` in bytes of content a second; `resumed` the bytes that were on the card already, from a
     # fetch before this one; `not_modified` True when the target is still the server's file; `attempts` from 1.
-    def __init__(self, status, size, etag, content_type, digest, elapsed_ms, rate, resumed, attempts):
+    def __init__(self, status, response):
         self.status = status
-        self.bytes = size
-        self.etag = etag
-        self.content_type = content_type
-        self.digest = digest
-        self.elapsed_ms = elapsed_ms
-        self.rate = rate
-        self.resumed = resumed
-        self.attempts = attempts
         self.not_modified = status == 304
+        self.etag = response.header("etag", "")
+        self.content_type = response.header("content-type", "")
+        self.digest = ""
+        self.resumed = 0
 
 
 def fetch(
@@ -346,18 +342,16 @@ class _Fetch:
         return error
 
     def _result(self, response, status, size):
-        elapsed_ms = utime.ticks_diff(utime.ticks_ms(), self._started)
-        return Fetched(
-            status,
-            size,
-            response.header("etag", ""),
-            response.header("content-type", ""),
-            self._digest.told if status != 304 else "",
-            elapsed_ms,
-            0 if status == 304 else (size - self._resumed) * 1000 // max(1, elapsed_ms),
-            0 if status == 304 else self._resumed,
-            self._attempts,
-        )
+        result = Fetched(status, response)
+        result.bytes = size
+        result.attempts = self._attempts
+        result.elapsed_ms = utime.ticks_diff(utime.ticks_ms(), self._started)
+        if status != 304:
+            result.digest = self._digest.told
+            result.resumed = self._resumed
+        fetched = 0 if status == 304 else size - self._resumed
+        result.rate = fetched * 1000 // max(1, result.elapsed_ms)
+        return result
 
 
 def _close(link):

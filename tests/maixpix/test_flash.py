@@ -13,7 +13,7 @@ from maixpix import boards, flash, kfpkg
 from maixpix.cli import run as maixpix
 from maixpix.errors import UserError
 
-QUICK = flash.Limits(greeting=3, stub=3, frame=2.5, erase=2)
+QUICK = flash.Limits(greeting=2, stub=3, frame=1.5, erase=1.5)
 DOCK = boards.find("dock")
 
 
@@ -22,7 +22,7 @@ def headed(payload: bytes) -> bytes:
     return data + hashlib.sha256(data).digest()
 
 
-@pytest.mark.parametrize("name", ["auto", "dock", "go", "bit-mic", "maixduino", "kd233"])
+@pytest.mark.parametrize("name", ["auto", "dock", "maixduino"])
 def test_firmware_lands_with_header_and_digest(firmware, isp, name):
     board = isp()
     seen = []
@@ -83,7 +83,7 @@ def test_a_checksum_error_that_kflash_reports_as_success_is_caught_and_cured_at_
 
 def test_a_rate_the_adapter_cannot_do_falls_back(firmware, isp):
     board = isp(fastest=115200)
-    limits = flash.Limits(greeting=4, stub=8, frame=3, erase=3)
+    limits = flash.Limits(greeting=4, stub=5, frame=3, erase=3)
     assert flash.write(flash.plan([(firmware, None)]), board.port, DOCK, 460800, limits=limits) == 115200
     assert bytes(board.flash[5:1000]) == firmware.read_bytes()[:995]
 
@@ -91,8 +91,8 @@ def test_a_rate_the_adapter_cannot_do_falls_back(firmware, isp):
 @pytest.mark.parametrize(
     ("faults", "cause"),
     [
-        ({"silent": True}, "no K210 answered within 3 s"),
-        ({"silent_from_frame": 2}, "the board stopped answering for 2.5 s while its flash was written"),
+        ({"silent": True}, "no K210 answered within 2 s"),
+        ({"silent_from_frame": 2}, "the board stopped answering for 1.5 s while its flash was written"),
         ({"bad_chunk": 3}, "the boot ROM refused a block of the loader"),
         ({"noise": b"\xc0\xfa\x00\xc0"}, "something answers on this port that is no boot ROM"),
         ({"checksum_at_frame": 1}, "a block arrived damaged and kflash went on"),
@@ -116,7 +116,7 @@ def test_a_cable_pulled_during_the_transfer(firmware, isp):
 
 def test_an_erase_that_never_ends(firmware, isp):
     board = isp(busy_for_ever=True)
-    with pytest.raises(UserError, match="erasing took more than 2 s"):
+    with pytest.raises(UserError, match="erasing took more than 1.5 s"):
         flash.write(flash.plan([(firmware, None)], erase_chip=True), board.port, DOCK, 115200, limits=QUICK)
 
 

@@ -97,7 +97,17 @@ def _join_query(modem: Modem, name: bytes, _args: Arguments) -> None:
 
 def _leave(modem: Modem, _name: bytes, _args: Arguments) -> None:
     modem.ok()
-    modem.after(20 * MS, modem.station.leave)
+    left = modem.station.point
+    if left is None:
+        modem.station.leave()
+        return
+
+    def leave() -> None:
+        # A join that came meanwhile (MaixPy's driver sends one 4 ms later) has left already.
+        if modem.station.point is left:
+            modem.station.leave()
+
+    modem.after(20 * MS, leave)
 
 
 def _auto(modem: Modem, _name: bytes, args: Arguments) -> None:
