@@ -23,6 +23,10 @@ _GAP_MS = const(200)  # a pause inside an item: the module prints items without 
 _BUSY_MS = const(20000)  # the longest that an earlier command (a join, a connect) can keep the module busy
 _PROMPT_MS = const(2000)
 
+# The UART whose interrupt is in use. It must outlive whoever made it: the receive interrupt writes into the object
+# until another one takes over (MaixPy-v1 machine_uart.c), also after an app has failed and its modem is garbage.
+_serving = None
+
 _FINALS = (b"OK", b"ERROR", b"FAIL", b"SEND OK", b"SEND FAIL", b"SEND Canceled")
 
 
@@ -66,9 +70,10 @@ class AtPort:
         # large rings are never made one after the other.
         if self.ring > SMALL_RING and ring > SMALL_RING:
             self.open(baud, SMALL_RING)
+        global _serving
         while True:
             try:
-                self.uart = self._open_uart(baud, ring)
+                self.uart = _serving = self._open_uart(baud, ring)
                 break
             except MemoryError:
                 # The heap is in pieces: a smaller ring loses bytes sooner, which is noticed.

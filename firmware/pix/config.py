@@ -16,6 +16,7 @@ KEYS = {
     "picture": ("", "text"),
     "app": ("show", "text"),
     "board": ("dock", ("dock", "go", "bit", "cube", "amigo")),
+    "name": ("", "text"),
     "rotation": (0, (0, 3)),
     "baud": (1000000, (9600, 4000000)),
     "fit": ("fit", ("fit", "fill", "stretch")),
@@ -25,6 +26,12 @@ KEYS = {
     "quality": (60, (1, 100)),
     "burst": (1, (1, 20)),
     "snap_s": (0, (0, 86400)),
+    "snaps": (0, (0, 1000000)),
+    "frame": ("QVGA", ("QQVGA", "QVGA", "VGA")),
+    "colour": ("auto", ("auto", "on", "off")),
+    "reserve_kb": (1024, (64, 1000000)),
+    "command": ("", "text"),
+    "send": ("outbox/s*.jpg", "text"),
     "token": ("", "secret"),
 }
 

@@ -36,13 +36,15 @@ def quoted(text):
 
 
 class Modem(AtPort):
-    # `connect` is what pix.fetch and pix.upload call; `restore`, when set, is called by it to repair what `lost` tells.
+    # `connect` is what pix.fetch and pix.upload call. `repair`, set by pix.wifi, mends what `lost` tells; when
+    # `repairs_itself` is true, `connect` calls it.
     def __init__(self, open_uart):
         super().__init__(open_uart)
         self.version = (0, 0)
         self.version_text = ""
         self.address = ""
-        self.restore = None
+        self.repair = None
+        self.repairs_itself = False
         self._names = []  # [host, address, when]
 
     def connect(self, host, port, timeout_ms=_CONNECT_MS, pipelined=False, buffer=None):
@@ -69,7 +71,7 @@ class Modem(AtPort):
 
     def _awake(self):
         # Make sure that the module answers and has a network, repairing it once where that is possible.
-        for repaired in (self.restore is None, True):
+        for repaired in (not self.repairs_itself, True):
             if not self.lost:
                 try:
                     if self.ask(""):
@@ -80,7 +82,7 @@ class Modem(AtPort):
                         raise
             if repaired:
                 raise PixError(self.lost)
-            self.restore()
+            self.repair()
 
     def _start(self, link, address, port, timeout_ms):
         # Connect; False when the module says that it cannot, with `_reason` set.

@@ -38,8 +38,8 @@ def bring_up(settings, progress=None, recover=True):
     # Raises PixError: settings, no-modem, no-network, wrong-password, no-address, join-timeout.
     station = Station(settings, progress)
     station.start()
-    if recover:
-        station.modem.restore = station.recover
+    station.modem.repair = station.recover
+    station.modem.repairs_itself = recover
     return station.modem
 
 
@@ -48,6 +48,13 @@ def watch(modem):
     while modem.poll():
         pass
     return modem.online and not modem.lost
+
+
+def recover(modem):
+    # Bring a modem of `bring_up` back after `modem.lost`: wait for the network, join again, or start it anew. Raises
+    # PixError when that fails.
+    if modem.lost:
+        modem.repair()
 
 
 class Station:

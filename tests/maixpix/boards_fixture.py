@@ -106,6 +106,7 @@ def device_tree(folder: Path, version: str, files: int = 4) -> Path:
     pix.mkdir(parents=True, exist_ok=True)
     (folder / "apps").mkdir(exist_ok=True)
     (folder / "firmware" / "main.py").write_text((ROOT / "firmware" / "main.py").read_text())
+    (pix / "__init__.py").write_text("")
     for n in range(files):
         (pix / f"part{n}.py").write_text(f"VERSION = {version!r}\n" + f"# {'x' * 400}\n" * 3)
     (pix / "start.py").write_text(

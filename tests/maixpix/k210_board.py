@@ -12,18 +12,21 @@ from hosted_board import ConsolePty
 
 def main() -> None:
     from virtualboard.board import Board, BoardConfig
+    from virtualboard.clock import Clock
     from virtualboard.k210.engine import K210Engine
 
     config = json.loads(sys.argv[1])
     isp = config.pop("isp", False)
     config["flash_dir"] = None
-    board = Board(BoardConfig.from_dict(config))
+    # A person sits at the console: time goes at its real pace, and an idle board costs no processor time.
+    board = Board(BoardConfig.from_dict(config), Clock(pace=True))
     firmware = None if isp else Path(os.environ["MAIXPY_FIRMWARE"])
     console = ConsolePty(board)
     engine = K210Engine(board, firmware)
     engine.boot(isp=isp)
     print(console.path, flush=True)
-    engine.serve(lambda: False)
+    while True:
+        engine.run(timeout_ns=20_000_000)
 
 
 if __name__ == "__main__":

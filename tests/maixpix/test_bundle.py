@@ -29,23 +29,27 @@ def test_flattening_rewrites_imports_and_keeps_line_numbers():
         "import gc\n"
         "from pix import config, log as journal\n"
         "from pix.errors import (\n    PixError,\n    A as B,\n)\n"
-        "def f():\n    from pix.log import trace\n    return trace\n"
+        "def f():\n    from pix.log import trace\n    import pix\n    return trace\n"
+        "from pix import release\n"
     )
-    flat = bundle.flatten(source, "x.py")
+    flat = bundle.flatten(source, "x.py", {"config", "log", "errors"})
     assert flat.splitlines() == [
         "import gc",
-        "import pix_config as config, pix_log as journal",
+        "import pix_config as config; import pix_log as journal",
         "from pix_errors import PixError, A as B",
         "",
         "",
         "",
         "def f():",
         "    from pix_log import trace",
+        "    import pix_init as pix",
         "    return trace",
+        "from pix_init import release as release",
     ]
-    for bad in ("import pix.log\n", "import pix\n", "from pix.log import *\n"):
+    assert bundle.flatten("# first\nimport gc\n", "pix/start.py", ()) == "# first\nimport pix_init; import gc\n"
+    for bad in ("import pix.log\n", "import pix, gc\n", "from pix.log import *\n"):
         with pytest.raises(UserError, match="line 1"):
-            bundle.flatten(bad, "x.py")
+            bundle.flatten(bad, "x.py", ())
 
 
 @needs_compiler
@@ -65,8 +69,10 @@ def test_the_flat_tree_has_no_packages():
     assert "pix_start.py" in made.files
     for name, data in made.files.items():
         for node in ast.walk(ast.parse(data)):
-            if isinstance(node, ast.ImportFrom):
-                assert node.module.split(".")[0] != "pix", name
+            named = [node.module] if isinstance(node, ast.ImportFrom) else []
+            named += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            assert not [one for one in named if one.split(".")[0] == "pix"], name
+            assert not [one for one in named if one.startswith("pix_") and f"{one}.py" not in made.files], name
 
 
 @needs_compiler

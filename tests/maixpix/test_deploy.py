@@ -57,7 +57,7 @@ def heard_version(board: RunningBoard) -> str:
 
 def test_files_arrive_byte_for_byte_and_run(board, tmp_path):
     tree = device_tree(tmp_path / "tree", "one")
-    assert put(board.port, tree).sent == 6
+    assert put(board.port, tree).sent == 7
     assert heard_version(board) == "one"
     want = bundle.build(tree, mpy=False)
     for path, data in want.files.items():
@@ -82,7 +82,7 @@ def test_only_a_changed_file_travels(board, tmp_path):
     put(board.port, tree, start=False)
     (tree / "apps" / "show.py").write_text("def main():\n    print('changed')\n")
     result = put(board.port, tree, start=False)
-    assert (result.sent, result.kept) == (1, 5)
+    assert (result.sent, result.kept) == (1, 6)
     assert (board.card / "maixpix" / "b" / "apps" / "show.py").read_text() == "def main():\n    print('changed')\n"
     assert (board.card / "maixpix" / "a" / "apps" / "show.py").exists()
 
@@ -95,7 +95,7 @@ def test_a_cable_pulled_anywhere_leaves_one_whole_version(tmp_path):
         whole = CutCable(board.port, 1 << 30)
         put(whole.port, old, start=False)
         whole.close()
-        for percent in (1, 8, 20, 33, 45, 58, 70, 80, 88, 93, 97, 99):
+        for percent in (4, 25, 50, 75, 89, 96, 99):
             new = device_tree(tmp_path / f"new{percent}", f"new{percent}")
             cable = CutCable(board.port, whole.passed * percent // 100)
             with pytest.raises(UserError) as caught:
@@ -114,7 +114,7 @@ def test_a_cable_pulled_anywhere_leaves_one_whole_version(tmp_path):
 def test_a_power_failure_in_the_middle_leaves_one_whole_version(tmp_path):
     old = device_tree(tmp_path / "old", "old")
     card, flash = make(tmp_path / "sd"), tmp_path / "flash"
-    for written in (1, 3, 6):
+    for written in (2, 6):
         new = device_tree(tmp_path / f"new{written}", f"new{written}")
         with RunningBoard(card, flash) as board:
             put(board.port, old, start=False)

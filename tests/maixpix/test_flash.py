@@ -116,7 +116,7 @@ def test_a_cable_pulled_during_the_transfer(firmware, isp):
 
 def test_an_erase_that_never_ends(firmware, isp):
     board = isp(busy_for_ever=True)
-    with pytest.raises(UserError, match="erasing took more than 1.5 s"):
+    with pytest.raises(UserError, match=r"erasing took more than 1\.5 s"):
         flash.write(flash.plan([(firmware, None)], erase_chip=True), board.port, DOCK, 115200, limits=QUICK)
 
 

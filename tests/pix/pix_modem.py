@@ -6,6 +6,7 @@ end is the real modem part on real lanes. Nothing is left in `sys.modules`, and 
 
 import builtins
 import contextlib
+import functools
 import gc
 import types
 from pathlib import Path
@@ -22,6 +23,12 @@ from virtualboard.wire import Lane
 PIX = Path(__file__).resolve().parents[2] / "firmware" / "pix"
 GPIOHS0 = 24
 SERVER = "127.0.0.1"
+
+
+@functools.cache
+def _code(name):
+    path = PIX / f"{name}.py"
+    return compile(path.read_text(encoding="utf-8"), str(path), "exec")
 
 
 class Bench:
@@ -102,11 +109,10 @@ class Bench:
     def load(self, name):
         full = "pix." + name
         if full not in self._modules:
-            path = PIX / f"{name}.py"
             module = types.ModuleType(full)
             module.__dict__["__builtins__"] = self._builtins
             self._modules[full] = module
-            exec(compile(path.read_text(encoding="utf-8"), str(path), "exec"), module.__dict__)
+            exec(_code(name), module.__dict__)
         return self._modules[full]
 
     def _import(self, name, globals=None, locals=None, fromlist=None, level=0):

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pix_modem import SERVER, Bench, Once
 
-BODY = random.Random(7).randbytes(330)
-FRAME = 110
+BODY = random.Random(7).randbytes(100)
+FRAME = 34
 # no-modem: a burst that eats every answer for two seconds; the next connect starts the module again.
 CODES = {"no-modem", "ok", "bytes-lost", "send-failed", "link-lost", "connect-timeout", "refused"}
 

@@ -243,11 +243,15 @@ def test_a_network_that_stays_away_is_an_error_and_then_joined_again(boards):
 def test_without_recovery_the_loss_is_told(boards):
     bench = boards()
     modem = bench.bring_up()
+    wifi = bench.load("wifi")
     bench.modem.drop_wifi()
     bench.run(100)
-    bench.load("wifi").watch(modem)
+    assert not wifi.watch(modem)
     with bench.raises("wifi-lost"):
         modem.connect("127.0.0.1", 80)
+    bench.modem.restore_wifi()
+    wifi.recover(modem)
+    assert wifi.watch(modem)
 
 
 @pytest.mark.parametrize("profile", ["1.1", "1.7.4"])
@@ -291,6 +295,18 @@ def test_a_dead_module_is_named_and_bounded(boards):
     with bench.raises("no-modem"):
         modem.connect("127.0.0.1", 80)
     assert bench.clock.now - before < 45 * SECOND
+
+
+def test_the_interrupt_never_writes_into_garbage(boards):
+    # The UART object in use stays referenced when the modem that made it is gone.
+    bench = boards()
+    modem = bench.bring_up()
+    uart = modem.uart
+    del modem
+    assert bench.load("atport")._serving is uart
+    assert bench.ports[1].serving is uart
+    again = bench.bring_up()
+    assert bench.load("atport")._serving is again.uart is bench.ports[1].serving is not uart
 
 
 def test_commands_survive_a_busy_module(boards):

@@ -370,3 +370,45 @@ def test_taken_local_port_is_an_error(network):
         taken.bind(("127.0.0.1", 0))
         with pytest.raises(OSError):
             network.datagrams("127.0.0.1", 9, taken.getsockname()[1])
+
+
+def test_an_answer_is_awaited_at_once_even_while_the_lines_are_busy(network, clock):
+    def thinking(client):
+        client.recv(10)
+        time.sleep(0.03)
+        client.sendall(b"answer")
+
+    network.quiet.line_quiet = lambda: False
+    port, thread = serve(thinking)
+    client = Client(network, network.connect("127.0.0.1", port))
+    clock.advance(10 * MS)
+    asked = clock.now
+    client.peer.send(b"ask")
+    clock.run_until(lambda: bool(client.data), asked + SECOND)
+    assert (asked + network.rtt_ns, "data", 6) in client.log
+    thread.join(10)
+
+
+def test_a_datagram_s_answer_is_awaited_too(network, clock):
+    network.quiet.line_quiet = lambda: False
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as there:
+        there.bind(("127.0.0.1", 0))
+        there.settimeout(10)
+
+        def answer():
+            data, address = there.recvfrom(100)
+            time.sleep(0.03)
+            there.sendto(data.upper(), address)
+
+        thread = threading.Thread(target=answer, daemon=True)
+        thread.start()
+        association = network.datagrams(*there.getsockname())
+        log = []
+        association.on_data = lambda data, ip, port: log.append((clock.now, data, ip))
+        clock.advance(10 * MS)
+        asked = clock.now
+        association.send(b"ask")
+        clock.run_until(lambda: bool(log), asked + SECOND)
+        assert log == [(asked + network.rtt_ns, b"ASK", "127.0.0.1")]
+        association.close()
+        thread.join(10)

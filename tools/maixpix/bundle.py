@@ -14,7 +14,7 @@ import re
 import subprocess
 import tempfile
 import tokenize
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,16 +83,15 @@ def build(root: Path | None = None, flat: bool = False, mpy: bool | None = None)
     sources.update({f"apps/{path.name}": path for path in sorted((root / "apps").glob("*.py"))})
     if not sources:
         raise UserError(f"no device code under {root}", "install maixpix again")
+    modules = {path.stem for path in sources.values() if path.parent.name == "pix"}
     texts = {}
     for name, path in sources.items():
         if _SHORT_NAME.match(path.name) is None:
             raise UserError(f"{name}: names on the card must be 8.3 lower case", "rename the file")
         text = path.read_text("utf-8")
         if flat:
-            if path.name == "__init__.py":
-                continue
-            text = flatten(text, name)
-            name = "pix_" + path.name if name.startswith("pix/") else name
+            text = flatten(text, name, modules)
+            name = "pix_" + path.name.replace("__init__", "init") if name.startswith("pix/") else name
         texts[name] = text
     files = _compile(texts, cross) if cross else {name: text.encode() for name, text in texts.items()}
     return Bundle(files, loader(root), cross is not None, note)
@@ -148,28 +147,50 @@ def _wordlike(character: str) -> bool:
     return character.isalnum() or character == "_"
 
 
-def flatten(source: str, name: str) -> str:
-    """`source` with its imports of `pix` turned into imports of pix_NAME modules; line numbers stay.
+def flatten(source: str, name: str, modules: Collection[str]) -> str:
+    """`source` with its imports of `pix` turned into imports of top-level modules; line numbers stay.
 
-    Raises UserError for forms that cannot be told apart by text alone (`import pix.x`, `from pix import *`).
+    `modules` are the names of pix's modules: others belong to the package itself, which becomes pix_init. Raises
+    UserError for forms that cannot be told apart by text alone (`import pix.x`, `from pix import *`).
     """
     lines = source.splitlines()
     for node in ast.walk(ast.parse(source, name)):
         if isinstance(node, ast.Import) and any(alias.name.split(".")[0] == "pix" for alias in node.names):
-            raise UserError(f"{name} line {node.lineno}: `import pix` cannot be flattened", "use `from pix import x`")
-        if not isinstance(node, ast.ImportFrom) or node.module is None or node.module.split(".")[0] != "pix":
-            continue
-        names = [(alias.name, alias.asname) for alias in node.names]
-        if node.level or names == [("*", None)] or node.end_lineno is None:
-            raise UserError(f"{name} line {node.lineno}: this import cannot be flattened", "use `from pix import x`")
-        if node.module == "pix":
-            new = "import " + ", ".join(f"pix_{one} as {alias or one}" for one, alias in names)
+            if len(node.names) > 1 or node.names[0].name != "pix":
+                raise UserError(
+                    f"{name} line {node.lineno}: this import cannot be flattened", "use `from pix import x`"
+                )
+            new = f"import pix_init as {node.names[0].asname or 'pix'}"
+        elif isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "pix":
+            if node.level or node.names[0].name == "*":
+                raise UserError(
+                    f"{name} line {node.lineno}: this import cannot be flattened", "use `from pix import x`"
+                )
+            new = _flat_import(node, modules)
         else:
-            listed = ", ".join(one + (f" as {alias}" if alias else "") for one, alias in names)
-            new = f"from pix_{node.module.split('.', 1)[1]} import {listed}"
-        first, last = node.lineno - 1, node.end_lineno - 1
+            continue
+        first, last = node.lineno - 1, (node.end_lineno or node.lineno) - 1
         lines[first : last + 1] = [" " * node.col_offset + new, *[""] * (last - first)]
+    if name == "pix/start.py":
+        # A package's own module runs before all others; here the first one has to see to that.
+        first = next(at for at, line in enumerate(lines) if line.startswith(("import ", "from ")))
+        lines[first] = "import pix_init; " + lines[first]
     return "\n".join(lines) + "\n"
+
+
+def _flat_import(node: ast.ImportFrom, modules: Collection[str]) -> str:
+    assert node.module is not None
+    if node.module != "pix":
+        listed = ", ".join(alias.name + (f" as {alias.asname}" if alias.asname else "") for alias in node.names)
+        return f"from pix_{node.module.split('.', 1)[1]} import {listed}"
+    parts = []
+    for alias in node.names:
+        wanted = alias.asname or alias.name
+        if alias.name in modules:
+            parts.append(f"import pix_{alias.name} as {wanted}")
+        else:
+            parts.append(f"from pix_init import {alias.name} as {wanted}")
+    return "; ".join(parts)
 
 
 def digest(data: bytes) -> str:

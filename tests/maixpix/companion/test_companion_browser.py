@@ -137,10 +137,24 @@ def test_the_gallery_is_live_in_a_browser(receiver, tus, photographs, tmp_path, 
             assert names == "snap0003.jpg,snap0002.jpg,snap0001.jpg"
             assert await page.value("document.getElementById('empty').hidden")
             await page.until("[...document.images].every(i => i.complete && i.naturalWidth === 320)")
+            await asyncio.to_thread(tus.client.get, "/command?board=kitchen")
+            await page.until("document.querySelector('#boards button') !== null")
             shown = await page.screenshot("gallery-desktop")
             colours = shown.resize((110, 80)).getcolors(8800)
             assert len(colours) > 300, "the thumbnails are not painted"
 
+            await page.value("document.querySelector('#boards button').click()")
+            await page.until(
+                "document.readyState === 'complete' && document.getElementById('live').dataset.state === 'on'"
+            )
+            for _ in range(200):
+                told = await asyncio.to_thread(tus.client.get, "/command?board=kitchen")
+                if told.status == 200:
+                    break
+                await asyncio.sleep(0.05)
+            assert told.body == b"snap\n"
+
+            await page.until("document.querySelectorAll('figure').length === 3")
             await page.value("document.querySelector('button.delete').click()")
             await page.until("document.querySelectorAll('figure').length === 2")
             assert sorted(name.split("/")[1] for name in stored_files()) == ["snap0001.jpg", "snap0002.jpg"]
@@ -154,6 +168,11 @@ def test_the_gallery_is_live_in_a_browser(receiver, tus, photographs, tmp_path, 
             heights = "[...document.querySelectorAll('.actions a, button')].map(b => b.getBoundingClientRect().height)"
             assert min(await page.value(heights)) >= 40, "buttons are too small for a thumb"
             await page.screenshot("gallery-phone")
+
+            # submit() goes round the script: what happens where none runs.
+            await page.value("document.querySelector('figure form').submit()")
+            await page.until("document.querySelectorAll('figure').length === 1")
+            assert [name.split("/")[1] for name in stored_files()] == ["snap0001.jpg"]
             assert page.complaints == []
 
     asyncio.run(look())

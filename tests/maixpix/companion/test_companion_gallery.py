@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import io
 import json
 import re
 import socket
 import threading
+from urllib.parse import quote
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
 from PIL import Image
 
 from maixpix.companion import HttpLimits, ServeSettings, running
+from maixpix.companion.boards import AWAY_S, BoardDesk
+from maixpix.companion.events import EventHub
+from maixpix.companion.hosts import PageSecret
 
 
 @pytest.fixture
@@ -122,8 +129,8 @@ def test_delete_can_be_switched_off(companion, uploads, tus_for, make_jpeg):
     tus.create(len(make_jpeg(1)), make_jpeg(1))
     page = tus.client.get("/gallery").text
     assert "Delete" not in page
-    assert secret_of(page) == ""
-    answer = tus.client.request("DELETE", listing(tus.client)[0]["url"], {"X-Maixpix-Secret": ""})
+    assert 'data-deletes="no"' in page
+    answer = tus.client.request("DELETE", listing(tus.client)[0]["url"], {"X-Maixpix-Secret": secret_of(page)})
     assert (answer.status, "switched off" in answer.text) == (403, True)
 
 
@@ -177,6 +184,70 @@ def test_live_views_are_limited_and_end_with_the_companion(folder, uploads):
         assert response.read() == b""
         connection.close()
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("maixpix")]
+
+
+def wish(client, board: str, secret: str, **headers: str):
+    form = f"secret={secret}&board={quote(board, safe='')}".encode()
+    sent = {"Content-Type": "application/x-www-form-urlencoded", **headers}
+    return client.request("POST", "/gallery/snap", sent, form)
+
+
+def test_a_wish_on_the_page_reaches_its_board_once(tus, receiver):
+    client = tus.client
+    assert client.get("/command?board=kitchen").status == 204
+    assert client.get("/command?board=hall%3Cb%3E").status == 204
+    page = client.get("/gallery").text
+    assert "Take a picture: kitchen" in page
+    assert "hall&lt;b&gt;" in page
+    secret = secret_of(page)
+    for _ in range(2):
+        answer = wish(client, "kitchen", secret)
+        assert (answer.status, answer["Location"]) == (303, "/gallery")
+    assert client.get("/command?board=hall%3Cb%3E").status == 204
+    for _ in range(2):
+        answer = client.get("/command?board=kitchen")
+        assert (answer.status, answer.body, answer["Cache-Control"]) == (200, b"snap\n", "no-store")
+    assert client.get("/command?board=kitchen").status == 204
+
+
+def test_wishes_of_others_and_for_nobody_are_refused(tus):
+    client = tus.client
+    client.get("/command?board=kitchen")
+    secret = secret_of(client.get("/gallery").text)
+    assert wish(client, "kitchen", "guessed").status == 403
+    assert wish(client, "kitchen", secret, **{"Sec-Fetch-Site": "cross-site"}).status == 403
+    assert wish(client, "garage", secret).status == 404
+    assert [wish(client, "kitchen", secret).status for _ in range(9)] == [303] * 8 + [429]
+    for number in range(300):
+        client.get(f"/command?board=b{number}")
+    assert len(re.findall("data-board=", client.get("/gallery").text)) == 256
+
+
+def test_boards_show_the_token_to_be_told(companion, uploads, client_for):
+    client = client_for(companion(uploads=uploads, token="open-sesame"))
+    assert client.get("/command?board=a").status == 401
+    assert client.get("/command?board=a", Authorization="Bearer open-sesame").status == 204
+
+
+def test_a_wish_is_forgotten_when_its_board_stays_away():
+    async def work() -> None:
+        time = [0.0]
+        secret = PageSecret()
+        desk = BoardDesk(None, secret, EventHub(HttpLimits()), now=lambda: time[0])
+        app = web.Application()
+        app.add_routes(desk.routes())
+        async with TestClient(TestServer(app)) as client:
+            assert (await client.get("/command?board=a")).status == 204
+            time[0] = AWAY_S
+            form = {"secret": secret.value, "board": "a"}
+            assert (await client.post("/gallery/snap", data=form, allow_redirects=False)).status == 303
+            time[0] = AWAY_S + 1
+            assert desk.present() == []
+            time[0] = 2 * AWAY_S + 1
+            assert (await client.get("/command?board=a")).status == 204
+            assert desk.present() == ["a"]
+
+    asyncio.run(work())
 
 
 def test_pages_of_the_gallery(tus, make_jpeg):

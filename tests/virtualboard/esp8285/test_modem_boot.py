@@ -161,3 +161,15 @@ def test_restore_forgets_everything(bench):
 def test_air_without_that_network_has_a_clear_error():
     with pytest.raises(ValueError, match="no access point called 'nowhere' here"):
         Air([AccessPoint("home", "x")]).lose("nowhere")
+
+
+def test_reset_forgets_a_network_that_was_not_stored(bench):
+    b = bench("1.1").online()
+    b.modem.restart("watchdog")
+    b.wait(600)
+    assert b.read().endswith(b"\r\nready\r\n")
+    b.wait(10000)
+    assert b.read() == b""
+    b.ask(b"ATE0")
+    assert b.ask(b"AT+CWJAP?") == b"No AP\r\n\r\nOK\r\n"
+    assert b.ask(b"AT+CIPSTATUS") == b"STATUS:5\r\n\r\nOK\r\n"

@@ -262,8 +262,8 @@ class Loopback:
                 client.sendall(rest)
                 client.shutdown(socket.SHUT_WR)
                 client.recv(1)
-            except ConnectionError:
-                self.was_reset = True
+            except OSError as error:  # ConnectionError, or ENOTCONN when the reset came before the shutdown
+                self.was_reset = not isinstance(error, TimeoutError)
 
     def close(self):
         self.thread.join(30)

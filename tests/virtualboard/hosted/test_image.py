@@ -16,7 +16,11 @@ def picture(size=SIZE):
     out = Pil.new("RGB", size)
     width, height = size
     out.putdata(
-        [(x * 255 // (width - 1), y * 255 // (height - 1), (x * y * 7) & 255) for y in range(height) for x in range(width)]
+        [
+            (x * 255 // (width - 1), y * 255 // (height - 1), (x * y * 7) & 255)
+            for y in range(height)
+            for x in range(width)
+        ]
     )
     return out
 

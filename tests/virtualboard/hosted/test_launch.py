@@ -51,7 +51,7 @@ def test_a_run_and_its_report(config, tmp_path):
 def test_exception_and_exit_status(config):
     ran = run_app(config, "def f():\n    raise ValueError('no')\nf()\n")
     assert (ran.exit_code, ran.ok) == (1, False)
-    assert ran.console.endswith('line 2, in f\nValueError: no\n')
+    assert ran.console.endswith("line 2, in f\nValueError: no\n")
     assert ran.report["error"] == "ValueError: no"
 
 

@@ -33,7 +33,9 @@ def run(device, source, **options):
 
 
 def test_start_sequence(device):
-    ran, log = run(device, "t = time.ticks_ms()\nprint(lcd.width())\nlcd.init()\nprint(time.ticks_diff(time.ticks_ms(), t))\n")
+    ran, log = run(
+        device, "t = time.ticks_ms()\nprint(lcd.width())\nlcd.init()\nprint(time.ticks_diff(time.ticks_ms(), t))\n"
+    )
     assert [(command, data) for command, data in log if command not in (0x2A, 0x2B, 0x2C)] == [
         (0x01, b""), (0x11, b""), (0x3A, b"\x55"), (0x36, b"\xa0"), (0x13, b""), (0x29, b""), (0x36, b"\xa0"),
     ]  # fmt: skip
@@ -47,7 +49,9 @@ def test_start_sequence(device):
 def test_colours_of_clear(device):
     ran, _ = run(device, "lcd.init(color=lcd.GREEN)\n")
     assert ran.board.panel.image().getpixel((0, 0)) == (0, 255, 0)
-    ran, _ = run(device, "lcd.init()\nlcd.clear((255, 128, 64))\nprint(lcd.RED, lcd.width(), lcd.height(), lcd.type())\n")
+    ran, _ = run(
+        device, "lcd.init()\nlcd.clear((255, 128, 64))\nprint(lcd.RED, lcd.width(), lcd.height(), lcd.type())\n"
+    )
     assert ran.board.panel.image().getpixel((319, 239)) == (255, 130, 66)
     assert ran.last == "248 320 240 1"
 
@@ -139,7 +143,10 @@ def test_draw_string_cell_and_limits(device):
     cell = panel.crop((8, 16, 24, 28))
     assert panel.getbbox() == (8, 16, 24, 28)
     assert {colour for _, colour in cell.getcolors()} == {(255, 255, 255), (0, 0, 255)}
-    ran, log = run(device, "lcd.init()\nlcd.draw_string(0, 0, 'x' * 60)\nlcd.draw_string(400, 0, 'x')\nlcd.draw_string(0, 310, 'x')\n")
+    ran, log = run(
+        device,
+        "lcd.init()\nlcd.draw_string(0, 0, 'x' * 60)\nlcd.draw_string(400, 0, 'x')\nlcd.draw_string(0, 310, 'x')\n",
+    )
     strings = [data for command, data in log if command == 0x2A]
     assert strings[-1] == b"\x00\x00\x01\x3f"
     assert len(strings) == 2

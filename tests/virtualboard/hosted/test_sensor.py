@@ -61,7 +61,9 @@ def test_mirror_and_window_and_grey(device, scene):
     ran = device.run(
         START
         + """
-sensor.set_hmirror(1)
+sensor.set_hmirror(0)
+print(sensor.snapshot().get_pixel(80, 60))
+sensor.set_hmirror(1); sensor.set_vflip(1)
 print(sensor.snapshot().get_pixel(80, 60))
 sensor.set_windowing((160, 120))
 print(sensor.snapshot().width())
@@ -75,7 +77,7 @@ except ValueError as e:
 """,
         settings={"camera": scene},
     )
-    assert ran.lines[1:] == ["(0, 255, 0)", "160", "4 19200", "Failed to set windowing!"]
+    assert ran.lines[1:] == ["(0, 255, 0)", "(0, 0, 255)", "160", "4 19200", "Failed to set windowing!"]
 
 
 def test_frame_buffer_is_reused(device, scene):

@@ -111,9 +111,15 @@ def test_stream_methods_tell_the_flagged_end(device):
     lines = parse(
         device,
         b"\r\n+IPD,8:ab\ncdefgCLOSED\r\n",
-        "b = bytearray(3)\nprint(s.readline(), s.readinto(b), b, s.read(), s.read(5), s.readline(), s.readinto(b))\n",
+        "b = bytearray(3)\nprint(s.read(100), s.readinto(b), s.read(), s.read(5), s.readline(), s.recv(5))\n",
     )
-    assert lines == ["b'ab\\n' 3 bytearray(b'cde') b'fg' None None None"]
+    assert lines == ["b'ab\\ncdefg' None None None None b''"]
+
+
+def test_the_end_is_missed_when_it_comes_after_the_data_were_handed_out(device):
+    """Reading just what there is returns before CLOSED has arrived; after that it is skipped as noise."""
+    lines = parse(device, b"\r\n+IPD,3:ab\nCLOSED\r\n", "print(s.readline(), recv(5), recv(5))\n")
+    assert lines == ["b'ab\\n' (b'', 1001) (b'', 1001)"]
 
 
 # -- with the modem part ----------------------------------------------------------------------------------
@@ -189,8 +195,7 @@ except OSError as e:
     print(e)
 """
     )
-    assert ran.lines == ["False", "True 192.168.4.50 home True", "5000 True", "[Errno 32] EPIPE" if False else ran.last]
-    assert ran.last == "32"
+    assert ran.lines == ["False", "True 192.168.4.50 home True", "5000 True", "32"]
     assert got == [b"GET 5000 \n"]
 
 
@@ -202,12 +207,14 @@ try:
     nic.connect('home', 'wrong')
 except OSError as e:
     print(repr(e.args[0]))
+time.sleep(8)
 nic.connect('home', 'correct horse')
 print(usocket.getaddrinfo('pictures.test', 80))
 try:
     usocket.getaddrinfo('nowhere.test', 80)
 except OSError as e:
     print(e.args[0])
+time.sleep(15)  # the module is still asking for the name
 nic.disconnect()
 print(nic.isconnected())
 """,
@@ -269,6 +276,11 @@ def test_null_pointers_crash(device, source):
 
 def test_collected_socket_closes_the_link(device, server):
     port, _ = server
+    commands = []
+
+    def note(board, engine):
+        board.modem.on_command = commands.append
+
     ran = device.run(
         START
         + f"""
@@ -280,7 +292,7 @@ s = None
 print('dropped')
 gc.collect()
 """,
-        before=lambda board, engine: None,
+        before=note,
     )
     assert ran.code == 0
-    assert ran.board.modem.stats.commands >= 10
+    assert [line.split(b"=")[0].strip() for line in commands[-2:]] == [b"AT+CIPSTART", b"AT+CIPCLOSE"]

@@ -103,7 +103,8 @@ def test_heap_size_is_changed_by_a_reset(device):
 
 
 @pytest.mark.parametrize(
-    ("timeout_ms", "seconds"), [(5000, 5.16), (10000, 10.32), (20000, 20.65), (30000, 41.29), (60000, 82.6), (10**7, 330.4)]
+    ("timeout_ms", "seconds"),
+    [(5000, 5.16), (10000, 10.32), (20000, 20.65), (30000, 41.29), (60000, 82.6), (10**7, 330.4)],
 )
 def test_watchdog_periods(timeout_ms, seconds):
     assert wdt_timeout(timeout_ms) / SECOND == pytest.approx(seconds, rel=0.001)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hmac
-import secrets
 from collections.abc import Callable
 from concurrent.futures import Executor
 from pathlib import Path
@@ -14,10 +12,11 @@ from urllib.parse import quote
 from aiohttp import web
 
 from maixpix.companion import pages
+from maixpix.companion.boards import BoardDesk
 from maixpix.companion.cache import RenditionCache
 from maixpix.companion.convert import Rendition, convert
 from maixpix.companion.events import EventHub
-from maixpix.companion.hosts import is_same_origin
+from maixpix.companion.hosts import PageSecret
 from maixpix.companion.problems import Refused
 from maixpix.companion.respond import Representation, send
 from maixpix.companion.settings import ServeSettings
@@ -42,12 +41,14 @@ class Gallery:
         self.hub = hub
         self.cache = cache
         self._executor = executor
-        self._secret = secrets.token_urlsafe(24)
+        self._secret = PageSecret()
+        self.desk = BoardDesk(settings.token, self._secret, hub)
 
     def routes(self) -> list[web.RouteDef]:
         return [
             web.get("/gallery", self.page),
             web.post("/gallery/delete", self.delete_by_form),
+            *self.desk.routes(),
             web.get("/events", self.hub.events, allow_head=False),
             web.get("/uploads.json", self.listing),
             web.get("/uploads/{day}/{name}", self.upload),
@@ -64,7 +65,8 @@ class Gallery:
             total=len(stored),
             page=page,
             last=max(1, -(-len(stored) // PER_PAGE)),
-            secret=self._secret,
+            secret=self._secret.value,
+            boards=self.desk.present(),
             allow_delete=self.settings.allow_delete,
         )
         return web.Response(text=html, content_type="text/html", headers={"Cache-Control": "no-store"})
@@ -114,13 +116,9 @@ class Gallery:
         return web.Response(status=303, headers={"Location": "/gallery"})
 
     def _check_may_delete(self, request: web.Request, secret: str) -> None:
-        """Only our own page may delete: it alone knows the secret, and its browser says where a request comes from."""
         if not self.settings.allow_delete:
             raise Refused(403, "no-delete", "deleting is switched off", "remove the file from the uploads folder")
-        if not is_same_origin(request) or not hmac.compare_digest(
-            secret.encode("utf-8", "replace"), self._secret.encode()
-        ):
-            raise Refused(403, "foreign-page", "the request does not come from the gallery", "reload the gallery")
+        self._secret.check(request, secret)
 
     def _convert(self, path: Path, rendition: Rendition) -> bytes:
         with path.open("rb") as file:

@@ -6,13 +6,17 @@ machine. Such a request carries that public name in Host. Addresses and names wi
 
 from __future__ import annotations
 
+import hmac
 import ipaddress
 import re
+import secrets
 import socket
 from collections.abc import Collection
 from urllib.parse import urlsplit
 
 from aiohttp import web
+
+from maixpix.companion.problems import Refused
 
 _LOCAL_SUFFIXES = (".localhost", ".local", ".lan", ".home", ".internal", ".home.arpa", ".fritz.box")
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::[0-9]{1,5})?", re.IGNORECASE)
@@ -29,6 +33,19 @@ def is_own_name(host: str | None, names: Collection[str]) -> bool:
     if _is_address(name) or "." not in name or name.endswith(_LOCAL_SUFFIXES):
         return True
     return name in {known.lower() for known in names} or name == socket.gethostname().lower()
+
+
+class PageSecret:
+    """What only our own pages know: a form or script that shows it comes from one of them."""
+
+    def __init__(self) -> None:
+        self.value = secrets.token_urlsafe(24)
+
+    def check(self, request: web.BaseRequest, shown: str) -> None:
+        """Raise `Refused` (403) for a request that another page may have made."""
+        right = hmac.compare_digest(shown.encode("utf-8", "replace"), self.value.encode())
+        if not right or not is_same_origin(request):
+            raise Refused(403, "foreign-page", "the request does not come from the gallery", "reload the gallery")
 
 
 def is_same_origin(request: web.BaseRequest) -> bool:

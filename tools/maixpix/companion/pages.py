@@ -22,7 +22,8 @@ CONTENT_SECURITY_POLICY = (
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,
-    "Referrer-Policy": "no-referrer",
+    # With no-referrer browsers would send our own forms with "Origin: null".
+    "Referrer-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 
@@ -85,8 +86,16 @@ def size_text(count: int) -> str:
     return f"{count / 1_000_000:.1f} MB"
 
 
-def gallery(cards: list[dict[str, object]], total: int, page: int, last: int, secret: str, allow_delete: bool) -> str:
-    """The gallery page; `cards` come from `maixpix.companion.gallery.card`."""
+def gallery(
+    cards: list[dict[str, object]],
+    total: int,
+    page: int,
+    last: int,
+    secret: str,
+    boards: list[str],
+    allow_delete: bool,
+) -> str:
+    """The gallery page; `cards` come from `maixpix.companion.gallery.card`, `boards` can be asked for a picture."""
     links = [
         f'<a href="/gallery?page={number}">{text}</a>'
         for number, text in ((page - 1, "newer"), (page + 1, "older"))
@@ -94,10 +103,21 @@ def gallery(cards: list[dict[str, object]], total: int, page: int, last: int, se
     ]
     return template("gallery.html").substitute(
         total=total,
-        secret=escape(secret if allow_delete else ""),
+        secret=escape(secret),
+        deletes="yes" if allow_delete else "no",
+        boards="".join(_board(name, secret) for name in boards),
         live="yes" if page == 1 else "no",
         figures="".join(_card(card, secret if allow_delete else "") for card in cards),
         pager=" · ".join([*links, f"page {page} of {last}"]) if last > 1 else "",
+    )
+
+
+def _board(name: str, secret: str) -> str:
+    return (
+        f'<form method="post" action="/gallery/snap" data-board="{escape(name)}">'
+        f'<input type="hidden" name="secret" value="{escape(secret)}">'
+        f'<input type="hidden" name="board" value="{escape(name)}">'
+        f"<button>Take a picture: {escape(name)}</button></form>\n"
     )
 
 

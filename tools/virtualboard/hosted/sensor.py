@@ -24,6 +24,7 @@ SIZES = {
 }  # fmt: skip
 
 _OV2640_ID = 0x2642
+_MIRROR, _FLIP = 0x80, 0x50  # bits of REG04
 _SCAN_NS = 110 * 4 * 3 * MS  # four reset polarities, 110 addresses each, three sensor families
 
 
@@ -76,6 +77,9 @@ class Sensor:
         chip.wait(120 * MS)
         chip.console("[MAIXPY]: find ov2640\r\n")
         self._found = self._ever_found = True
+        # The driver's register table mirrors the sensor's view, as the modules are mounted (`ov2640.c`).
+        self._mirror(_MIRROR, True)
+        self._mirror(_FLIP, False)
 
     def set_pixformat(self, pixformat: int, /) -> None:
         if not self._found or pixformat not in (RGB565, YUV422, GREYSCALE):
@@ -183,10 +187,10 @@ class Sensor:
         self._window = (w, h)
 
     def set_hmirror(self, on: Any, /) -> None:
-        self._mirror(0x80, on)
+        self._mirror(_MIRROR, on)
 
     def set_vflip(self, on: Any, /) -> None:
-        self._mirror(0x50, on)
+        self._mirror(_FLIP, on)
 
     def _mirror(self, bits: int, on: Any) -> None:
         """OV2640 REG04 of the sensor bank (0xFF = 1): bit 7 mirrors, bits 6 and 4 flip."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -17,13 +18,15 @@ class Device:
 
     Subclasses name their registers in `NAMES` (offset -> name in the Kendryte SDK) and put the ones with a behaviour
     into `self.reads` and `self.writes`. All others simply keep what was written. `TIMED` devices see the exact
-    instant of each access on the board's clock; the rest are cheaper.
+    instant of each access on the board's clock; the rest are cheaper. `SHADOW` blocks are for registers that read as they
+were written: cores load from a memory page, and only stores come here.
     """
 
     NAME = ""
     BASE = 0
     SIZE = 0x1000
     TIMED = False
+    SHADOW = False
     NAMES: dict[int, str] = {}  # noqa: RUF012 - a constant table of the class
 
     def __init__(self, soc: Soc, name: str | None = None, base: int | None = None) -> None:
@@ -34,10 +37,19 @@ class Device:
         self.reads: dict[int, Callable[[], int]] = {}
         self.writes: dict[int, Callable[[int], None]] = {}
         self._warned: set[int] = set()
+        self._page = ctypes.create_string_buffer(2 * self.SIZE if self.SHADOW else 1)
+        self.shadow = -(-ctypes.addressof(self._page) // self.SIZE) * self.SIZE
+        """Host address of the page that cores load from."""
 
     def reset(self) -> None:
         """What a reset of the chip leaves in the block."""
         self.regs.clear()
+
+    def publish(self) -> None:
+        """Make the page of a `SHADOW` block agree with the registers, after a change that no store made."""
+        ctypes.memset(self.shadow, 0, self.SIZE)
+        for offset, value in self.regs.items():
+            ctypes.c_uint32.from_address(self.shadow + offset).value = value
 
     def read(self, offset: int) -> int:
         """The 32-bit register at `offset`."""

@@ -125,6 +125,14 @@ class Core:
         self.forget_polls()
 
     def _map(self, device: Device) -> None:
+        if device.SHADOW:
+            device.publish()
+            store = self._stored(device)
+            self._callbacks.append(store)
+            self._uc.mem_map_ptr(device.base, device.SIZE, unicorn.UC_PROT_READ, device.shadow)
+            last = device.base + device.SIZE - 1
+            self._uc.hook_add(unicorn.UC_HOOK_MEM_WRITE_PROT, store, None, device.base, last)
+            return
         read, write = (self._timed(device) if device.TIMED else self._plain(device))
         self._callbacks += [read, write]
         self._uc.mmio_map(device.base, device.SIZE, read, None, write, None)
@@ -160,6 +168,19 @@ class Core:
             soc.alarms_changed()
 
         return read, write
+
+    def _stored(self, device: Device) -> Callable[..., bool]:
+        """The handler of stores to a read-only page. When it returns true, Unicorn carries the store out."""
+        write = self._timed(device)[1]
+
+        def store(uc: Any, _access: int, address: int, size: int, value: int, _data: Any) -> bool:
+            offset = address - device.base
+            value &= (1 << 8 * size) - 1
+            for at in range(0, size, 4):
+                write(uc, offset + at, min(size, 4), value >> 8 * at & 0xFFFF_FFFF, None)
+            return True
+
+        return store
 
     # -- running ------------------------------------------------------------------------------------------
 

@@ -21,6 +21,7 @@ class Fpioa(Device):
     NAME = "fpioa"
     BASE = 0x502B_0000
     TIMED = True
+    SHADOW = True
     NAMES = {4 * n: f"io[{n}]" for n in range(PADS)} | {  # noqa: RUF012
         0xC0 + 4 * n: f"tie.{name}[{n % 8}]" for name, first in (("en", 0), ("val", 8)) for n in range(first, first + 8)
     }
@@ -34,6 +35,7 @@ class Fpioa(Device):
         self.regs.clear()
         for pad, function in _RESET_FUNCTIONS.items():
             self.regs[4 * pad] = function
+        self.publish()
         self._index()
 
     def write(self, offset: int, value: int) -> None:
@@ -45,6 +47,7 @@ class Fpioa(Device):
 
     def restore(self, state: dict[str, object]) -> None:
         super().restore(state)
+        self.publish()
         self._index()
 
     def pad(self, function: int) -> int | None:

@@ -24,6 +24,7 @@ class Sysctl(Device):
     NAME = "sysctl"
     BASE = 0x5044_0000
     TIMED = True
+    SHADOW = True
     NAMES = {  # noqa: RUF012
         0x00: "git_id", 0x04: "clk_freq", 0x08: "pll0", 0x0C: "pll1", 0x10: "pll2", 0x18: "pll_lock",
         0x1C: "rom_error", 0x20: "clk_sel0", 0x24: "clk_sel1", 0x28: "clk_en_cent", 0x2C: "clk_en_peri",
@@ -40,6 +41,7 @@ class Sysctl(Device):
 
     def reset(self) -> None:
         # PLL0 at 780 MHz and the CPU at half of it is how the boot ROM hands over (SDK: 390 MHz default).
+        self.regs.clear()
         self.regs.update(
             {
                 0x04: CRYSTAL_HZ,
@@ -54,6 +56,7 @@ class Sysctl(Device):
                 _RESET_STATUS: self.reset_cause,
             }
         )
+        self.publish()
 
     def pll_hz(self, number: int) -> int:
         """Output of PLL 0, 1 or 2 from the crystal (PLL2's other inputs are not modelled)."""

@@ -16,17 +16,20 @@ function find(file) {
   return cards.querySelector(`figure[data-file="${CSS.escape(file)}"]`);
 }
 
+function makeForm(action, fields, button) {
+  const inputs = Object.entries({ secret, ...fields }).map(
+    ([name, value]) => element("input", { type: "hidden", name, value }));
+  return element("form", { method: "post", action }, ...inputs, button);
+}
+
 function makeCard(upload) {
   const image = element("img", { src: upload.url + "?size=320x240", width: 320, height: 240, alt: upload.name });
   const when = element("time", { dateTime: upload.when }, upload.when.slice(0, 19).replace("T", " "));
   const actions = element("div", { className: "actions" },
     element("a", { href: upload.url + "?download=1", download: "" }, "Download"));
-  if (secret) {
-    const form = element("form", { method: "post", action: "/gallery/delete" },
-      element("input", { type: "hidden", name: "secret", value: secret }),
-      element("input", { type: "hidden", name: "file", value: upload.file }),
-      element("button", { className: "delete" }, "Delete"));
-    actions.append(form);
+  if (cards.dataset.deletes === "yes") {
+    actions.append(makeForm("/gallery/delete", { file: upload.file },
+      element("button", { className: "delete" }, "Delete")));
   }
   const figure = element("figure", { className: "new" },
     element("a", { href: upload.url }, image),
@@ -78,6 +81,14 @@ if (cards.dataset.live === "yes") {
     if (find(upload.file)) return;
     cards.prepend(makeCard(upload));
     tidy(1);
+  });
+  events.addEventListener("board", (event) => {
+    const { name } = JSON.parse(event.data);
+    const boards = document.getElementById("boards");
+    if (boards.querySelector(`form[data-board="${CSS.escape(name)}"]`)) return;
+    const form = makeForm("/gallery/snap", { board: name }, element("button", {}, `Take a picture: ${name}`));
+    form.dataset.board = name;
+    boards.append(form);
   });
   events.addEventListener("deleted", (event) => {
     const figure = find(JSON.parse(event.data).file);

@@ -1,0 +1,114 @@
+# Pictures that wait on the card until they are safe elsewhere.
+#
+# They are numbered through for the life of the card: s0000001.jpg, s0000002.jpg... The last number stands in a file of
+# one sector, which is overwritten in place, so that a card replaces it whole or not at all. Nothing unsent is ever
+# removed: when the card gets full, new pictures are refused instead.
+
+import uos
+from micropython import const
+
+from pix.errors import PixError, from_os
+from pix.store import free_bytes, recover, remove, size_of
+
+FOLDER = "/sd/outbox"
+SENT = "/sd/sent"
+
+_FILE = const(0x8000)
+
+
+class Outbox:
+    # The outbox in `folder`, made if it is not there. No picture is taken with less than `reserve_kb` kB free on the
+    # card. Raises PixError "no-card" or "card-error".
+    def __init__(self, folder=FOLDER, reserve_kb=1024):
+        self.folder = folder
+        self._reserve = reserve_kb << 10
+        self._counter = folder + "/number"
+        _make(folder)
+        recover(folder)
+        self._number = self._last()
+
+    def new(self):
+        # The path for the next picture. Raises PixError "card-full".
+        free = free_bytes(self.folder)
+        if free < self._reserve:
+            raise PixError("card-full", "%d kB free, %d kB needed" % (free >> 10, self._reserve >> 10))
+        self._number = self._number % 9999999 + 1
+        try:
+            there = size_of(self._counter) == 8
+            f = open(self._counter, "r+b" if there else "wb")
+            f.write(b"%07d\n" % self._number)
+            f.close()
+        except OSError as error:
+            raise from_os(error, self._counter)
+        return "%s/s%07d.jpg" % (self.folder, self._number)
+
+    def oldest(self, count=8, after=""):
+        # Up to `count` names, oldest first, of those behind the name `after`.
+        found = []
+        for name in self._names():
+            if name > after and (len(found) < count or name < found[-1]):
+                found.append(name)
+                found.sort()
+                del found[count:]
+        return found
+
+    def waiting(self):
+        # How many pictures wait.
+        return sum([1 for _ in self._names()])
+
+    def path(self, name):
+        return self.folder + "/" + name
+
+    def done(self, name, proven):
+        # The picture is at the receiver: remove it, or, when the receiver gave no proof, keep it in /sd/sent.
+        # The note of pix.upload goes last, so that a cut in between asks the receiver again instead of sending twice.
+        path = self.path(name)
+        if proven:
+            remove(path)
+        else:
+            _make(SENT)
+            try:
+                remove(SENT + "/" + name)
+                uos.rename(path, SENT + "/" + name)
+            except OSError as error:
+                raise from_os(error, path)
+        remove(path[:-3] + "^jp")
+
+    def _names(self):
+        try:
+            for entry in uos.ilistdir(self.folder):
+                name = entry[0].lower()
+                if entry[1] == _FILE and _number(name):
+                    yield name
+        except OSError as error:
+            raise from_os(error, self.folder)
+
+    def _last(self):
+        # The last number that was given out: what the counter says, or the pictures, should it be damaged.
+        last = 0
+        try:
+            with open(self._counter, "rb") as f:
+                text = f.read(8)[:7]
+            if text.isdigit():
+                last = int(text)
+        except OSError as error:
+            if error.args[0] != 2:
+                raise from_os(error, self._counter)
+        for name in self._names():
+            # A number far ahead is of before the numbers began again.
+            if last < _number(name) < last + 5000000:
+                last = _number(name)
+        return last
+
+
+def _number(name):
+    # 42 of "s0000042.jpg", 0 for a name of another kind.
+    return int(name[1:8]) if name[:1] == "s" and name[8:] == ".jpg" and name[1:8].isdigit() else 0
+
+
+def _make(folder):
+    if size_of(folder) is None:
+        try:
+            uos.mkdir(folder)
+        except OSError as error:
+            raise from_os(error, folder)

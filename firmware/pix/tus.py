@@ -1,0 +1,193 @@
+# Resumable uploads over HTTP: a client of tus 1.0.0 (core, creation, creation-with-upload, checksum).
+#
+# A small file is one POST with everything in it. A larger one is created first, so that its URL is noted on the card
+# before a byte of it is under way, and then goes in pieces; after any break, HEAD tells where to go on.
+
+import ubinascii
+from micropython import const
+
+from pix import http
+from pix.digest import repr_digest
+from pix.errors import PixError
+from pix.resume import sure
+from pix.upload import stream
+from pix.url import parse, resolve
+
+_SMALL = const(65536)  # bytes: what a break may cost
+_PIECE = const(131072)  # bytes under one checksum: the server drops the whole piece when it breaks off
+_MAX_LOCATION = const(300)  # characters; it has to fit the note
+_BUSY = (408, 409, 423, 425, 429)  # statuses that may pass
+_GONE = (403, 404, 410)
+_LONGEST_WISH_MS = const(30000)
+
+
+def send(up, job):
+    # One attempt for the Job of the Uploader `up`. Raises PixError; transient ones are worth another attempt.
+    if job.location:
+        job.offset = -1
+    else:
+        _create(up, job)
+    while job.offset != job.size:
+        if job.offset < 0:
+            _ask_offset(up, job)
+        else:
+            _patch(up, job)
+    if not job.proven:
+        up.quiet = True
+
+
+def _create(up, job):
+    whole = job.size <= _SMALL
+    if not whole or up.quiet:
+        _ask_offers(up, job)
+    facts = [("filename", job.name), ("sha256", job.digest)]
+    if up.board:
+        facts.append(("board", up.board))
+    fields = [
+        ("Upload-Length", str(job.size)),
+        ("Upload-Metadata", ",".join([name + " " + _base64(value.encode()) for name, value in facts])),
+    ]
+    checked = _body(up, job, fields, 0, job.size) if whole else False
+    response = _request(up, job, "POST", up.url, fields, 0, job.size if whole else 0)
+    if response.status != 201:
+        raise _refusal(job, response)
+    location = response.header("location", "")
+    if not location:
+        raise PixError("bad-response", "status 201 without Location")
+    job.offset = _offset(job, response, 0)
+    location = resolve(up.url, location).text()
+    if len(location) > _MAX_LOCATION:
+        raise PixError("upload-refused", "its URL is too long")
+    job.proven = checked
+    if job.offset != job.size:
+        job.keep(location)
+    _finished(job, response)
+
+
+def _ask_offset(up, job):
+    response = _request(up, job, "HEAD", parse(job.location), [])
+    if response.status in _GONE:
+        # It expired, or the server lost it: begin anew.
+        raise _forgotten(job, response)
+    if response.status // 100 != 2:
+        raise _refusal(job, response)
+    job.offset = _offset(job, response, -1)
+    if job.offset < 0:
+        raise PixError("bad-response", "HEAD tells no offset")
+    job.resumed = max(job.resumed, job.offset if job.attempts == 1 else 0)
+    _finished(job, response)
+
+
+def _patch(up, job):
+    _ask_offers(up, job)
+    at = job.offset
+    end = min(job.size, at + _PIECE) if up.sums else job.size
+    fields = [("Upload-Offset", str(at))]
+    checked = _body(up, job, fields, at, end)
+    job.offset = -1
+    response = _request(up, job, "PATCH", parse(job.location), fields, at, end)
+    if response.status == 409:
+        # The server is somewhere else: an earlier connection got further than we know.
+        return
+    if response.status in _GONE:
+        raise _forgotten(job, response)
+    if response.status // 100 != 2:
+        raise _refusal(job, response)
+    now = _offset(job, response, end)
+    if now <= at:
+        raise PixError("bad-response", "the offset does not grow")
+    job.offset = now
+    job.proven = checked
+    _finished(job, response)
+
+
+def _finished(job, response):
+    # What an answer with a new offset means.
+    job.safe = max(job.safe, job.offset)
+    job.tell(job.offset)
+    if job.offset != job.size:
+        return
+    told = repr_digest(response.header("repr-digest", ""))
+    if told and told != job.digest:
+        job.keep("")
+        raise PixError("digest-mismatch")
+    job.proven = job.proven or told != ""
+
+
+def _ask_offers(up, job):
+    # Once: does the server take SHA-256 sums? (The chip has no other engine.)
+    if up.sums is None:
+        response = _request(up, job, "OPTIONS", up.url, [])
+        names = response.header("tus-checksum-algorithm", "").split(",")
+        up.sums = response.status // 100 == 2 and "sha256" in [name.strip() for name in names]
+
+
+def _body(up, job, fields, at, end):
+    # Add the fields of a body; True when the server will check it.
+    fields.append(("Content-Type", "application/offset+octet-stream"))
+    if up.sums:
+        digest = job.digest if end - at == job.size else job.sum(up.view, at, end)
+        fields.append(("Upload-Checksum", "sha256 " + _base64(ubinascii.unhexlify(digest))))
+    return bool(up.sums)
+
+
+def _request(up, job, method, where, fields, at=0, end=0):
+    # One request with the file's bytes from `at` to `end`; returns the pix.http.Response, its head read.
+    fields = [("Tus-Resumable", "1.0.0")] + fields
+    if method in ("POST", "PATCH"):
+        fields.append(("Content-Length", str(end - at)))
+    head = http.request(method, where, fields, up.token if up.url.same_origin(where) else "")
+    link = up.connect(job, where)
+    response = http.Response(link, method)
+    failure = None
+    try:
+        try:
+            stream(job, link, up.view, head, at, end)
+        except PixError as error:
+            if error.code not in ("link-lost", "send-failed"):
+                raise
+            failure = error  # a server that refuses answers early and closes
+        try:
+            response.read_head()
+            sure(link, response.received, up.view)
+        except PixError as error:
+            raise failure or error
+    finally:
+        link.close()
+    return response
+
+
+def _offset(job, response, default):
+    text = response.header("upload-offset", "")
+    if not text:
+        return default
+    if not text.isdigit() or len(text) > 15 or int(text) > job.size:
+        raise PixError("bad-response", "Upload-Offset %s" % text[:20])
+    return int(text)
+
+
+def _forgotten(job, response):
+    job.keep("")
+    error = PixError("upload-refused", "it is gone, status %d" % response.status)
+    error.transient = True
+    return error
+
+
+def _refusal(job, response):
+    # What a status that is no success means.
+    status = response.status
+    if status == 460:
+        return PixError("digest-mismatch")
+    if status in (400, 412, 413, 415):
+        return PixError("upload-refused", "status %d" % status)
+    error = PixError("http-%d" % status)
+    if status in _BUSY:
+        error.transient = True
+    wish = response.header("retry-after", "")
+    if wish.isdigit() and len(wish) < 6:
+        job.wish_ms = min(int(wish) * 1000, _LONGEST_WISH_MS)
+    return error
+
+
+def _base64(data):
+    return ubinascii.b2a_base64(data).decode().strip()

@@ -1,0 +1,273 @@
+# From a file on the card to a receiver, proven, whatever happens on the way.
+#
+#     sender = Uploader(modem, "http://pc:8000/files/")
+#     sent = sender.send("/sd/outbox/s0000001.jpg")
+#
+# Two doors: http:// speaks tus 1.0 (pix.tus) and goes on where it stopped, also after a reset of the board; tcp://
+# sends the bytes to any listener. That listener has no way to answer, so every byte acknowledged and an orderly end is
+# all there is to know. tcp+name:// sends one line before the file and gets one back:
+#     #maixpix name=s0000001.jpg size=7012 sha256=HEX   ->   ok HEX 7012
+
+import gc
+
+import utime
+from micropython import const
+
+from pix import url
+from pix.digest import hex_of, sha256
+from pix.errors import PixError, from_os
+from pix.store import BLOCK, Sidecar, read_side, remove, size_of
+
+_SECTOR = const(512)
+_FIRST_PAUSE_MS = const(250)
+_LONGEST_PAUSE_MS = const(8000)
+_RAW_PORT = ":3456"
+_MAX_ANSWER = const(300)
+
+
+class Sent:
+    # The outcome. `proven`: the receiver told the right digest, or proved every piece by one; else it only took all
+    # bytes. `resumed`: bytes that it had from an earlier time. `attempts` from 1; 0: it had been sent before.
+    def __init__(self, job):
+        self.bytes = job.size
+        self.digest = job.digest
+        self.proven = job.proven
+        self.resumed = job.resumed
+        self.attempts = job.attempts
+        self.elapsed_ms = utime.ticks_diff(utime.ticks_ms(), job.started)
+
+
+def upload(connector, path, target, progress=None, **options):
+    # Send one file; see Uploader and its `send`.
+    return Uploader(connector, target, **options).send(path, progress)
+
+
+class Uploader:
+    # connector: has connect(host, port, timeout_ms, pipelined=True) -> link.
+    # target: http://host/files/ (tus), tcp://host:port (raw) or tcp+name://host:port (raw, with a line both ways).
+    # token: shared secret; plain tcp:// cannot carry it. board: the name under which the pictures are filed.
+    # retries: attempts after the first in which nothing new arrived; pauses of 0.25 s doubling to 8 s.
+    # idle_ms, total_ms: the longest silence, and the longest time for one file. buffer: at least 4096 bytes.
+    # Raises PixError "bad-url" or "https".
+    def __init__(
+        self, connector, target, token="", board="", retries=4, connect_ms=10000, idle_ms=15000, total_ms=1800000,
+        buffer=None,
+    ):  # fmt: skip
+        self.connector = connector
+        self.token = token
+        self.board = board
+        self.retries = retries
+        self.connect_ms = connect_ms
+        self.idle_ms = idle_ms
+        self.total_ms = total_ms
+        self.view = memoryview(buffer if buffer is not None else bytearray(BLOCK))[:BLOCK]
+        self.raw = target[:3] == "tcp"
+        self.named = target[:9] == "tcp+name:"
+        if self.raw:
+            rest = target[8:] if self.named else target[3:]
+            self.url = url.parse("http" + rest + ("" if rest.rfind(":") > 0 else _RAW_PORT))
+        else:
+            self.url = url.parse(target)
+        self.key = target
+        self.sums = None  # the tus server takes SHA-256 sums of pieces; None: not asked yet
+        self.quiet = False  # the tus server told no digest of a file that was complete
+
+    def send(self, path, progress=None, name=""):
+        # Send the file and return a Sent. progress(done, total) in bytes; name: for the receiver, else the file's own.
+        # Raises PixError. What the receiver has by then is not sent again the next time (tus).
+        job = Job(self, path, name, progress)
+        if job.state != "part":
+            job.proven = job.state == "proven"
+            return Sent(job)
+        left = self.retries
+        pause_ms = _FIRST_PAUSE_MS
+        best = 0
+        while True:
+            job.attempts += 1
+            job.wish_ms = 0
+            try:
+                if self.raw:
+                    _send_raw(self, job)
+                else:
+                    from pix import tus
+
+                    tus.send(self, job)
+                # Should the board stop before the caller has dealt with the file, nothing is sent twice.
+                job.keep(job.location, "proven" if job.proven else "sent")
+                return Sent(job)
+            except PixError as error:
+                if job.safe > best:
+                    best = job.safe
+                    left = self.retries
+                    pause_ms = _FIRST_PAUSE_MS
+                if not error.transient or left <= 0 or job.left_ms() <= 0:
+                    raise
+                left -= 1
+            gc.collect()
+            utime.sleep_ms(max(0, min(max(pause_ms, job.wish_ms), job.left_ms())))
+            pause_ms = min(2 * pause_ms, _LONGEST_PAUSE_MS)
+
+    def connect(self, job, where):
+        link = self.connector.connect(where.host, where.port, min(self.connect_ms, max(1, job.left_ms())), True)
+        link.timeout_ms = self.idle_ms
+        return link
+
+
+class Job:
+    # One file on its way. `location`: its URL at the tus server, "" when it has none; `offset`: bytes that the server
+    # has, -1 unknown; `safe`: the most it ever had. `location` and `state` live in a note beside the file.
+    def __init__(self, up, path, name, progress):
+        self.path = path
+        self.name = name or path[path.rfind("/") + 1 :]
+        self.size = size_of(path)
+        if not self.size:
+            raise PixError("card-error", "%s is %s" % (path, "empty" if self.size == 0 else "not there"))
+        self._progress = progress
+        self._key = up.key
+        self.started = utime.ticks_ms()
+        self.total_ms = up.total_ms
+        self.attempts = 0
+        self.wish_ms = 0
+        self.resumed = 0
+        self.safe = 0
+        self.proven = False
+        self.location = ""
+        self.state = "part"  # then "proven", or "sent" when the receiver gave no proof
+        self.offset = -1
+        self.digest = self.sum(up.view, 0, self.size)
+        self._note = note_of(path)
+        info = read_side(self._note)
+        if info is not None and info.key == up.key and info.total == self.size and info.digest == self.digest:
+            self.location = info.validator
+            self.state = info.state
+
+    def sum(self, view, at, end):
+        # SHA-256 of the bytes from `at` to `end` as hex text.
+        hasher = sha256()
+        try:
+            f = open(self.path, "rb")
+            try:
+                f.seek(at)
+                while at < end:
+                    got = f.readinto(view[: min(end - at, len(view))])
+                    if not got:
+                        raise PixError("card-error", "%s is shorter than it was" % self.path)
+                    hasher.update(view[:got])
+                    at += got
+            finally:
+                f.close()
+        except OSError as error:
+            raise from_os(error, self.path)
+        return hex_of(hasher)
+
+    def keep(self, location, state="part"):
+        # Remember where the upload is, or that it is through; "" forgets it.
+        self.location = location
+        if not location and state == "part":
+            remove(self._note)
+            return
+        try:
+            with open(self._note, "wb") as f:
+                f.write(Sidecar(self.path, self._key, location, self.size, state, -1, self.digest).pack())
+        except OSError as error:
+            raise from_os(error, self._note)
+
+    def tell(self, done):
+        if self._progress is not None:
+            self._progress(done, self.size)
+
+    def left_ms(self):
+        return self.total_ms - utime.ticks_diff(utime.ticks_ms(), self.started)
+
+
+def note_of(path):
+    # The note of "/sd/x.jpg" is "/sd/x.^jp".
+    dot = path.rfind(".")
+    return path[:dot] + ".^" + path[dot + 1 : dot + 3] if dot > path.rfind("/") else path + ".^"
+
+
+def stream(job, link, view, head, at, end):
+    # Send `head` (bytes) and the file from `at` to `end`. The head shares its block with the file's first bytes, and
+    # from then on reads begin at sectors. False when the peer closed before the end. Raises PixError.
+    fill = len(head)
+    if fill > len(view) - 2 * _SECTOR:
+        link.write(head)
+        fill = 0
+    view[:fill] = head[:fill]
+    try:
+        f = open(job.path, "rb")
+        try:
+            f.seek(at)
+            while at < end or fill:
+                room = min((at + len(view) - fill) // _SECTOR * _SECTOR, end) - at
+                if room:
+                    got = f.readinto(view[fill : fill + room])
+                    if got != room:
+                        raise PixError("card-error", "%s is shorter than it was" % job.path)
+                    fill += got
+                    at += got
+                if getattr(link, "closed", False):
+                    return False
+                link.write(view[:fill])
+                fill = 0
+                job.tell(at)
+                if job.left_ms() <= 0:
+                    error = PixError("timeout", "not sent after %d s" % (job.total_ms // 1000))
+                    error.transient = False
+                    raise error
+        finally:
+            f.close()
+    except OSError as error:
+        raise from_os(error, job.path)
+    return True
+
+
+def _send_raw(up, job):
+    # The module cannot half-close a link: CIPCLOSE ends both directions. So the end comes when all is acknowledged.
+    head = b""
+    if up.named:
+        words = "#maixpix name=%s size=%d sha256=%s" % (_escaped(job.name), job.size, job.digest)
+        for word, value in (("board", up.board), ("token", up.token)):
+            if value:
+                words += " %s=%s" % (word, _escaped(value))
+        head = (words + "\n").encode()
+    link = up.connect(job, up.url)
+    try:
+        whole = stream(job, link, up.view, head, 0, job.size)
+        if up.named:
+            _answer(job, link, up.view)
+            return
+        if not whole:
+            raise PixError("link-lost")
+        if hasattr(link, "flush"):
+            link.flush()
+        if getattr(link, "closed", False):
+            raise PixError("link-lost", "the receiver closed first")
+    finally:
+        link.close()
+    if getattr(link, "error", ""):
+        raise PixError(link.error)
+
+
+def _answer(job, link, view):
+    line = b""
+    while line[-1:] != b"\n":
+        got = link.readinto(view[:_MAX_ANSWER])
+        line += bytes(view[:got])
+        if not got or len(line) > _MAX_ANSWER:
+            raise PixError("bad-response", "no line came back")
+    words = line.decode().split()
+    if words[0] == "error":
+        raise PixError("upload-refused", " ".join(words[1:]))
+    if words != ["ok", job.digest, str(job.size)]:
+        raise PixError("digest-mismatch")
+    job.proven = True
+
+
+def _escaped(text):
+    # As a word of the line: percent escapes for all but the plainest characters.
+    out = ""
+    for b in text.encode():
+        c = chr(b)
+        out += c if (c.isalpha() and b < 128) or c.isdigit() or c in "._-" else "%%%02X" % b
+    return out
