@@ -207,7 +207,8 @@ class Link:
         at = 0
         while at < size:
             self._usable()
-            piece = view[at : at + (_SEGMENT if self._pipelined else _PIECE)]
+            # Never more than one segment: the module's Nagle would hold the rest back until a delayed acknowledgement.
+            piece = view[at : at + _SEGMENT]
             if not self._pipelined:
                 self._send(piece)
             elif not self._send_ahead(piece):

@@ -12,7 +12,7 @@ from pix import atparse
 from pix.errors import PixError
 
 SMALL_RING = const(8192)  # receive ring while nothing but answers and two requests of 2048 bytes can come
-LARGE_RING = const(65534)  # the longest there is: machine_uart.c of MaixPy-v1 keeps length + 1 in 16 bits
+LARGE_RING = const(49152)  # 0.49 s at 1 Mbaud; with all else in use it keeps a fetch within 64 KiB of heap
 BASE_BAUD = const(115200)  # what the module speaks after any reset, unless another rate was stored
 LINKS = const(5)
 CLOSE_MS = const(6000)

@@ -1,8 +1,7 @@
 # The panel: pictures that fit, a progress bar, stages of the start, and error cards.
 #
-# Everything is drawn by MaixPy's lcd module alone (8x12 pixel text, rectangles), so that an error can be shown when
-# there is no memory left for an image. lcd's own limits (MaixPy-v1 py_lcd.c): a rectangle must end before the last
-# row and column, text of one line is cut at the right edge.
+# Everything is drawn with lcd.draw_string alone (8x12 pixel cells; a filled area is a text of spaces), so that an error
+# can be shown when there is no memory left for an image, and on builds before v0.6.2-44, whose lcd has no rectangles.
 
 import gc
 
@@ -16,7 +15,6 @@ _CHAR_W = const(8)
 _CHAR_H = const(12)
 _LINE_H = const(16)
 _MARGIN = const(8)
-_BAR_H = const(6)
 _SPARE = const(24 * 1024)  # heap to leave for the program beside a loaded picture
 
 
@@ -63,21 +61,20 @@ class Screen:
 
     def progress(self, done, total):
         # A bar at the bottom for `done` of `total` bytes (total None: length unknown, a running number only).
-        left = _MARGIN
-        room = self.width - 2 * _MARGIN
-        top = self.height - _MARGIN - _BAR_H
+        top = self.height - _MARGIN - _CHAR_H
+        columns = self._columns()
         if self._bar < 0:
-            lcd.fill_rectangle(left, top, room, _BAR_H, lcd.DARKGREY)
+            lcd.draw_string(_MARGIN, top, " " * columns, lcd.WHITE, lcd.DARKGREY)
             self._bar = 0
+        # Only what is new is drawn: a bar must not cost the fetch its time.
         if total:
-            wanted = min(room, done * room // total)
-            # Only what is new is drawn: a bar must not cost the fetch its time.
-            if wanted >= self._bar + 4 or (done >= total and wanted > self._bar):
-                lcd.fill_rectangle(left + self._bar, top, wanted - self._bar, _BAR_H, lcd.GREEN)
+            wanted = min(columns, done * columns // total)
+            if wanted > self._bar:
+                lcd.draw_string(_MARGIN + self._bar * _CHAR_W, top, " " * (wanted - self._bar), lcd.WHITE, lcd.GREEN)
                 self._bar = wanted
-        elif done >> 14 != self._bar:
+        elif done >> 14 > self._bar:
             self._bar = done >> 14
-            lcd.draw_string(left, top - _LINE_H, "%d kB" % (done >> 10), lcd.WHITE, lcd.BLACK)
+            lcd.draw_string(_MARGIN, top, "%d kB" % (done >> 10), lcd.WHITE, lcd.DARKGREY)
 
     def show(self, path):
         # Show the picture file at `path`, shrunk to fit, centred on black. Returns its own (width, height).
@@ -102,9 +99,10 @@ class Screen:
     def error(self, err):
         # A card: what happened, why, what to do. `err` is a PixError.
         lcd.clear(lcd.BLACK)
-        lcd.fill_rectangle(0, 0, self.width - 1, _LINE_H + 2 * _MARGIN, lcd.RED)
-        lcd.draw_string(_MARGIN, _MARGIN + 2, err.title, lcd.WHITE, lcd.RED)
-        y = _LINE_H + 3 * _MARGIN
+        for y in range(0, 3 * _CHAR_H, _CHAR_H):
+            lcd.draw_string(0, y, " " * (self.width // _CHAR_W), lcd.WHITE, lcd.RED)
+        lcd.draw_string(_MARGIN, _CHAR_H, err.title, lcd.WHITE, lcd.RED)
+        y = 3 * _CHAR_H + _MARGIN
         for text, colour in ((err.cause, lcd.WHITE), (err.remedy, lcd.YELLOW)):
             for line in wrap(text, self._columns()):
                 if y + _CHAR_H <= self.height:

@@ -19,6 +19,7 @@ from pix.errors import PixError, from_os
 from pix.store import BLOCK, Sidecar, read_side, remove, size_of
 
 _SECTOR = const(512)
+_SEGMENT = const(1460)  # bytes that the modem sends at once
 _FIRST_PAUSE_MS = const(250)
 _LONGEST_PAUSE_MS = const(8000)
 _RAW_PORT = ":3456"
@@ -187,10 +188,10 @@ def note_of(path):
 
 
 def stream(job, link, view, head, at, end):
-    # Send `head` (bytes) and the file from `at` to `end`. The head shares its block with the file's first bytes, and
-    # from then on reads begin at sectors. False when the peer closed before the end. Raises PixError.
+    # Send `head` (bytes) and the file from `at` to `end`. The head shares its first segment with the file, reads begin
+    # at sectors, and writes are whole segments but the last. False when the peer closed too early. Raises PixError.
     fill = len(head)
-    if fill > len(view) - 2 * _SECTOR:
+    if fill > _SEGMENT:
         link.write(head)
         fill = 0
     view[:fill] = head[:fill]
@@ -201,16 +202,17 @@ def stream(job, link, view, head, at, end):
             while at < end or fill:
                 room = min((at + len(view) - fill) // _SECTOR * _SECTOR, end) - at
                 if room:
-                    got = f.readinto(view[fill : fill + room])
-                    if got != room:
+                    if f.readinto(view[fill : fill + room]) != room:
                         raise PixError("card-error", "%s is shorter than it was" % job.path)
-                    fill += got
-                    at += got
+                    fill += room
+                    at += room
                 if getattr(link, "closed", False):
                     return False
-                link.write(view[:fill])
-                fill = 0
-                job.tell(at)
+                ready = fill // _SEGMENT * _SEGMENT if at < end else fill
+                link.write(view[:ready])
+                fill -= ready
+                view[:fill] = view[ready : ready + fill]
+                job.tell(at - fill)
                 if job.left_ms() <= 0:
                     error = PixError("timeout", "not sent after %d s" % (job.total_ms // 1000))
                     error.transient = False

@@ -26,7 +26,8 @@ def main() -> None:
     engine.boot(isp=isp)
     print(console.path, flush=True)
     while True:
-        engine.run(timeout_ns=20_000_000)
+        # Shorter than the console FIFO takes to fill, so that input typed meanwhile is served in time.
+        engine.run(timeout_ns=300_000)
 
 
 if __name__ == "__main__":

@@ -233,3 +233,56 @@ def test_a_board_in_ide_mode_ends_in_time(board, impatient):
     board.listen(rb"init end")
     with pytest.raises(UserError, match=r"no MaixPy answers|mode of MaixPy IDE"), Link(board.port):
         pass
+
+
+def test_a_boot_script_that_loops_is_named_and_worked_around(board, tmp_path, monkeypatch):
+    monkeypatch.setattr("maixpix.link._ENTER_TIMEOUT_S", 2)
+    (board.card / "boot.py").write_text("while True:\n    pass\n")
+    notes = []
+    with Link(board.port, notes.append) as link:
+        assert not link.soft_reset_works
+        assert notes == ["the soft reset did not end: boot.py on the board loops; going on without it"]
+        link.run("import uos\nuos.remove('/sd/boot.py')")
+    with Link(board.port) as link:
+        assert link.soft_reset_works
+
+
+def test_a_port_that_another_program_has_is_told(board):
+    import serial
+
+    with serial.Serial(board.port, exclusive=True), pytest.raises(UserError) as caught, Link(board.port):
+        pass
+    assert caught.value.message.startswith(f"{board.port} is in use")
+    assert caught.value.remedy == "close that program and try again"
+
+
+def test_programs_are_run_with_their_output_and_exit_code(board, tmp_path, monkeypatch, capfdbinary):
+    monkeypatch.setenv("MAIXPIX_PORT", board.port)
+    script = tmp_path / "job.py"
+    script.write_text("print('one')\nfor n in range(3):\n    print(n)\n")
+    assert maixpix(["run", str(script)]) == 0
+    assert capfdbinary.readouterr().out == b"one\r\n0\r\n1\r\n2\r\n"
+    assert maixpix(["run", "-c", "print('before')\n1/0"]) == 1
+    said = capfdbinary.readouterr()
+    assert said.out == b"before\r\n"
+    assert b"ZeroDivisionError" in said.err
+
+
+def test_reset_starts_the_app_again(board, tmp_path, monkeypatch):
+    monkeypatch.setenv("MAIXPIX_PORT", board.port)
+    put(board.port, device_tree(tmp_path / "tree", "one"))
+    heard_version(board)
+    assert maixpix(["reset", "--soft"]) == 0
+    assert heard_version(board) == "one"
+    assert maixpix(["reset"]) == 0
+    assert heard_version(board) == "one"
+
+
+def test_logs_are_read_over_the_line_and_the_app_starts_again(board, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("MAIXPIX_PORT", board.port)
+    put(board.port, device_tree(tmp_path / "tree", "one"))
+    heard_version(board)
+    (board.card / "pix.log").write_text("1 2.000 error no-card: text; remedy\n1 3.000 crash ValueError: x\n")
+    assert maixpix(["logs", "-n", "1"]) == 0
+    assert capsys.readouterr().out == "1 3.000 crash ValueError: x\n"
+    assert heard_version(board) == "one"

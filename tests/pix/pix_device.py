@@ -116,6 +116,7 @@ class _Uos:
 
     remove = _change("remove")
     rename = _change("rename")
+    mkdir = _change("mkdir")
     stat = _look("stat")
     statvfs = _look("statvfs")
     ilistdir = _look("ilistdir")

@@ -30,6 +30,7 @@ COMMAND_LIMIT = 1900
 
 _CHARACTER_TIMEOUT_S = 5
 _ENTER_TIMEOUT_S = 10
+_START_TIMEOUT_S = 40
 _CARD_WAIT_S = 3
 
 # MaixPy's IDE protocol (MaixPy-v1 ide_dbg.c): 0x30, command, length of the answer.
@@ -184,14 +185,15 @@ class Link:
     def _enter(self, soft_reset: bool) -> None:
         try:
             settled, heard = self._settle()
-            if settled:
-                if self._raw_repl(soft_reset):
-                    return
+            entered = settled and self._raw_repl(soft_reset)
+            if settled and not entered and soft_reset:
                 # A boot.py that never ends blocks every soft reset; without one the board still works.
-                if soft_reset and self._settle()[0] and self._raw_repl(False):
-                    self.soft_reset_works = False
+                entered = self._settle()[0] and self._raw_repl(False)
+                self.soft_reset_works = not entered
+                if entered:
                     self._note("the soft reset did not end: boot.py on the board loops; going on without it")
-                    return
+            if entered and self._answers():
+                return
         except (OSError, serial.SerialException) as error:
             raise UserError(f"{self.port} broke while it was used ({_short(error)})", "replug the board") from None
         raise self._why_no_repl(heard)
@@ -204,7 +206,8 @@ class Link:
         """
         line = self._need().serial
         heard = b""
-        deadline = time.monotonic() + _ENTER_TIMEOUT_S
+        start = time.monotonic()
+        deadline = start + _ENTER_TIMEOUT_S
         while time.monotonic() < deadline:
             # Ctrl-C stops a program, Ctrl-B leaves the raw REPL, and both lead to the prompt.
             line.write(b"\r\x03\x03")
@@ -220,10 +223,25 @@ class Link:
                 else:
                     time.sleep(0.01)
             heard = (heard + recent)[-4000:]
+            if b"[MAIXPY]" in recent:
+                # It is starting; the first start formats the file system before anything else.
+                deadline = start + _START_TIMEOUT_S
             if recent.endswith(b">>> "):
                 return True, heard
             time.sleep(0.2)
         return False, heard
+
+    def _answers(self) -> bool:
+        """True when commands are understood. MaixPy looks for a card right after its start and may lose input then."""
+        for _ in range(3):
+            try:
+                if self.run("print(6*7)").strip() == "42":
+                    return True
+            except UserError:
+                time.sleep(1)
+            if not (self._settle()[0] and self._raw_repl(False)):
+                return False
+        return False
 
     def _raw_repl(self, soft_reset: bool) -> bool:
         """mpremote's way into the raw REPL; False when it does not get there."""

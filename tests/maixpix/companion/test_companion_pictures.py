@@ -155,9 +155,7 @@ OUTSIDE = [
 ]
 
 
-@pytest.mark.parametrize("target", OUTSIDE)
-@pytest.mark.parametrize("query", ["", "?size=32x32"])
-def test_nothing_outside_the_folder_is_reachable(client, folder: Path, target, query):
+def test_nothing_outside_the_folder_is_reachable(client, folder: Path):
     secret = folder.parent / "secret.png"
     Image.new("RGB", (9, 9), "red").save(secret)
     (folder / ".hidden.jpg").write_bytes(secret.read_bytes())
@@ -169,9 +167,11 @@ def test_nothing_outside_the_folder_is_reachable(client, folder: Path, target, q
     (folder / "link-hidden.png").symlink_to(folder / ".hidden.jpg")
     (folder / "loop.png").symlink_to(folder / "loop.png")
     os.mkfifo(folder / "pipe.png")
-    answer = client.get(target + query)
-    assert answer.status in (400, 404, 414)
-    assert secret.read_bytes() not in answer.body
+    for target in OUTSIDE:
+        for query in ("", "?size=32x32"):
+            answer = client.get(target + query)
+            assert answer.status in (400, 404, 414), target
+            assert secret.read_bytes() not in answer.body, target
     listed = {entry["name"] for entry in json.loads(client.get("/pictures.json").body)["pictures"]}
     assert listed == {"a wide.png", "b-tall.jpg", "c.bmp"}
 

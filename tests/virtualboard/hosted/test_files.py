@@ -226,7 +226,9 @@ def test_slow_card_keeps_the_program_waiting(device):
     source = """
     import time
     time.sleep_ms(300)
-    t = time.ticks_ms(); f = open('/sd/x', 'wb'); f.write(bytes(4096)); f.flush(); print(time.ticks_diff(time.ticks_ms(), t) >= 300)
+    t = time.ticks_ms()
+    f = open('/sd/x', 'wb'); f.write(bytes(4096)); f.flush()
+    print(time.ticks_diff(time.ticks_ms(), t) >= 300)
     """
     assert device.run(source, before=stall).last == "True"
     assert device.run(source).last == "False"

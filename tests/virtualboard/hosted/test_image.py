@@ -80,11 +80,10 @@ def jpeg(rgb, **options):
 def load(device, name, content, more=""):
     """Load a file on the device; returns the run and the picture as the panel shows it from its corner."""
     (device.card / name).write_bytes(content)
-    ran = device.run(
+    return device.run(
         f"import image, lcd\nlcd.init()\nimg = image.Image('/sd/{name}')\n"
         f"print(img.width(), img.height(), img.format(), img.size())\n{more}"
     )
-    return ran
 
 
 def shown(ran, size=SIZE):
@@ -333,7 +332,7 @@ def test_drawing(device):
     assert [got.getpixel(p) for p in ((5, 6), (24, 15), (25, 16), (30, 39), (45, 15), (51, 31))] == [
         (255, 0, 0), (255, 0, 0), (0, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255),
     ]  # fmt: skip
-    yellow = dict((colour, count) for count, colour in got.crop((0, 20, 30, 34)).getcolors())[255, 255, 0]
+    yellow = {colour: count for count, colour in got.crop((0, 20, 30, 34)).getcolors()}[255, 255, 0]
     assert 15 < yellow < 80
 
 

@@ -56,6 +56,7 @@ _LOOP_INSTRUCTIONS = 3000
 _LONGEST_LOOP = 4000
 _SEARCH_EVERY = 40_000_000
 _PERIODS_KEPT = 24
+_YIELDS_KEPT = 32
 
 
 class Core:
@@ -73,6 +74,9 @@ class Core:
         """Length in instructions and registers of a loop that was proven to have no effect."""
         self.touched = False
         """True when the core has accessed a device since the engine last cleared it."""
+        self.acted = False
+        """Like `touched`, but interrupts that cores send each other through CLINT do not count."""
+        self._yields: set[bytes] = set()
         self.start_cycles = 0
         self.skipped = 0
         self.limit_cycles = 0
@@ -133,19 +137,21 @@ class Core:
             last = device.base + device.SIZE - 1
             self._uc.hook_add(unicorn.UC_HOOK_MEM_WRITE_PROT, store, None, device.base, last)
             return
-        read, write = (self._timed(device) if device.TIMED else self._plain(device))
+        read, write = self._timed(device) if device.TIMED else self._plain(device)
+        if device is self.soc.clint:
+            read, write = self._unnoticed(read, write)
         self._callbacks += [read, write]
         self._uc.mmio_map(device.base, device.SIZE, read, None, write, None)
 
     def _plain(self, device: Device) -> tuple[Callable[..., int], Callable[..., None]]:
         def read(_uc: Any, offset: int, size: int, _data: Any) -> int:
-            self.touched = True
+            self.touched = self.acted = True
             if size == 4:
                 return device.read(offset)
             return _part(device.read(offset & ~3), offset, size)
 
         def write(_uc: Any, offset: int, size: int, value: int, _data: Any) -> None:
-            self.touched = True
+            self.touched = self.acted = True
             device.write(offset & ~3, value if size == 4 else _merged(device, offset, size, value))
 
         return read, write
@@ -154,20 +160,38 @@ class Core:
         soc = self.soc
 
         def read(_uc: Any, offset: int, size: int, _data: Any) -> int:
-            self.touched = True
+            self.touched = self.acted = True
             soc.sync()
             if size == 4:
                 return device.read(offset)
             return _part(device.read(offset & ~3), offset, size)
 
         def write(_uc: Any, offset: int, size: int, value: int, _data: Any) -> None:
-            self.touched = True
+            self.touched = self.acted = True
             self._polls = 0
             soc.sync()
             device.write(offset & ~3, value if size == 4 else _merged(device, offset, size, value))
             soc.alarms_changed()
 
         return read, write
+
+    def _unnoticed(
+        self, read: Callable[..., int], write: Callable[..., None]
+    ) -> tuple[Callable[..., int], Callable[..., None]]:
+        """Accesses to CLINT's msip: a scheduler that yields to itself has not acted."""
+
+        def read_msip(uc: Any, offset: int, size: int, data: Any) -> int:
+            acted = self.acted or offset >= 8
+            value = read(uc, offset, size, data)
+            self.acted = acted
+            return value
+
+        def write_msip(uc: Any, offset: int, size: int, value: int, data: Any) -> None:
+            acted = self.acted or offset != 4 * self.index
+            write(uc, offset, size, value, data)
+            self.acted = acted
+
+        return read_msip, write_msip
 
     def _stored(self, device: Device) -> Callable[..., bool]:
         """The handler of stores to a read-only page. When it returns true, Unicorn carries the store out."""
@@ -296,6 +320,8 @@ class Core:
         if self.parked is None:
             return False
         period, state = self.parked
+        if period == 0:
+            return True
         if self._go(period) == state:
             return True
         self.parked = None
@@ -374,6 +400,30 @@ class Core:
         self.parked = None
         self.waiting = False
         self.forget_polls()
+        self._watch_yields(cause)
+
+    def _watch_yields(self, cause: int) -> None:
+        """A scheduler that interrupts its own core over and over, with the same registers each time, is idle.
+
+        FreeRTOS yields so when several tasks have nothing to do. Such a core is parked at the handler's entry; the
+        engine lets it go as soon as anything else has happened (`release`).
+        """
+        if cause != _INTERRUPT | 3 or self.acted or len(self._yields) > _YIELDS_KEPT:
+            self._yields.clear()
+            self.acted = False
+            if cause != _INTERRUPT | 3:
+                return
+        state = self._state()
+        if state in self._yields:
+            self.parked = (0, state)
+        else:
+            self._yields.add(state)
+
+    def release(self) -> None:
+        """Something happened: a core that was parked between yields looks for itself."""
+        if self.parked is not None and self.parked[0] == 0:
+            self.parked = None
+            self._yields.clear()
 
     def _on_trap(self, uc: Any, number: int, _data: Any) -> None:
         # Unicorn reports any ecall as 8 and has moved pc behind it; the K210 runs in machine mode (cause 11).
@@ -394,7 +444,7 @@ class Core:
 
     def _top_read(self, _uc: Any, offset: int, _size: int, _data: Any) -> int:
         if offset == TOP_CYCLE:
-            self.touched = True
+            self.touched = self.acted = True
             self.polled()
             self._cycle_latch = self.cycles_now
             return self._cycle_latch & 0xFFFF_FFFF

@@ -112,6 +112,8 @@ class K210Engine:
         budget = max(1, min(budget, self._slice_cycles(runnable)))
         if any(c.mip and c.masked() for c in runnable):
             budget = min(budget, _SLICE_MASKED)
+        for core in soc.cores:
+            core.release()
         start, passed = soc.cycles, 0
         for core in runnable:
             passed = self._slice(core, start, passed or budget)
@@ -163,6 +165,8 @@ class K210Engine:
     def _pass_time(self, when: int) -> None:
         """Nothing to execute: let virtual time come to `when`."""
         self.clock.advance_to(max(when, self.clock.now))
+        for core in self.soc.cores:
+            core.release()
         self._catch_up()
 
     def _catch_up(self) -> None:

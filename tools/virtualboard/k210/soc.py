@@ -158,7 +158,9 @@ class Soc:
 
     def cycles_now(self) -> int:
         """Exact cycle count of this instant."""
-        return self.cycles if self.active is None else self.active.cycles_now
+        if self.active is not None:
+            return self.active.cycles_now
+        return max(self.cycles, self.timebase.cycles(self.clock.now))
 
     def sync(self) -> None:
         """Bring the board's clock to the instruction that runs."""
