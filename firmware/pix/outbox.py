@@ -89,7 +89,7 @@ class Outbox:
         try:
             with open(self._counter, "rb") as f:
                 text = f.read(8)[:7]
-            if text.isdigit():
+            if len(text) == 7 and text.isdigit():
                 last = int(text)
         except OSError as error:
             if error.args[0] != 2:

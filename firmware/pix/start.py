@@ -22,12 +22,11 @@ _SLICE_MS = const(100)  # Ctrl-C acts between two slices only
 
 
 def run(home, slot):
-    # Start from folder `slot` ("" = none) of `home` ("/sd" or "/flash"). Returns when the app is done or the user
+    # Start from folder `slot` of `home` ("/sd" or "/flash"; "" of "/" for files copied by hand). Returns when the app is done or the user
     # wants the REPL.
-    log = Log(PATHS if home == "/sd" else ("/flash/pix.log", "/flash/pix.old"))
-    for path in (home, slot and home + "/" + slot):
-        if path:
-            _finish_settings(path + "/pix.json")
+    log = Log(PATHS if "sd" in uos.listdir("/") else ("/flash/pix.log", "/flash/pix.old"))
+    for path in config.PATHS:
+        _finish_settings(path)
     try:
         settings = config.load()
     except PixError as error:

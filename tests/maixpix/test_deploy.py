@@ -286,3 +286,43 @@ def test_logs_are_read_over_the_line_and_the_app_starts_again(board, tmp_path, m
     assert maixpix(["logs", "-n", "1"]) == 0
     assert capsys.readouterr().out == "1 3.000 crash ValueError: x\n"
     assert heard_version(board) == "one"
+
+
+def test_watching_deploys_again_what_changes(board, tmp_path, monkeypatch, capsys):
+    tree = device_tree(tmp_path / "tree", "one")
+    (tree / "firmware" / "pix" / "config.py").write_text("KEYS = {'app': ('show', 'text')}\n")
+    monkeypatch.setattr("maixpix.bundle.board_files", lambda: tree)
+    rounds = []
+
+    def sleep(seconds):
+        rounds.append(seconds)
+        if len(rounds) == 2:
+            (tree / "apps" / "show.py").write_text("def main():\n    print('edited now')\n")
+        if len(rounds) == 4:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("maixpix.commands.deploy.time", type("Time", (), {"sleep": staticmethod(sleep)}))
+    assert maixpix(["deploy", "--watch", "--source", "--no-start", "--port", board.port]) == 130
+    said = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in said] == ["version 1 is on the card", "version 2 is on the card"]
+    assert ": 1 files sent, " in said[1]
+
+
+def test_following_the_console_stops_nothing(board, tmp_path):
+    import signal
+    import subprocess
+    import sys
+
+    (board.card / "main.py").write_text("n = 0\nwhile True:\n    n += 1\n    print('round', n)\n")
+    with Link(board.port) as link:
+        link.start_main()
+    command = [sys.executable, "-m", "maixpix", "logs", "--follow", "--port", board.port]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as follow:
+        heard = b""
+        while heard.count(b"round") < 3:
+            heard += follow.stdout.read1(4096)
+        follow.send_signal(signal.SIGINT)
+        follow.communicate(timeout=20)
+    assert follow.returncode == 130
+    assert b"Traceback" not in heard
+    board.listen(rb"round \d+")

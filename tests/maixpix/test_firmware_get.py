@@ -9,7 +9,7 @@ import threading
 
 import pytest
 from click.testing import CliRunner
-from conftest import maixpy_like
+from firmware_like import maixpy_like
 
 from maixpix import firmware_get
 from maixpix.commands.firmware import firmware as command

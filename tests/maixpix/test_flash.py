@@ -7,7 +7,7 @@ import random
 import struct
 
 import pytest
-from conftest import maixpy_like
+from firmware_like import maixpy_like
 
 from maixpix import boards, flash, kfpkg
 from maixpix.cli import run as maixpix

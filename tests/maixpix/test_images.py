@@ -9,7 +9,7 @@ import struct
 from pathlib import Path
 
 import pytest
-from conftest import maixpy_like
+from firmware_like import maixpy_like
 
 from maixpix import kfpkg
 from maixpix.errors import UserError

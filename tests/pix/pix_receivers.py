@@ -275,12 +275,12 @@ class _Link:
             self._failed(e)
         self.sent += len(piece)
         if cut:
-            self._sock.shutdown(socket.SHUT_WR)
+            self._sock.close()
             self._failed()
         return len(data)
 
     def readinto(self, buffer):
-        if self.error and self._cut is not None:
+        if self.error:
             self._failed()
         self._sock.settimeout(self.timeout_ms / 1000)
         try:

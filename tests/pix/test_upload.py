@@ -111,14 +111,14 @@ def test_a_small_upload_cut_anywhere(device, links, tus, at):
 
 
 @pytest.mark.parametrize("checksums", ["sha256", "md5"])
-@pytest.mark.parametrize("at", [0, 700, 5000, 131_000, 131_600])
+@pytest.mark.parametrize("at", [0, 700, 5000, 100_000, 131_200])
 def test_a_large_upload_cut_anywhere_goes_on(device, links, tus, at, checksums):
     tus.checksums = checksums
     links.cuts = [None, None, at]
     sent = sender(device, links, tus.url).send(put(device, LARGE))
     assert sent.proven and tus.whole == [LARGE] and len(tus.files) == 1
     assert "HEAD" in tus.methods()
-    if checksums == "md5" and at > 100_000:
+    if checksums == "md5" and at >= 100_000:
         assert sum(link.sent for link in links.links) < len(LARGE) + 20_000  # nothing went twice
 
 
@@ -146,7 +146,7 @@ def test_a_reset_of_the_board_goes_on_where_it_was(device, links, tus):
 
 def test_a_file_that_changed_meanwhile_begins_anew(device, links, tus):
     path = put(device, LARGE)
-    links.cuts = [None, None, 200_000]
+    links.cuts = [None, None, 90_000]
     with pytest.raises(device.PixError):
         sender(device, links, tus.url, retries=0).send(path)
     put(device, LARGE[::-1])
@@ -167,7 +167,7 @@ def test_a_file_that_was_sent_is_not_sent_again(device, links, tus):
 @pytest.mark.parametrize("status", [404, 410, 403])
 def test_an_upload_that_is_gone_begins_anew(device, links, tus, status):
     path = put(device, LARGE)
-    links.cuts = [None, None, 140_000]
+    links.cuts = [None, None, 90_000]
     tus.statuses = [("HEAD", status, {})]
     assert sender(device, links, tus.url).send(path).proven
     assert tus.whole == [LARGE] and len(tus.files) == 2
@@ -228,7 +228,7 @@ def test_the_token_does_not_follow_to_another_host(device, links, tus):
     with pytest.raises(device.PixError) as caught:
         sender(device, links, other, token="open-sesame-42").send(put(device, LARGE))
     assert caught.value.code == "http-401"
-    patch = [r for r in tus.requests if r[0] == "PATCH"][0]
+    patch = next(r for r in tus.requests if r[0] == "PATCH")
     assert "Authorization" not in patch[2]
 
 
@@ -296,18 +296,11 @@ def test_raw_bytes_reach_a_plain_listener(device, links, listener, size):
     assert wait_for(nc, 1) == [LARGE[:size]]
 
 
-def test_raw_is_sent_anew_after_a_break(device, links, listener):
-    nc = listener()
-    nc.limits = [20_000]
-    sent = sender(device, links, f"tcp://127.0.0.1:{nc.port}").send(put(device, LARGE))
-    assert sent.attempts == 2 and wait_for(nc, 2)[-1] == LARGE
-
-
 def test_the_line_brings_a_proof_back(device, links, listener):
     digest = hashlib.sha256(SMALL).hexdigest()
 
     def answer(data):
-        line, _, body = data.partition(b"\n")
+        _, _, body = data.partition(b"\n")
         return b"ok %s %d\n" % (hashlib.sha256(body).hexdigest().encode(), len(body)) if len(body) == 7012 else None
 
     nc = listener(answer)

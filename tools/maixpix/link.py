@@ -99,7 +99,8 @@ class Link:
         if transport is None:
             raise UserError("the connection to the board is closed", "run the command again")
         try:
-            with contextlib.redirect_stdout(io.StringIO()):
+            # mpremote prints what it does not understand; with `output` the caller owns stdout.
+            with contextlib.redirect_stdout(io.StringIO()) if output is None else contextlib.nullcontext():
                 out, err = transport.exec_raw(code, timeout=timeout_s, data_consumer=output)
         except TransportError as error:
             raise UserError(

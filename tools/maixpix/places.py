@@ -129,19 +129,15 @@ class BoardPlace:
                 if self.link.run(f"print(w({piece}))").strip() == "":
                     raise UserError(f"{self.name} took no data for {path}", "check it on a PC")
         except BoardError as error:
-            self._abandon(path)
-            # A full card says ENOSPC; a full SPIFFS says EIO to a write and ENOENT to any open that fails.
-            if error.number in (5, 28) or (self.flat and error.number == 2):
-                full = "full" if error.number == 28 or self.flat else "full or damaged"
-                raise UserError(
-                    f"{self.name} is {full}, {path} was not written", "remove files from it, or use another card"
-                ) from None
-            raise
+            raise self._failed(error, path) from None
         self.link.run("f.close()")
 
     def copy(self, source: str, target: str) -> None:
         self._make_folders(target)
-        self.link.run(f"_c({self.root + '/' + source!r},{self.root + '/' + target!r})", timeout_s=30)
+        try:
+            self.link.run(f"_c({self.root + '/' + source!r},{self.root + '/' + target!r})", timeout_s=30)
+        except BoardError as error:
+            raise self._failed(error, target) from None
 
     def remove(self, path: str) -> None:
         self.link.run(f"_d({self.root + '/' + path!r})")
@@ -170,6 +166,15 @@ class BoardPlace:
                 full = f"{self.root}/{folder}"
                 self.link.run(f"try:uos.mkdir({full!r})\nexcept OSError as e:\n if e.args[0]!=17:raise")
                 self._folders.add(folder)
+
+    def _failed(self, error: BoardError, path: str) -> UserError:
+        """The error for a file that could not be written; what there is of it is removed."""
+        self._abandon(path)
+        # A full card says ENOSPC; a full SPIFFS says EIO to a write and ENOENT to any open that fails.
+        if error.number not in (5, 28) and not (self.flat and error.number == 2):
+            return error
+        full = "full" if error.number == 28 or self.flat else "full or damaged"
+        return UserError(f"{self.name} is {full}, {path} was not written", "remove files from it, or use another card")
 
     def _abandon(self, path: str) -> None:
         try:

@@ -11,6 +11,7 @@ import os
 import pty
 import select
 import termios
+import time
 import tty
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 OnText = Callable[[int, bytes], None]
 
+_THINK_NS = 150 * MS  # longest pause of the host that is passed on to the board
 _GATHER_NS = 2 * MS  # bytes that follow each other this closely are handed on together
 
 
@@ -72,6 +74,8 @@ class PtyConsole:
         self._on_text = on_text
         self._alarm: Alarm | None = None
         self._backlog = bytearray()
+        self._mark = (self._clock.now, time.monotonic_ns())  # virtual and real time of the last exchange
+        self._handed_until = 0
         self._master, self._slave = pty.openpty()
         # The slave stays open here too: otherwise reading fails with EIO whenever no program has it open.
         tty.setraw(self._slave)
@@ -102,6 +106,26 @@ class PtyConsole:
             return
         self._follow_rate()
         if data:
+            self._hand_in(data)
+
+    def _hand_in(self, data: bytes) -> None:
+        """Give the board as much of its own time as the host took since they last exchanged something.
+
+        An emulated chip can be slower than the host for a moment, and a program that sleeps 100 ms to let the board
+        start would then be answered by a board that had 5 ms.
+        """
+        real = time.monotonic_ns()
+        thought = min(real - self._mark[1], _THINK_NS)
+        when = max(self._clock.now, self._mark[0] + thought, self._handed_until)
+        self._handed_until = when
+        self._mark = (when, real)
+        if when > self._clock.now:
+            self._clock.at(when, lambda: self._write(data))
+        else:
+            self._write(data)
+
+    def _write(self, data: bytes) -> None:
+        if self._watch is not None:
             self._rx.write(data)
 
     def _follow_rate(self) -> None:
@@ -125,6 +149,7 @@ class PtyConsole:
         if data and self._on_text is not None:
             self._on_text(self._clock.now, data)
         self._backlog += data
+        self._mark = (self._clock.now, time.monotonic_ns())
         self._push()
         self._expect()
 

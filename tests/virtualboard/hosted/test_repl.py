@@ -118,6 +118,14 @@ def test_soft_reset_keeps_hardware(device):
     assert typist.board.panel.image().getpixel((5, 5)) == (0, 0, 255)
 
 
+def test_soft_reset_closes_files(device):
+    typist = Typist(device)
+    typist.type(b"f = open('/sd/open.txt', 'w'); f.write('kept')\r", 500)
+    typist.type(b"\x04", 1500)
+    typist.type(b"open('/sd/open.txt').read()\r")
+    assert typist.finish()[2].endswith(b"'kept'\r\n>>> ")
+
+
 def test_ide_mode_is_deaf(device):
     device.flash.joinpath("ide_mode.conf").write_text("")
     typist = Typist(device)

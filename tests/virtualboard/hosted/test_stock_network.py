@@ -160,6 +160,8 @@ def server():
                     if not piece:
                         break
                     text += piece
+                if not text:
+                    continue
                 got.append(text)
                 count = int(text.split()[1])
                 link.sendall(bytes(i & 0xFF for i in range(count)))

@@ -264,3 +264,26 @@ def test_no_lane_no_bytes(device):
         """
     )
     assert ran.last == "3 None [MAIXPY]UART3:( baudrate=115200, bits=8, parity=None, stop=1)"
+
+
+@pytest.mark.parametrize("gap_ms", [4, 14])
+def test_long_reads_see_gaps_and_small_rings(device, wire, gap_ms):
+    """Bytes in a row are waited for together; gaps and full rings must come out as if each were waited for alone."""
+    for i in range(4):
+        wire.say(1000 + i * gap_ms, bytes((65 + i,)) * 20)
+    ran = run(
+        device,
+        wire,
+        """
+u = UART(UART.UART2, 115200, timeout_char=10, read_buf_len=7)
+while not u.any(): pass
+t = time.ticks_ms()
+print(u.read(70), time.ticks_diff(time.ticks_ms(), t))
+""",
+    )
+    data, took = ran.last.rsplit(" ", 1)
+    whole = "".join(c * 20 for c in "ABCD")
+    assert data == (f"b'{whole[:70]}'" if gap_ms == 4 else f"b'{whole[:20]}'")
+    # 70 bytes: the last burst begins 12 ms after the first; 20 bytes: 1.7 ms and the gap of 10.
+    assert abs(int(took) - (12 if gap_ms == 4 else 11)) <= 2
+    assert ran.engine.ports[1].dropped == 0

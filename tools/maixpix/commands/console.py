@@ -42,6 +42,11 @@ def doctor_command(ctx: click.Context, port: str | None, board: str | None, no_n
 
     Whatever runs on the board is stopped. Each line says ok, note or WRONG with the remedy. Exit code 1 when
     something is wrong. The keys of networks stay on the board.
+
+    \b
+    Examples:
+      maixpix doctor
+      maixpix doctor --no-network --json
     """
     device = ports.choose(port)
     findings = []
@@ -117,7 +122,12 @@ def _follow(device: str) -> None:
 @click.command()
 @port_option
 def repl(port: str | None) -> None:
-    """Talk to MaixPy's prompt (mpremote's terminal); Ctrl-] ends it, Ctrl-C stops what runs."""
+    """Talk to MaixPy's prompt (mpremote's terminal); Ctrl-] ends it, Ctrl-C stops what runs.
+
+    \b
+    Example:
+      maixpix repl --port /dev/ttyUSB0
+    """
     device = ports.choose(port)
     ui.say("Ctrl-C stops the app, Ctrl-D starts it again, Ctrl-] ends")
     done = subprocess.run([sys.executable, "-m", "mpremote", "connect", device, "resume", "repl"], check=False)
@@ -173,7 +183,13 @@ def run(
 @click.option("--lines", is_flag=True, help="Use the port's DTR and RTS lines, for a board whose REPL is dead.")
 @click.option("--board", "board_name", default="auto", help="Board, for the pattern of --lines.")
 def reset(port: str | None, soft: bool, lines: bool, board_name: str) -> None:
-    """Restart the board; the app of the settings starts again."""
+    """Restart the board; the app of the settings starts again.
+
+    \b
+    Examples:
+      maixpix reset
+      maixpix reset --lines --board dock
+    """
     board = boards.find(board_name)
     device = ports.choose(port, board)
     if lines:

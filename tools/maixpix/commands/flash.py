@@ -20,6 +20,11 @@ def ports(as_json: bool) -> None:
     """List serial ports and what they probably are.
 
     Nothing is opened, so no board is reset. A port that is in use or not permitted is marked with the remedy.
+    Commands take the only likely port by themselves; --port or MAIXPIX_PORT names another.
+
+    \b
+    Example:
+      maixpix ports --json
     """
     found = port_list.scan()
     if as_json:

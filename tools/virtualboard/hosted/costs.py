@@ -1,9 +1,9 @@
 """What the processor's work costs in virtual time, in nanoseconds: the one table of the hosted engine.
 
-The K210 runs at 403 MHz (MaixPy's PLL setting). Where a figure follows from a clock it says so; the rest are chosen
-so that a plain MicroPython loop (AT frames parsed in place, written to the card) moves 98 % of the line rate at
-1 Mbaud and 97 % at 4 Mbaud, which is what unmodified v0.6.2 firmware does on an emulated chip at one instruction a
-cycle. A real core is slower; `Costs.scaled` gives the table for that.
+The K210 runs at 403 MHz (MaixPy's PLL setting). Where a figure follows from a clock it says so. The others were fitted
+to unmodified firmware, v0.6.2-44 minimum, running the same small programs on the emulated chip at one instruction a
+cycle: loops, calls, `any()`, JPEG and BMP, `compress`, `lcd`, drawing, `gc.collect`, `compile`. A real core is slower;
+`Costs.scaled` gives the table for that.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ UART_CLOCK_HZ = CPU_HZ
 class Costs:
     """Nanoseconds each, unless the name says otherwise."""
 
-    node: int = 60
-    """One node of the syntax tree: about one bytecode, 25 instructions of `vm.c`."""
-    call: int = 900
-    """A call of a C function from Python: argument parsing, type checks."""
+    node: int = 75
+    """One unit of weight of the syntax tree (`program.py`): about one bytecode, 30 instructions of `vm.c`."""
+    call: int = 300
+    """A C function called from Python, beyond the call itself."""
     copied_byte: int = 2
     """memcpy and stream layer, a byte."""
-    uart_poll: int = 500
+    uart_poll: int = 300
     """`any()`, and each look at the ring while a read waits."""
     uart_byte: int = 25
     """Taking one byte out of the receive ring (`machine_uart.c` works byte by byte)."""
     uart_irq_byte: int = 250
     """Receive interrupt, shared by the bytes that wait in the FIFO (Kendryte SDK `uart.c` and `plic.c`)."""
-    gc_collect: int = 2_500_000
-    """Mark and sweep of 512 KiB in 32-byte blocks: about 16000 blocks, 60 instructions each."""
-    import_byte: int = 2_500
-    """Compiling source text, a byte (lexer, parser and emitter: about 1000 instructions)."""
+    gc_collect: int = 780000
+    """Mark and sweep of 512 KiB in 32-byte blocks with little in them."""
+    import_byte: int = 10000
+    """Compiling source text, a byte (lexer, parser, emitter): up to 14 us where code is dense, less in comments."""
     file_call: int = 6_000
     """FatFs and VFS above the card's own time: path lookup, descriptor."""
     file_byte: int = 3
@@ -45,16 +45,18 @@ class Costs:
     """SPIFFS reading through the quad SPI in small pieces."""
     flash_write_byte: int = 4_000
     """W25Q128: a 256-byte page programs in 0.4 to 0.7 ms, its erase spread over it."""
-    jpeg_pixel: int = 1_050
-    """picojpeg, a pixel: 320x240 in 80 ms."""
-    jpeg_encode_pixel: int = 400
+    jpeg_pixel: int = 810
+    """picojpeg, a pixel: 320x240 in 62 ms."""
+    jpeg_encode_pixel: int = 195
     """`jpeg.c` on both cores."""
-    bmp_byte: int = 600
+    bmp_byte: int = 500
     """`bmp.c` reads one byte at a time through the VFS."""
     bmp_fast_byte: int = 12
     """8-bit top-down files are read in one go."""
-    pixel: int = 8
-    """Drawing, copying and scaling, a pixel: 3 to 4 instructions."""
+    pixel: int = 66
+    """Setting one pixel through `imlib_set_pixel`."""
+    text_pixel: int = 190
+    """One pixel of the 8x12 cells of `lcd.draw_string`."""
     lcd_swap_pixel: int = 25
     """`lcd_mcu.c` swaps pixel pairs into its own buffer on both cores."""
     lcd_command: int = 15_000
@@ -69,8 +71,13 @@ class Costs:
         return replace(self, **{f.name: round(getattr(self, f.name) / factor) for f in fields(self)})
 
 
-LCD_BITS_PER_CLOCK = 8
-"""Octal SPI: one byte a clock. 153600 bytes at 15 MHz take 10.24 ms."""
+def lcd_hz(wanted: int) -> int:
+    """Compiling source text, a byte (lexer, parser, emitter): up to 14 us in dense code, less in comments."""
+
+    15 MHz are 15.5 MHz: 153600 bytes take 9.91 ms.
+    """
+    return CPU_HZ // max(2, CPU_HZ // wanted & ~1)
+
 
 UART_FIFO = 16
 """Bytes of the transmit FIFO of UART1-3 (Synopsys DW_apb_uart as the K210 has it)."""

@@ -112,8 +112,9 @@ class Engine:
                 self._session()
                 break
             except SoftReset:
-                self.chip.console("[MaixPy]: soft reboot\r\n")
                 self.chip.stop = None
+                self.chip.console("[MaixPy]: soft reboot\r\n")
+                self._finalise()
                 continue
             except HardReset as reset:
                 self.resets += 1
@@ -134,6 +135,13 @@ class Engine:
             self.exit_code = 0 if self.ended == "finished" or self._program is None else 3
         self._drain()
         return self.exit_code
+
+    def _finalise(self) -> None:
+        """A soft reset drops every Python object: files are closed, open sockets close their link."""
+        self.main.__dict__.clear()
+        self.loader.loaded.clear()
+        self.chip.scheduled.clear()
+        self.chip.heap.collect()
 
     def _drain(self) -> None:
         """Let what was printed reach the other end of the console."""

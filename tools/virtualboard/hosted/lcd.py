@@ -14,7 +14,7 @@ from PIL import ImageDraw
 from virtualboard.clock import MS, SECOND
 from virtualboard.hosted import font, maix
 from virtualboard.hosted.chip import Chip
-from virtualboard.hosted.costs import LCD_BITS_PER_CLOCK
+from virtualboard.hosted.costs import lcd_hz
 from virtualboard.hosted.errors import Crash, DeviceOSError
 from virtualboard.hosted.image import GREYSCALE, RGB565, Image
 from virtualboard.hosted.pixels import colour_bytes, grey_to_rgb565, to_rgb565
@@ -104,13 +104,13 @@ class Lcd:
         self._command(0x2C)
 
     def _pixels(self, data: bytes | bytearray, swap: bool) -> None:
-        """Send pixels: the driver's copy with swapped pairs, then eight bits a clock by DMA."""
+        """Send pixels: the driver's copy with swapped pairs, then a byte a clock by DMA."""
         chip = self._chip
         if swap:
             chip.charge(len(data) // 2 * chip.costs.lcd_swap_pixel)
         chip.sync()
         self._panel.data(bytes(data))
-        chip.wait(len(data) * 8 * SECOND // (LCD_BITS_PER_CLOCK * self._freq))
+        chip.wait(len(data) * SECOND // lcd_hz(self._freq))
 
     def _fill(self, x1: int, y1: int, x2: int, y2: int, colour: bytes) -> None:
         """Fill up to, not including, (x2, y2); pixels go in pairs."""
@@ -289,6 +289,7 @@ class Lcd:
         if not shown:
             return
         size = (8 * len(shown), 12)
+        self._chip.charge(size[0] * size[1] * self._chip.costs.text_pixel)
         picture = Pil.new("L", size)
         font.draw_text(ImageDraw.Draw(picture), 0, 0, shown, 255)
         mask = to_rgb565(Pil.merge("RGB", [picture] * 3))

@@ -25,7 +25,8 @@ CHECKED = words(
     "__cause__ __context__ with_traceback add_note"
 )
 
-Block = (ast.For, ast.While)
+Comprehension = (ast.ListComp, ast.SetComp, ast.GeneratorExp, ast.DictComp)
+_OWN_STEPS = (ast.FunctionDef, ast.Lambda, ast.For, ast.While, *Comprehension)
 
 
 def compile_device(source: str | bytes, filename: str, mode: str = "exec", node_cost: int = 60) -> types.CodeType:
@@ -48,30 +49,46 @@ def compile_device(source: str | bytes, filename: str, mode: str = "exec", node_
     return compile(tree, filename, mode, dont_inherit=True)
 
 
+_ROUND = 9  # what a round of a loop costs by itself: iterator, comparison, jump
+_ENTRY = 6  # entering a function
+_EXTRA: dict[type[ast.AST], int] = {ast.Call: 9, ast.Subscript: 6, ast.Slice: 15}
+_FORMATTING = 280  # '...' % values, and str.format: printing into a growing string
+
+
 def _weight(node: ast.AST) -> int:
-    """Nodes that run when `node` runs once, loops and functions inside it left out (they pay for themselves)."""
+    """Units of work when `node` runs once; loops, functions and comprehensions inside it pay for themselves."""
     total = 0
     stack: list[ast.AST] = [node]
     while stack:
         item = stack.pop()
-        if isinstance(item, (ast.FunctionDef, ast.Lambda, *Block)) and item is not node:
+        if isinstance(item, _OWN_STEPS) and item is not node:
             total += 2
             continue
-        if isinstance(item, (ast.expr, ast.stmt)):
-            total += 4 if isinstance(item, ast.Call) else 1
+        if isinstance(item, (ast.expr, ast.stmt, ast.Slice)):
+            total += 1 + _EXTRA.get(type(item), 0)
+            if _formats(item):
+                total += _FORMATTING
         stack.extend(ast.iter_child_nodes(item))
     return total
+
+
+def _formats(node: ast.AST) -> bool:
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mod):
+        return isinstance(node.left, ast.Constant) and isinstance(node.left.value, (str, bytes))
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "format"
 
 
 class _Steps(ast.NodeTransformer):
     def __init__(self, node_cost: int) -> None:
         self._node_cost = node_cost
 
-    def _step(self, statements: list[ast.stmt], at: ast.AST) -> ast.stmt:
-        weight = sum(_weight(statement) for statement in statements)
-        call = ast.Call(ast.Name(STEP, ast.Load()), [ast.Constant(weight * self._node_cost)], [])
-        step = ast.copy_location(ast.Expr(call), at)
+    def _step(self, statements: list[ast.stmt], at: ast.AST, extra: int = 0) -> ast.stmt:
+        weight = extra + sum(_weight(statement) for statement in statements)
+        step = ast.copy_location(ast.Expr(self._call(weight)), at)
         return ast.fix_missing_locations(step)
+
+    def _call(self, weight: int) -> ast.Call:
+        return ast.Call(ast.Name(STEP, ast.Load()), [ast.Constant(weight * self._node_cost)], [])
 
     def visit_Module(self, node: ast.Module) -> ast.AST:
         first = self._step(node.body, node.body[0]) if node.body else None
@@ -81,7 +98,7 @@ class _Steps(ast.NodeTransformer):
         return node
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
-        step = self._step(node.body, node.body[0])
+        step = self._step(node.body, node.body[0], _ENTRY)
         self.generic_visit(node)
         node.body.insert(0, step)
         return node
@@ -91,12 +108,28 @@ class _Steps(ast.NodeTransformer):
         return node
 
     def _loop(self, node: ast.For | ast.While) -> ast.AST:
-        step = self._step(node.body, node.body[0])
+        step = self._step(node.body, node.body[0], _ROUND)
         self.generic_visit(node)
         node.body.insert(0, step)
         return node
 
     visit_For = visit_While = _loop
+
+    def _comprehension(self, node: ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp) -> ast.AST:
+        """The value becomes `(step, value)[1]`: there is no place for a statement."""
+        value = node.value if isinstance(node, ast.DictComp) else node.elt
+        weight = _ROUND + _weight(value)
+        self.generic_visit(node)
+        value = node.value if isinstance(node, ast.DictComp) else node.elt
+        pair = ast.Tuple([self._call(weight), value], ast.Load())
+        stepped = ast.copy_location(ast.Subscript(pair, ast.Constant(1), ast.Load()), value)
+        if isinstance(node, ast.DictComp):
+            node.value = stepped
+        else:
+            node.elt = stepped
+        return node
+
+    visit_ListComp = visit_SetComp = visit_GeneratorExp = visit_DictComp = _comprehension
 
     def visit_ExceptHandler(self, node: ast.ExceptHandler) -> ast.AST:
         step = self._step([], node.body[0])

@@ -36,14 +36,9 @@ class Terminal:
         self._alarm = self._chip.clock.at(when + 1_000_000, self._arrived)
 
     def _arrived(self) -> None:
-        ring = self._port.serving.ring if self._port.serving is not None else None
-        before = len(ring) if ring is not None else 0
-        self._port.fill()
-        if ring is not None:
-            new = bytes(ring._data[before:])
-            if self._chip.interrupt_char in new:
-                # As in the interrupt: the character goes into the ring as well; the REPL drops it there.
-                self._chip.interrupted = True
+        if self._chip.interrupt_char in self._port.fill():
+            # As in the interrupt: the character goes into the ring as well; the REPL drops it there.
+            self._chip.interrupted = True
         self._expect()
 
     def read_char(self, deadline: int | None = None) -> int | None:

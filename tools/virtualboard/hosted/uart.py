@@ -69,14 +69,16 @@ class Port:
             self.tx.tx_baud = true_rate
         self.true_baud = true_rate
 
-    def fill(self) -> None:
-        """Run the receive interrupt for everything that has arrived."""
-        if self.rx is None:
-            return
-        data = self.rx.take()
+    def fill(self, waiting: bool = False) -> bytes:
+        """Run the receive interrupt for everything that has arrived, and return that.
+
+        While the processor is `waiting` for it anyway, the interrupt costs nothing.
+        """
+        data = b"" if self.rx is None else self.rx.take()
         if not data:
-            return
-        self.chip.charge(len(data) * self.chip.costs.uart_irq_byte)
+            return data
+        if not waiting:
+            self.chip.charge(len(data) * self.chip.costs.uart_irq_byte)
         if self.serving is not None:
             ring = self.serving.ring
             if ring is not None:
@@ -84,10 +86,23 @@ class Port:
                 ring.put(data)
                 self.dropped += ring.dropped - before
                 self.deepest = max(self.deepest, ring.deepest)
+        return data
 
     def arrival(self) -> int | None:
         """When the next byte will have arrived."""
         return None if self.rx is None else self.rx.arrival()
+
+    def arrival_of_many(self, count: int, within: int) -> int | None:
+        """When up to `count` bytes that follow each other will have arrived, as many as do so in `within` ns."""
+        rx = self.rx
+        if rx is None:
+            return None
+        count = min(count, rx.unsent(), within * self.true_baud // (BITS * SECOND))
+        if count > 1:
+            when = rx.arrival(count)
+            if when is not None and when <= self.chip.clock.now + within:
+                return when
+        return rx.arrival()
 
     def send(self, data: bytes) -> None:
         """Write into the transmit FIFO, waiting while it is full."""
@@ -277,18 +292,21 @@ class UART:
             return b""
         chip.charge(chip.costs.uart_poll)
         self._look()
-        if not len(self.ring):
+        if len(self.ring):
+            chip.charge(min(size, len(self.ring)) * chip.costs.uart_byte)
+        else:
             # Milliseconds of the tick counter are compared, so the wait ends on one of its edges.
-            deadline = (chip.clock.now // MS + self._timeout_char) * MS
+            timeout = self._timeout_char * MS
+            deadline = chip.clock.now // MS * MS + timeout
+            # Each byte is taken as it comes and the wait begins anew; bytes in a row can be waited for together.
+            count = min(size, self.ring.capacity)
             while not len(self.ring):
                 if chip.clock.now >= deadline:
                     return b""
-                chip.step_towards(deadline, self._port.arrival())
-                self._look()
+                chip.step_towards(deadline, self._port.arrival_of_many(count, timeout // 2))
+                self._port.fill(waiting=True)
         chip.busy()
-        data = self.ring.get(size)
-        chip.charge(len(data) * chip.costs.uart_byte)
-        return data
+        return self.ring.get(size)
 
     # -- for drivers in C ---------------------------------------------------------------------------------
 

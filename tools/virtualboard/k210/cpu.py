@@ -52,7 +52,8 @@ _FAULTS = {
     unicorn.UC_ERR_WRITE_PROT: 7,
 }
 
-_LOOP_INSTRUCTIONS = 3000
+_POLL_INSTRUCTIONS = 3000
+_STEPS_A_SECOND = 4000
 _LONGEST_LOOP = 4000
 _SEARCH_EVERY = 40_000_000
 _PERIODS_KEPT = 24
@@ -187,9 +188,10 @@ class Core:
             return value
 
         def write_msip(uc: Any, offset: int, size: int, value: int, data: Any) -> None:
-            acted = self.acted or offset != 4 * self.index
+            own = offset == 4 * self.index
+            acted, polls = self.acted or not own, self._polls if own else 0
             write(uc, offset, size, value, data)
-            self.acted = acted
+            self.acted, self._polls = acted, polls
 
         return read_msip, write_msip
 
@@ -265,18 +267,18 @@ class Core:
     def polled(self) -> None:
         """Firmware looks at the time or at a status once more: when it does nothing else, let time pass faster.
 
-        A step is at most an eighth of the time already waited and at most 0.1 ms (1/2048 of a wait beyond 0.2 s),
+        A step is at most an eighth of the time already waited and at most 0.25 ms (1/1024 of a wait beyond 0.25 s),
         which is how much a delay may last too long. Loops that work between two looks are let be.
         """
         now = self.cycles_now
-        if now - self._last_poll > _LOOP_INSTRUCTIONS + self.soc.hz // 10000 or not self._polls:
+        if now - self._last_poll > _POLL_INSTRUCTIONS + self.soc.hz // _STEPS_A_SECOND or not self._polls:
             self._polls = 0
             self._poll_start = now
         self._last_poll = now
         self._polls += 1
         if self._polls > 8:
             waited = now - self._poll_start
-            self.skip(min(waited >> 3, max(self.soc.hz // 10000, waited >> 11)))
+            self.skip(min(waited >> 3, max(self.soc.hz // _STEPS_A_SECOND, waited >> 10)))
             self._last_poll = self.cycles_now
 
     def try_park(self) -> bool:
@@ -385,9 +387,15 @@ class Core:
                 return True
         return False
 
+    def interrupted(self) -> bool:
+        """True when an interrupt would be taken, or would end a `wfi`, right now."""
+        if not self.masked():
+            return False
+        return self.waiting or bool(self._uc.reg_read(reg.UC_RISCV_REG_MSTATUS) & _MIE)
+
     def masked(self) -> bool:
-        """True while an interrupt waits for the core to enable interrupts again."""
-        return bool(self.mip & self._uc.reg_read(reg.UC_RISCV_REG_MIE))
+        """True while an interrupt is pending that the core has enabled, whether or not it takes any now."""
+        return bool(self.mip and self.mip & self._uc.reg_read(reg.UC_RISCV_REG_MIE))
 
     def _enter(self, cause: int, epc: int) -> None:
         uc = self._uc
@@ -399,7 +407,8 @@ class Core:
         self.pc = uc.reg_read(reg.UC_RISCV_REG_MTVEC) & ~3
         self.parked = None
         self.waiting = False
-        self.forget_polls()
+        if cause != _INTERRUPT | 3:
+            self.forget_polls()
         self._watch_yields(cause)
 
     def _watch_yields(self, cause: int) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from virtualboard.clock import MS, SECOND
+from virtualboard.k210 import selfcheck
 from virtualboard.k210.bootrom import BootRom, add_header
 from virtualboard.k210.soc import Soc
 
@@ -31,6 +32,7 @@ class K210Engine:
     def __init__(
         self, board: Board, firmware: Path | None = None, cpu_factor: float = 1.0, rx_batch: int = 8
     ) -> None:
+        selfcheck.check()
         self.board = board
         self.clock = board.clock
         self.soc = Soc(board, cpu_factor, rx_batch)
@@ -92,7 +94,9 @@ class K210Engine:
     @property
     def idle(self) -> bool:
         """True when no core has anything to do before the next event."""
-        return all(not c.running or c.waiting or c.parked is not None for c in self.soc.cores)
+        return self.soc.reset_wanted is None and all(
+            not c.running or ((c.waiting or c.parked is not None) and not c.interrupted()) for c in self.soc.cores
+        )
 
     def _round(self, deadline: int) -> None:
         """One slice of each core, or a jump to the next event when none wants to run."""

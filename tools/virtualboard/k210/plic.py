@@ -33,13 +33,14 @@ class Plic(Device):
         self.enables = [0, 0]
         self.thresholds = [0, 0]
         self.levels = 0
+        self.pulses = 0
         self.in_service = 0
 
     def reset(self) -> None:
         self.priorities = [0] * SOURCES
         self.enables = [0, 0]
         self.thresholds = [0, 0]
-        self.levels = self.in_service = 0
+        self.levels = self.pulses = self.in_service = 0
         self._update()
 
     def state(self) -> dict[str, object]:
@@ -48,6 +49,7 @@ class Plic(Device):
             "enables": list(self.enables),
             "thresholds": list(self.thresholds),
             "levels": self.levels,
+            "pulses": self.pulses,
             "in_service": self.in_service,
         }
 
@@ -57,6 +59,11 @@ class Plic(Device):
         if levels != self.levels:
             self.levels = levels
             self._update()
+
+    def pulse(self, source: int) -> None:
+        """`source` asks once: its line falls when the interrupt is claimed."""
+        self.pulses |= 1 << source
+        self.set_level(source, True)
 
     def wanted(self, source: int) -> bool:
         """True when some core has enabled `source`."""
@@ -109,6 +116,9 @@ class Plic(Device):
         source = self._best(core)
         if source:
             self.in_service |= 1 << source
+            if self.pulses >> source & 1:
+                self.pulses &= ~(1 << source)
+                self.levels &= ~(1 << source)
             self._update()
         return source
 

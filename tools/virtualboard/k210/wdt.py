@@ -94,4 +94,9 @@ class Watchdog(Device):
         return 0
 
     def _update(self) -> None:
-        self.soc.plic.set_level(IRQ_WDT0 + self._index, self._barked)
+        # The line stays high on the chip. Firmware without a callback never clears it and would be interrupted over
+        # and over until the reset; one interrupt has the same outcome.
+        if self._barked:
+            self.soc.plic.pulse(IRQ_WDT0 + self._index)
+        else:
+            self.soc.plic.set_level(IRQ_WDT0 + self._index, False)

@@ -1,0 +1,93 @@
+"""Commands that need no board."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import threading
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from maixpix import bundle
+from maixpix.cli import run as maixpix
+from maixpix.commands import ALL
+
+OURS = {"card", "deploy", "doctor", "firmware", "flash", "logs", "ports", "repl", "reset", "run", "screenshot", "setup"}
+
+
+@pytest.mark.parametrize("command", [one for one in ALL if one.name in OURS], ids=lambda one: one.name)
+def test_help_says_what_a_command_does_and_every_option_too(command: click.Command):
+    text = CliRunner().invoke(command, ["--help"]).output
+    assert len(text) > 300
+    assert "Example" in text
+    for option in command.params:
+        if isinstance(option, click.Option) and option.name != "help":
+            assert option.help, f"{command.name} {option.name}"
+
+
+def test_all_commands_are_there():
+    assert {command.name for command in ALL} >= OURS
+
+
+def test_firmware_show(firmware, tmp_path, capsys):
+    assert maixpix(["firmware", "show", str(firmware)]) == 0
+    assert "MaixPy v0.6.2-44-gd9dc6c58c of 2021-03-30, minimum build" in capsys.readouterr().out
+    assert maixpix(["firmware", "show", str(tmp_path / "none.bin")]) == 1
+    assert capsys.readouterr().err.startswith("maixpix: there is no file ")
+
+
+def test_a_card_is_made_without_a_cable(tmp_path, capsys):
+    (tmp_path / "holiday.jpg").write_bytes(b"\xff\xd8picture")
+    assert maixpix(["card", str(tmp_path), "--source", "--app", "show"]) == 0
+    said = capsys.readouterr()
+    assert said.out.startswith(f"version 1 is on {tmp_path}: ")
+    assert "is no mounted card" in said.err
+    made = bundle.build(mpy=False)
+    for path, data in made.files.items():
+        assert (tmp_path / "maixpix" / "a" / path).read_bytes() == data
+    assert (tmp_path / "main.py").read_bytes() == made.loader
+    assert json.loads((tmp_path / "pix.json").read_text()) == {"app": "show"}
+    assert (tmp_path / "holiday.jpg").read_bytes() == b"\xff\xd8picture"
+    assert maixpix(["card", str(tmp_path), "--source"]) == 0
+    assert "is up to date: version 1" in capsys.readouterr().out
+    assert maixpix(["card", str(tmp_path / "none")]) == 1
+
+
+def test_a_screenshot_comes_from_the_virtual_boards_page(tmp_path, capsys, monkeypatch):
+    monkeypatch.delenv("MAIXPIX_WEB", raising=False)
+    answers = {"/panel.png": b"\x89PNG\r\n\x1a\npicture"}
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            body = answers.get(self.path, b"")
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *args):
+            pass
+
+    httpd = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=httpd.serve_forever, daemon=True).start()
+    web, out = f"http://127.0.0.1:{httpd.server_port}/", tmp_path / "panel.png"
+    try:
+        assert maixpix(["screenshot", str(out), "--web", web]) == 0
+        assert out.read_bytes() == answers["/panel.png"]
+        answers.clear()
+        assert maixpix(["screenshot", str(tmp_path / "no.png"), "--web", web]) == 1
+        assert "is no picture" in capsys.readouterr().err
+    finally:
+        httpd.shutdown()
+        httpd.server_close()
+    assert not (tmp_path / "no.png").exists()
+    assert maixpix(["screenshot", str(out)]) == 1
+    assert "cannot read a real panel back" in capsys.readouterr().err
+
+
+def test_usage_errors_exit_with_2(capsys):
+    assert maixpix(["run"]) == 2
+    assert maixpix(["flash"]) == 2
+    assert maixpix(["deploy", "--to", "moon"]) == 2

@@ -1,0 +1,62 @@
+"""What the tests of apps/send.py and apps/snap.py share: a board with a camera and a network, and the companion."""
+
+import json
+import re
+from pathlib import Path
+
+from maixpix.companion import ServeSettings
+from virtualboard.board import BoardConfig, WifiNetwork
+from virtualboard.hosted.launch import run_app
+
+ROOT = Path(__file__).resolve().parents[2]
+PICTURES = ROOT / "assets" / "pictures"
+KEY = "sesame-open-42"
+TOKEN = "upload-token-77"
+
+
+class Station:
+    """One board's card; `run` starts an app on it with settings and faults."""
+
+    def __init__(self, card, camera=PICTURES):
+        self.card = card
+        self.camera = camera
+        self.outbox = card / "outbox"
+
+    def run(self, app, settings, ssid="home", timeout_s=60.0, panel=None, end_ms=None, on_event=None, **config):
+        whole = {"wifi": [[ssid, KEY]], "colour": "on", "token": TOKEN, **settings}
+        (self.card / "pix.json").write_text(json.dumps(whole))
+        board = BoardConfig(
+            card=str(self.card),
+            wifi=[WifiNetwork("home", KEY)],
+            names={"pc": "127.0.0.1"},
+            camera=str(self.camera),
+            **config,
+        )
+        script = self.card / "apps" / f"{app}.py"
+        result = run_app(board, script, on_event, timeout_s, panel=panel, end_ms=end_ms)
+        assert KEY not in result.console and TOKEN not in result.console
+        assert "Traceback" not in result.console, result.console
+        return result
+
+    def waiting(self):
+        """Name -> bytes of the pictures in the outbox."""
+        if not self.outbox.exists():
+            return {}
+        return {entry.name: entry.read_bytes() for entry in sorted(self.outbox.iterdir()) if entry.suffix == ".jpg"}
+
+
+def taken(console):
+    """Names of the pictures that the console tells of."""
+    return re.findall(r"^taken (\S+) \d+ bytes$", console, re.M)
+
+
+def receiver(tmp_path, **options):
+    """Settings of a companion that takes uploads on both doors."""
+    options = {"port": 0, "tcp_port": 0, "uploads": tmp_path / "uploads", "names": ("pc",), "token": TOKEN, **options}
+    return ServeSettings(PICTURES, **options)
+
+
+def stored(tmp_path):
+    """Name -> bytes of everything that the companion keeps."""
+    files = sorted((tmp_path / "uploads").glob("????-??-??/*"))
+    return {file.name: file.read_bytes() for file in files if file.is_file()}

@@ -1,0 +1,144 @@
+"""pix.outbox: names that never come twice, oldest first, nothing unsent removed, whatever the power does."""
+
+import random
+
+import pytest
+from pix_device import PowerCut
+
+
+@pytest.fixture
+def outbox(device):
+    return device.load("outbox").Outbox(reserve_kb=64)
+
+
+def folder(device):
+    return sorted(entry.name for entry in (device.folder / "outbox").iterdir())
+
+
+def fill(device, box, count):
+    names = []
+    for i in range(count):
+        path = box.new()
+        names.append(path.rpartition("/")[2])
+        (device.folder / path[4:]).write_bytes(b"picture %d" % i)
+    return names
+
+
+def test_names_count_up_and_fit_eight_and_three(device, outbox):
+    assert fill(device, outbox, 3) == ["s0000001.jpg", "s0000002.jpg", "s0000003.jpg"]
+    assert outbox.waiting() == 3 and outbox.oldest() == ["s0000001.jpg", "s0000002.jpg", "s0000003.jpg"]
+
+
+def test_numbers_survive_a_reset_and_an_emptied_outbox(device, outbox):
+    for name in fill(device, outbox, 3):
+        outbox.done(name, True)
+    assert folder(device) == ["number"]
+    again = device.restart()
+    box = again.load("outbox").Outbox(reserve_kb=64)
+    assert box.new() == "/sd/outbox/s0000004.jpg"
+
+
+@pytest.mark.parametrize("damage", [b"", b"\0\0\0\0\0\0\0\0", b"12", b"garbage!"])
+def test_a_damaged_counter_goes_on_behind_the_pictures(device, outbox, damage):
+    fill(device, outbox, 5)
+    (device.folder / "outbox" / "number").write_bytes(damage)
+    again = device.restart()
+    assert again.load("outbox").Outbox(reserve_kb=64).new() == "/sd/outbox/s0000006.jpg"
+
+
+def test_numbers_begin_again_after_ten_million(device, outbox):
+    (device.folder / "outbox" / "number").write_bytes(b"9999999\n")
+    again = device.restart()
+    box = again.load("outbox").Outbox(reserve_kb=64)
+    assert [box.new(), box.new()] == ["/sd/outbox/s0000001.jpg", "/sd/outbox/s0000002.jpg"]
+
+
+def test_the_oldest_come_first_in_little_memory(device, outbox):
+    numbers = random.Random(3).sample(range(1, 9999), 60)
+    for number in numbers:
+        (device.folder / "outbox" / f"s{number:07}.jpg").write_bytes(b"x")
+    for other in ("note.txt", "s12.jpg", "s0000001.^jp", "S0000000.BAK", "sx000001.jpg"):
+        (device.folder / "outbox" / other).write_bytes(b"x")
+    (device.folder / "outbox" / "s0000000.jpg").mkdir()
+    device = device.restart()
+    box = device.load("outbox").Outbox(reserve_kb=64)
+    wanted = [f"s{number:07}.jpg" for number in sorted(numbers)]
+    assert box.waiting() == 60 and box.oldest() == wanted[:8]
+    seen, after = [], ""
+    while names := box.oldest(7, after):
+        seen += names
+        after = names[-1]
+    assert seen == wanted
+
+
+def test_a_full_card_refuses_new_pictures_and_keeps_the_others(device):
+    box = device.load("outbox").Outbox(reserve_kb=60_000)
+    names = []
+    with pytest.raises(device.PixError) as caught:
+        for i in range(50):
+            path = box.new()
+            names.append(path.rpartition("/")[2])
+            device.load("store")
+            with device._open(path, "wb") as f:
+                f.write(bytes([i]) * 400_000)
+    assert caught.value.code == "card-full" and "60000 kB needed" in caught.value.cause
+    assert 3 < len(names) < 50 and box.oldest(50) == names
+
+
+def test_what_the_receiver_did_not_prove_is_kept(device, outbox):
+    first, second = fill(device, outbox, 2)
+    (device.folder / "outbox" / "s0000001.^jp").write_bytes(b"note")
+    device = device.restart()
+    box = device.load("outbox").Outbox(reserve_kb=64)
+    box.done(first, False)
+    box.done(second, True)
+    assert folder(device) == ["number"]
+    assert [(e.name, e.read_bytes()) for e in (device.folder / "sent").iterdir()] == [(first, b"picture 0")]
+
+
+def test_no_card(device):
+    device.card.remove()
+    with pytest.raises(device.PixError) as caught:
+        device.load("outbox").Outbox()
+    assert caught.value.code in ("no-card", "card-error")
+
+
+def test_power_cut_at_every_step_of_a_picture_and_its_end(tmp_path, device):
+    """Whatever step is the last one: whole pictures only, no number twice, and a picture is either here or done."""
+    from pix_device import Device
+
+    content = bytes(range(256)) * 40
+    step = 0
+    while True:
+        card = tmp_path / f"cut{step}"
+        card.mkdir()
+        board = Device(card)
+        used = []
+        finished = False
+        try:
+            box = board.load("outbox").Outbox(reserve_kb=64)
+            part_of = board.load("store").Part
+            for _ in range(2):
+                board.cut_at = step
+                path = box.new()
+                used.append(path)
+                part = part_of(path)
+                part.begin("")
+                for at in range(0, len(content), 4096):
+                    part.write(content[at : at + 4096])
+                part.commit()
+                box.done(path.rpartition("/")[2], True)
+            finished = True
+        except PowerCut:
+            pass
+        again = board.restart()
+        box = again.load("outbox").Outbox(reserve_kb=64)
+        for name in box.oldest():
+            assert (card / "outbox" / name).read_bytes() == content
+        assert box.new() not in used[:-1]
+        left = [name for name in folder(again) if not name.endswith(".jpg")]
+        assert left == ["number"], left
+        if finished:
+            break
+        step += 1
+    assert step > 20

@@ -1,0 +1,211 @@
+"""apps/snap.py end to end: camera, outbox, modem, companion; no picture lost, doubled or damaged."""
+
+import io
+import re
+
+import pytest
+from PIL import Image
+from pix_servers import Raw
+from pix_uploads import TOKEN, Station, receiver, stored, taken
+
+from maixpix.companion import UploadLimits, running
+
+
+@pytest.fixture
+def station(tmp_path, board_card):
+    return Station(board_card(tmp_path / "card"))
+
+
+def collect(station, count=3):
+    """Pictures taken without a receiver: name -> bytes."""
+    before = station.waiting()
+    result = station.run("snap", {"snaps": count, "snap_s": 1, "quality": 30})
+    after = station.waiting()
+    assert len(taken(result.console)) == count and len(after) == len(before) + count
+    return after
+
+
+def tus(companion):
+    return f"http://pc:{companion.port}/files/"
+
+
+@pytest.mark.parametrize("at", ["1.1", "1.7.4"])
+def test_pictures_collect_without_a_receiver_and_are_delivered_later(station, tmp_path, at):
+    ours = collect(station)
+    with running(receiver(tmp_path)) as companion:
+        result = station.run("snap", {"upload": tus(companion), "snaps": 1, "snap_s": 1, "quality": 30}, at=at)
+    assert result.ok and "error" not in result.console, result.console
+    kept = stored(tmp_path)
+    assert station.waiting() == {} and list(kept) == [f"s000000{i}.jpg" for i in (1, 2, 3, 4)]
+    assert {name: kept[name] for name in ours} == ours
+    assert re.findall(r"^safe (\S+)", result.console, re.M) == sorted(kept)  # the oldest first
+    assert all(Image.open(io.BytesIO(data)).size == (320, 240) for data in kept.values())
+    assert sorted(entry.name for entry in station.outbox.iterdir()) == ["number"]
+
+
+def test_a_press_of_the_key_takes_a_burst(station, tmp_path):
+    fault = {"when": {"ms": 4000}, "do": "press-key", "for_ms": 150}
+    with running(receiver(tmp_path)) as companion:
+        result = station.run("snap", {"upload": tus(companion), "snaps": 3, "burst": 3}, faults=[fault])
+    assert result.ok and len(taken(result.console)) == 3 and len(stored(tmp_path)) == 3
+
+
+def test_a_press_during_an_upload_is_not_missed(station, tmp_path):
+    collect(station, 1)
+    pressed = {"when": {"command": "AT+CIPSENDBUF", "nth": 2}, "do": "press-key", "for_ms": 60}
+    with running(receiver(tmp_path)) as companion:
+        result = station.run("snap", {"upload": tus(companion), "snaps": 1, "quality": 30}, faults=[pressed])
+    assert result.ok and len(stored(tmp_path)) == 2
+
+
+def test_a_command_of_the_companion_takes_a_picture(station, tmp_path):
+    answers = [b"", b"snap\n", b"", b""]
+
+    def answer(connection, head):
+        body = answers.pop(0) if answers else b""
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+
+    server = Raw(answer)
+    with running(receiver(tmp_path)) as companion:
+        settings = {"upload": tus(companion), "snaps": 1, "command": f"http://pc:{server.port}/command?board=dock"}
+        result = station.run("snap", settings)
+    server.close()
+    assert result.ok and len(stored(tmp_path)) == 1
+    assert len(server.requests) == 2 and b"Bearer " + TOKEN.encode() in server.requests[0]
+
+
+def test_without_a_network_pictures_collect(station, tmp_path):
+    result = station.run("snap", {"upload": "http://pc:1/files/", "snap_s": 2}, ssid="elsewhere", end_ms=40_000)
+    names = taken(result.console)
+    assert len(names) >= 4 and sorted(station.waiting()) == names
+    assert result.console.count("error no-network") in (2, 3)  # asked for less and less often
+    with running(receiver(tmp_path)) as companion:
+        station.run("snap", {"upload": tus(companion), "snaps": 1, "snap_s": 1})
+    assert len(stored(tmp_path)) == len(names) + 1 and station.waiting() == {}
+
+
+def test_the_panel_tells_when_the_card_is_full_and_nothing_is_removed(station, tmp_path):
+    settings = {"snap_s": 1, "reserve_kb": 2048, "quality": 95}
+    panel = tmp_path / "panel.png"
+    result = station.run("snap", settings, card_bytes=40 << 20, end_ms=8_000, panel=panel,
+                         faults=[{"when": {"ms": 4000}, "do": "fill-card", "leave": 2_100_000}])  # fmt: skip
+    assert "error card-full" in result.console and "2048 kB needed" in result.console
+    assert sorted(station.waiting()) == taken(result.console) != []
+    with Image.open(panel) as shown:
+        line = shown.convert("L").crop((0, 224, 320, 238))
+        assert line.getextrema() == (0, 255)  # the line of the state stands below the picture
+
+
+def test_no_camera_is_told_and_old_pictures_are_still_delivered(station, tmp_path):
+    ours = collect(station, 2)
+    with running(receiver(tmp_path)) as companion:
+        settings = {"upload": tus(companion), "snap_s": 3}
+        result = station.run("snap", settings, no_camera=True, end_ms=25_000)
+    assert "error no-camera" in result.console
+    assert stored(tmp_path) == ours and station.waiting() == {}
+
+
+def test_a_picture_that_is_refused_does_not_block_the_others(station, tmp_path):
+    ours = collect(station, 3)
+    second = station.outbox / "s0000002.jpg"
+    second.write_bytes(ours["s0000002.jpg"] + bytes(60_000))
+    limits = UploadLimits(max_file_bytes=50_000)
+    with running(receiver(tmp_path, upload_limits=limits)) as companion:
+        settings = {"upload": tus(companion), "snap_s": 1000, "quality": 30}
+        result = station.run("snap", settings, end_ms=40_000)
+    assert "error upload-refused" in result.console
+    assert sorted(stored(tmp_path)) == ["s0000001.jpg", "s0000003.jpg", "s0000004.jpg"]
+    assert list(station.waiting()) == ["s0000002.jpg"]
+
+
+def test_a_wrong_token_keeps_everything(station, tmp_path):
+    ours = collect(station, 2)
+    with running(receiver(tmp_path, token="another-token-1")) as companion:
+        result = station.run("snap", {"upload": tus(companion), "snap_s": 1000}, end_ms=20_000)
+    assert "error http-401" in result.console and stored(tmp_path) == {}
+    assert {name: data for name, data in station.waiting().items() if name in ours} == ours
+
+
+@pytest.mark.parametrize("door", ["tcp", "tcp+name"])
+def test_raw_tcp(station, tmp_path, door):
+    ours = collect(station, 2)
+    token = None if door == "tcp" else TOKEN
+    with running(receiver(tmp_path, token=token)) as companion:
+        settings = {"upload": f"{door}://pc:{companion.tcp_port}", "snaps": 1, "snap_s": 1}
+        result = station.run("snap", settings)
+    assert result.ok, result.console
+    kept = stored(tmp_path)
+    assert len(kept) == 3 and set(ours.values()) < set(kept.values()) and station.waiting() == {}
+    # Without an answer nothing proves that it is safe: the card keeps it.
+    sent = station.card / "sent"
+    assert sent.exists() == (door == "tcp")
+    if door == "tcp":
+        assert {entry.name: entry.read_bytes() for entry in sent.iterdir()}.items() >= ours.items()
+    else:
+        assert sorted(kept) == ["s0000001.jpg", "s0000002.jpg", "s0000003.jpg"]
+
+
+TROUBLES = [
+    {"when": {"lane": "to_modem", "byte": 9000}, "do": "lose-wifi", "for_ms": 3000},
+    {"when": {"lane": "to_modem", "byte": 9000}, "do": "reset-modem"},
+    {"when": {"lane": "to_modem", "byte": 9000}, "do": "brown-out"},
+    {"when": {"lane": "to_modem", "byte": 9000}, "do": "drop"},
+    {"when": {"lane": "to_modem", "byte": 9000}, "do": "double", "count": 3},
+    {"when": {"lane": "to_modem", "byte": 9000}, "do": "flip"},
+    {"when": {"lane": "to_modem", "byte": 9000}, "do": "stall-card", "ms": 300},
+    {"when": {"lane": "to_modem", "byte": 9000}, "do": "close-link", "link": 4},
+    {"when": {"lane": "to_modem", "byte": 9000}, "do": "close-link", "link": 4, "reset": True},
+    {"when": {"lane": "to_modem", "byte": 9000}, "do": "stall-modem", "ms": 4000},
+    {"when": {"command": "AT+CIPCLOSE"}, "do": "reset-modem"},
+]
+
+
+@pytest.mark.parametrize("fault", TROUBLES, ids=lambda fault: fault["do"] + str(fault["when"].get("byte", "")))
+def test_trouble_that_passes_costs_nothing(station, tmp_path, fault):
+    ours = collect(station, 1)
+    with running(receiver(tmp_path)) as companion:
+        settings = {"upload": tus(companion), "snaps": 1, "snap_s": 1, "quality": 30}
+        result = station.run("snap", settings, faults=[fault], at="1.7.4", end_ms=120_000)
+    assert result.ok and result.report["faults"], result.console
+    kept = stored(tmp_path)
+    assert station.waiting() == {} and len(kept) == 2
+    assert kept["s0000001.jpg"] == ours["s0000001.jpg"]
+
+
+def test_the_power_is_cut_in_mid_upload(station, tmp_path):
+    ours = collect(station, 2)
+    cut = {"when": {"lane": "to_modem", "byte": 12_000}, "do": "cut-power"}
+    with running(receiver(tmp_path)) as companion:
+        settings = {"upload": tus(companion), "snaps": 1, "snap_s": 1, "quality": 30}
+        result = station.run("snap", settings, faults=[cut])
+        assert not result.ok
+        assert station.run("snap", settings).ok
+    kept = stored(tmp_path)
+    assert station.waiting() == {} and {name: kept[name] for name in ours} == ours
+
+
+def test_the_companion_is_stopped_and_started_again(station, tmp_path):
+    ours = collect(station, 3)
+    here = receiver(tmp_path)
+    first = running(here)
+    companion = first.__enter__()
+    state = {"first": first}
+
+    def on_event(event):
+        # At the first "safe" the companion goes away; when the board complains it comes back on the same port.
+        text = event.get("console", "")
+        if "safe s0000001" in text and "second" not in state:
+            state["second"] = None
+            state["first"].__exit__(None, None, None)
+        elif "error " in text and state.get("second", 0) is None:
+            state["second"] = running(receiver(tmp_path, port=companion.port))
+            state["second"].__enter__()
+
+    try:
+        settings = {"upload": tus(companion), "snaps": 1, "snap_s": 1, "quality": 30}
+        result = station.run("snap", settings, on_event=on_event, end_ms=200_000)
+    finally:
+        (state.get("second") or first).__exit__(None, None, None)
+    assert result.ok and "error " in result.console, result.console
+    kept = stored(tmp_path)
+    assert station.waiting() == {} and {name: kept[name] for name in ours} == ours and len(kept) == 4
