@@ -76,7 +76,8 @@ class Snap:
             if self.waiting and settings.upload and self.rested():
                 self.attempt(self.deliver)
             if settings.snaps and self.taken >= settings.snaps and not (self.waiting and settings.upload):
-                self.say("%d taken, all safe" % self.taken)
+                self.say("%d taken, none waiting" % self.taken)
+                print("done, %d taken" % self.taken)
                 return
             if self.modem is not None and not wifi.watch(self.modem):
                 pass  # the next use of the modem repairs it

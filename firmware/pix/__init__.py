@@ -1,27 +1,28 @@
 # pix: pictures to and from a K210 board, on MaixPy v1 and an ESP8285 with AT firmware.
 #
-# MaixPy loads a picture into one unbroken block of the heap, and nothing in the heap ever moves. So the block is set
-# aside here, before the modules of this package scatter theirs, and handed over while a picture is loaded.
+# MaixPy loads a picture into one unbroken block of the heap, a receive ring is another, and nothing in the heap ever
+# moves: once the modules of this package are loaded (from source), the longest free block has some 39 kB of 290. So
+# both blocks are set aside here, before anything else comes, and handed over when they are needed.
 
-PICTURE_ROOM = 320 * 240 * 2  # bytes of one full RGB565 picture on the usual panel
+PICTURE = 320 * 240 * 2  # bytes of one full RGB565 picture on the usual panel
+RING = 49152  # 0.49 s at 1 Mbaud; with all else in use it keeps a fetch within 64 KiB of heap
 
-_room = None
+_aside = {}
 
 
-def reserve(size=PICTURE_ROOM):
-    # Set the block aside; returns whether that much is there in one piece.
-    global _room
+def set_aside(size):
+    # Keep a block of `size` bytes for later; returns whether that much is there in one piece.
     try:
-        _room = bytearray(size)
+        _aside[size] = bytearray(size)
     except MemoryError:
-        _room = None
-    return _room is not None
+        return False
+    return True
 
 
-def release():
-    # Let go of the block: the next picture takes its place.
-    global _room
-    _room = None
+def hand_over(size):
+    # Let go of a block that was set aside: the next allocation of that size takes its place after a gc.collect().
+    _aside.pop(size, None)
 
 
-reserve()
+set_aside(PICTURE)
+set_aside(RING)

@@ -5,14 +5,17 @@
 # straight into the buffer of whoever reads the link. All waiting happens in C, inside `readinto`, a character timeout
 # at a time.
 
+import gc
+
 import utime
 from micropython import const
 
+import pix
 from pix import atparse
 from pix.errors import PixError
 
 SMALL_RING = const(8192)  # receive ring while nothing but answers and two requests of 2048 bytes can come
-LARGE_RING = const(49152)  # 0.49 s at 1 Mbaud; with all else in use it keeps a fetch within 64 KiB of heap
+LARGE_RING = pix.RING  # while the module sends whenever it likes
 BASE_BAUD = const(115200)  # what the module speaks after any reset, unless another rate was stored
 LINKS = const(5)
 CLOSE_MS = const(6000)
@@ -71,6 +74,9 @@ class AtPort:
         if self.ring > SMALL_RING and ring > SMALL_RING:
             self.open(baud, SMALL_RING)
         global _serving
+        if ring > SMALL_RING:
+            pix.hand_over(pix.RING)
+            gc.collect()
         while True:
             try:
                 self.uart = _serving = self._open_uart(baud, ring)

@@ -64,8 +64,10 @@ class Modem(AtPort):
             if not open_there:
                 self._names = [entry for entry in self._names if entry[1] != address]
                 raise PixError(self._reason, "%s:%d" % (host, port))
-        except PixError:
+        except PixError as error:
             self.release(link.number, open_there and not link.closed)
+            if error.code == "bytes-lost":
+                self.settle()  # raises what noise at this point mostly is: a module that restarts
             raise
         return link
 

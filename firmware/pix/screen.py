@@ -91,7 +91,7 @@ class Screen:
         finally:
             del img
             gc.collect()
-            pix.reserve()
+            pix.set_aside(pix.PICTURE)
         self._y = None
         self._bar = -1
         return kind.width, kind.height
@@ -119,7 +119,7 @@ class Screen:
     def _load(self, path, kind):
         import image
 
-        pix.release()
+        pix.hand_over(pix.PICTURE)
         gc.collect()
         needed = kind.bytes_needed
         if kind.width > self.width or kind.height > self.height:

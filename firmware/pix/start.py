@@ -22,8 +22,8 @@ _SLICE_MS = const(100)  # Ctrl-C acts between two slices only
 
 
 def run(home, slot):
-    # Start from folder `slot` of `home` ("/sd" or "/flash"; "" of "/" for files copied by hand). Returns when the app is done or the user
-    # wants the REPL.
+    # Start what main.py found in folder `slot` of `home` ("" in "/" for files copied by hand). Returns when the app is
+    # done or the user wants the REPL.
     log = Log(PATHS if "sd" in uos.listdir("/") else ("/flash/pix.log", "/flash/pix.old"))
     for path in config.PATHS:
         _finish_settings(path)
@@ -158,8 +158,8 @@ class _Watchdog:
 
             self._wdt = WDT(id=1, timeout=seconds * 1000, callback=self._callback)
 
-    def _callback(self, wdt):
-        wdt.feed()
+    def _callback(self, _):
+        self.feed()
 
     def feed(self):
         if self._wdt is not None:

@@ -100,6 +100,9 @@ class Station:
             except PixError as error:
                 if error.code not in ("no-modem", "modem-rebooted"):
                     modem.lost = "wifi-lost"
+                    if error.code == "no-network":
+                        # It was there a moment ago, so its going away is the news.
+                        raise PixError("wifi-lost", error.detail)
                     raise
         self._tell("modem", "starting it again")
         try:

@@ -77,7 +77,7 @@ class CutCable:
         tty.setraw(self._master)
         self.port = os.ttyname(self._slave)
         self.left = after
-        self.passed = 0
+        self.passed = self.returned = 0
         self.cut = False
         self._thread = threading.Thread(target=self._relay, daemon=True)
         self._thread.start()
@@ -86,7 +86,9 @@ class CutCable:
         while not self.cut:
             ready, _, _ = select.select([self._master, self._inner], [], [], 0.2)
             if self._inner in ready:
-                os.write(self._master, os.read(self._inner, 4096))
+                answer = os.read(self._inner, 4096)
+                self.returned += len(answer)
+                os.write(self._master, answer)
             if self._master in ready:
                 data = os.read(self._master, 4096)[: self.left - self.passed]
                 os.write(self._inner, data)

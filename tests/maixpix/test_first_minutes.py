@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import json
+import os
 import threading
 
 import pytest
@@ -13,6 +14,8 @@ from PIL import Image
 
 from maixpix.cli import run as maixpix
 from maixpix.commands.setup import setup
+from maixpix.link import Link
+from maixpix.places import BoardPlace
 
 KEY = "correct horse battery"
 
@@ -63,3 +66,26 @@ def test_an_empty_card_becomes_a_picture(tmp_path, pictures, capsys):
         if path.is_file() and path.name != "pix.json" and KEY.encode() in path.read_bytes()
     ]
     assert leaks == []
+
+
+@pytest.mark.firmware
+@pytest.mark.slow
+@pytest.mark.skipif(not os.environ.get("MAIXPY_FIRMWARE"), reason="MAIXPY_FIRMWARE names no MaixPy image")
+def test_the_same_on_real_firmware_with_byte_code(tmp_path, pictures):
+    url, data = pictures
+    card = tmp_path / "sd"
+    card.mkdir()
+    config = {"wifi": [{"ssid": "Home", "password": KEY}]}
+    with RunningBoard(card, tmp_path / "flash", config, script="k210_board.py") as board:
+        done = CliRunner().invoke(
+            setup, ["--port", board.port, "--wifi", "Home", "--picture", url, "--app", "show"], input=KEY + "\n"
+        )
+        assert done.exit_code == 0, done.output
+        assert maixpix(["deploy", "--mpy", "--port", board.port, "--no-start"]) == 0
+        assert maixpix(["reset", "--port", board.port]) == 0
+        heard = board.listen(rb"shown 320x240[^\n]*\n|starts again", 60)
+        assert b"shown 320x240" in heard
+        assert KEY.encode() not in heard
+        with Link(board.port) as link:
+            assert link.wait_for_card()
+            assert BoardPlace(link, "/sd").read("show.jpg") == data

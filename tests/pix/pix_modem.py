@@ -117,7 +117,10 @@ class Bench:
 
     def _import(self, name, globals=None, locals=None, fromlist=None, level=0):
         if name == "pix":
-            return types.SimpleNamespace(**{item: self.load(item) for item in fromlist})
+            package = self.load("__init__")
+            for item in fromlist or ():
+                setattr(package, item, self.load(item))
+            return package
         if name.startswith("pix."):
             return self.load(name[4:])
         if name == "board":

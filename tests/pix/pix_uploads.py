@@ -1,8 +1,11 @@
 """What the tests of apps/send.py and apps/snap.py share: a board with a camera and a network, and the companion."""
 
+import io
 import json
 import re
 from pathlib import Path
+
+from PIL import Image
 
 from maixpix.companion import ServeSettings
 from virtualboard.board import BoardConfig, WifiNetwork
@@ -15,12 +18,35 @@ TOKEN = "upload-token-77"
 
 
 class Station:
-    """One board's card; `run` starts an app on it with settings and faults."""
+    """One board's card; `run` starts an app on it with settings and faults. The camera never sees a thing twice."""
 
-    def __init__(self, card, camera=PICTURES):
+    def __init__(self, card):
         self.card = card
-        self.camera = camera
         self.outbox = card / "outbox"
+        self._runs = 0
+
+    def plant(self, count):
+        """Pictures of an earlier day in the outbox; name -> bytes."""
+        self.outbox.mkdir(exist_ok=True)
+        with Image.open(PICTURES / "chelsea.jpg") as source:
+            for i in range(count):
+                out = io.BytesIO()
+                source.convert("RGB").resize((320, 240)).save(out, "JPEG", quality=50 + i)
+                (self.outbox / f"s{i + 1:07}.jpg").write_bytes(out.getvalue())
+        (self.outbox / "number").write_bytes(b"%07d\n" % count)
+        return self.waiting()
+
+    def scenes(self):
+        """A folder of views that no earlier run has seen."""
+        self._runs += 1
+        folder = self.card.parent / f"scenes{self._runs}"
+        folder.mkdir()
+        with Image.open(PICTURES / "coffee.jpg") as source:
+            wide = source.convert("RGB").resize((500, 340))
+        for i in range(24):
+            x, y = 7 * i, 4 * self._runs
+            wide.crop((x, y, x + 320, y + 240)).save(folder / f"v{i:02}.bmp")
+        return folder
 
     def run(self, app, settings, ssid="home", timeout_s=60.0, panel=None, end_ms=None, on_event=None, **config):
         whole = {"wifi": [[ssid, KEY]], "colour": "on", "token": TOKEN, **settings}
@@ -29,7 +55,7 @@ class Station:
             card=str(self.card),
             wifi=[WifiNetwork("home", KEY)],
             names={"pc": "127.0.0.1"},
-            camera=str(self.camera),
+            camera=str(self.scenes()),
             **config,
         )
         script = self.card / "apps" / f"{app}.py"

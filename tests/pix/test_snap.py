@@ -51,7 +51,7 @@ def test_a_press_of_the_key_takes_a_burst(station, tmp_path):
 
 
 def test_a_press_during_an_upload_is_not_missed(station, tmp_path):
-    collect(station, 1)
+    station.plant(1)
     pressed = {"when": {"command": "AT+CIPSENDBUF", "nth": 2}, "do": "press-key", "for_ms": 60}
     with running(receiver(tmp_path)) as companion:
         result = station.run("snap", {"upload": tus(companion), "snaps": 1, "quality": 30}, faults=[pressed])
@@ -87,7 +87,7 @@ def test_without_a_network_pictures_collect(station, tmp_path):
 def test_the_panel_tells_when_the_card_is_full_and_nothing_is_removed(station, tmp_path):
     settings = {"snap_s": 1, "reserve_kb": 2048, "quality": 95}
     panel = tmp_path / "panel.png"
-    result = station.run("snap", settings, card_bytes=40 << 20, end_ms=8_000, panel=panel,
+    result = station.run("snap", settings, end_ms=8_000, panel=panel,
                          faults=[{"when": {"ms": 4000}, "do": "fill-card", "leave": 2_100_000}])  # fmt: skip
     assert "error card-full" in result.console and "2048 kB needed" in result.console
     assert sorted(station.waiting()) == taken(result.console) != []
@@ -97,7 +97,7 @@ def test_the_panel_tells_when_the_card_is_full_and_nothing_is_removed(station, t
 
 
 def test_no_camera_is_told_and_old_pictures_are_still_delivered(station, tmp_path):
-    ours = collect(station, 2)
+    ours = station.plant(2)
     with running(receiver(tmp_path)) as companion:
         settings = {"upload": tus(companion), "snap_s": 3}
         result = station.run("snap", settings, no_camera=True, end_ms=25_000)
@@ -106,7 +106,7 @@ def test_no_camera_is_told_and_old_pictures_are_still_delivered(station, tmp_pat
 
 
 def test_a_picture_that_is_refused_does_not_block_the_others(station, tmp_path):
-    ours = collect(station, 3)
+    ours = station.plant(3)
     second = station.outbox / "s0000002.jpg"
     second.write_bytes(ours["s0000002.jpg"] + bytes(60_000))
     limits = UploadLimits(max_file_bytes=50_000)
@@ -119,7 +119,7 @@ def test_a_picture_that_is_refused_does_not_block_the_others(station, tmp_path):
 
 
 def test_a_wrong_token_keeps_everything(station, tmp_path):
-    ours = collect(station, 2)
+    ours = station.plant(2)
     with running(receiver(tmp_path, token="another-token-1")) as companion:
         result = station.run("snap", {"upload": tus(companion), "snap_s": 1000}, end_ms=20_000)
     assert "error http-401" in result.console and stored(tmp_path) == {}
@@ -128,7 +128,7 @@ def test_a_wrong_token_keeps_everything(station, tmp_path):
 
 @pytest.mark.parametrize("door", ["tcp", "tcp+name"])
 def test_raw_tcp(station, tmp_path, door):
-    ours = collect(station, 2)
+    ours = station.plant(2)
     token = None if door == "tcp" else TOKEN
     with running(receiver(tmp_path, token=token)) as companion:
         settings = {"upload": f"{door}://pc:{companion.tcp_port}", "snaps": 1, "snap_s": 1}
@@ -156,13 +156,13 @@ TROUBLES = [
     {"when": {"lane": "to_modem", "byte": 9000}, "do": "close-link", "link": 4},
     {"when": {"lane": "to_modem", "byte": 9000}, "do": "close-link", "link": 4, "reset": True},
     {"when": {"lane": "to_modem", "byte": 9000}, "do": "stall-modem", "ms": 4000},
-    {"when": {"command": "AT+CIPCLOSE"}, "do": "reset-modem"},
+    {"when": {"command": "AT+CIPSTART", "nth": 2}, "do": "reset-modem"},
 ]
 
 
 @pytest.mark.parametrize("fault", TROUBLES, ids=lambda fault: fault["do"] + str(fault["when"].get("byte", "")))
 def test_trouble_that_passes_costs_nothing(station, tmp_path, fault):
-    ours = collect(station, 1)
+    ours = station.plant(1)
     with running(receiver(tmp_path)) as companion:
         settings = {"upload": tus(companion), "snaps": 1, "snap_s": 1, "quality": 30}
         result = station.run("snap", settings, faults=[fault], at="1.7.4", end_ms=120_000)
@@ -173,7 +173,7 @@ def test_trouble_that_passes_costs_nothing(station, tmp_path, fault):
 
 
 def test_the_power_is_cut_in_mid_upload(station, tmp_path):
-    ours = collect(station, 2)
+    ours = station.plant(2)
     cut = {"when": {"lane": "to_modem", "byte": 12_000}, "do": "cut-power"}
     with running(receiver(tmp_path)) as companion:
         settings = {"upload": tus(companion), "snaps": 1, "snap_s": 1, "quality": 30}
@@ -185,7 +185,7 @@ def test_the_power_is_cut_in_mid_upload(station, tmp_path):
 
 
 def test_the_companion_is_stopped_and_started_again(station, tmp_path):
-    ours = collect(station, 3)
+    ours = station.plant(3)
     here = receiver(tmp_path)
     first = running(here)
     companion = first.__enter__()

@@ -9,11 +9,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any
 
 from maixpix.errors import UserError
+from maixpix.mailbox import Mailbox
+from maixpix.players import Player, make_player
 from virtualboard.board import Board, BoardConfig, WifiNetwork
 from virtualboard.clock import SECOND, Clock
+from virtualboard.console import ConsoleLine
 from virtualboard.faults import Faults
 from virtualboard.typist import Typist
 
@@ -39,19 +42,19 @@ class LiveOptions:
     cpu_factor: float = 1.0
 
 
-class Player(Protocol):
-    """What both engines have in common for `LiveBoard`."""
-
-    def run(self, stop: Callable[[], bool]) -> None:
-        """Run until `stop()` is true."""
-
-
 class LiveBoard:
-    """One board and the engine that plays its chip. `close` switches it off and writes everything back."""
+    """One board and the engine that plays its chip. `close` switches it off and writes everything back.
+
+    Its parts belong to the thread that calls `run` or `execute`; other threads ask through `mailbox`. `console` is
+    the host's end of its serial port. Raises UserError for options that cannot be had.
+    """
 
     def __init__(self, options: LiveOptions) -> None:
         if options.card is not None and not options.card.is_dir():
             raise UserError(f"there is no folder {options.card}", "name an existing folder to be the SD card")
+        if options.camera is not None and not options.camera.exists():
+            raise UserError(f"there is no picture {options.camera}", "name a picture file or a folder of pictures")
+        self.options = options
         config = BoardConfig(
             at=options.at,
             card=str(options.card) if options.card else None,
@@ -65,127 +68,88 @@ class LiveBoard:
             seed=options.seed,
         )
         self.board = Board(config, Clock(pace=options.paced))
-        self.faults = Faults(self.board, options.faults, options.seed)
+        self.console = ConsoleLine(self.board)
+        self.mailbox = Mailbox(self.board.clock)
+        self._stopped = threading.Event()
+        self._closed = False
         self._flash_file = options.flash if options.engine == "k210" else None
-        self.player: Player = _k210(self.board, options) if options.engine == "k210" else _hosted(self.board, options)
+        try:
+            self.faults = Faults(self.board, options.faults, options.seed)
+            self.player: Player = make_player(self.board, options)
+        except BaseException:
+            self._flash_file = None  # nothing has run that would be worth keeping
+            self.close()
+            raise
 
-    def run(self, stop: Callable[[], bool]) -> None:
-        """Run until `stop()` is true."""
-        self.player.run(stop)
+    def run(self) -> None:
+        """Play until `stop`."""
+        self.player.run(self._stopped.is_set)
+
+    def stop(self) -> None:
+        """End `run`; from any thread or signal handler."""
+        self._stopped.set()
+        self.mailbox.post(self.player.halt)
+
+    def _end(self) -> None:
+        # In the engine's thread: at once, so that no more virtual time passes than in any other run.
+        self._stopped.set()
+        self.player.halt()
+
+    def reset(self) -> None:
+        """Press the board's reset key shortly. Only in the engine's thread."""
+        self.player.hold(True)
+        self.player.hold(False)
 
     def execute(self, code: bytes, on_output: Callable[[bytes], None], timeout_s: float = 600.0) -> str:
-        """Type `code` at the REPL; returns its traceback ("" when it ended well). UserError when it never ends."""
+        """Type `code` at the REPL; returns its traceback ("" when it ended well), and ends the run.
+
+        `timeout_s` is in the board's time. Raises UserError when the program does not end in it, KeyboardInterrupt
+        when `stop` came before.
+        """
         clock = self.board.clock
-        ended = threading.Event()
-        typist = Typist(self.board, code, on_output, ended.set)
-        deadline = clock.now + round(timeout_s * 1e9)
-        self.run(lambda: ended.is_set() or clock.now > deadline)
-        if typist.error is None:
-            raise UserError(
-                f"the program did not end within {timeout_s:.0f} s of the board's time",
-                "raise --timeout, or look for a loop",
-            )
-        return typist.error
+        typist = Typist(self.console, code, on_output, self._end)
+        late = clock.after(round(timeout_s * SECOND), self._end)
+        self.run()
+        if typist.error is not None:
+            late.cancel()
+            return typist.error
+        if late.active:
+            raise KeyboardInterrupt
+        raise UserError(
+            f"the program did not end within {timeout_s:g} s of the board's time", "raise --timeout, or look for a loop"
+        )
 
     def close(self) -> None:
-        """Switch off: links closed, card and flash written back."""
+        """Switch off: links closed, card and flash written back, doors closed. A second call does nothing."""
+        if self._closed:
+            return
+        self._closed = True
+        self.mailbox.close()
         self.board.power_off()
         if self._flash_file is not None:
-            self.board.flash.save(self._flash_file)
-
-
-class _Hosted:
-    def __init__(self, board: Board) -> None:
-        from virtualboard.hosted.engine import Engine
-
-        self._clock = board.clock
-        self._engine = Engine(board, repl=True)
-
-    def run(self, stop: Callable[[], bool]) -> None:
-        from virtualboard.clock import MS
-
-        def look() -> None:
-            if stop():
-                self._engine.power_off()
-            else:
-                self._clock.after(5 * MS, look)
-
-        self._clock.after(5 * MS, look)
-        self._engine.run()
-
-
-def _hosted(board: Board, options: LiveOptions) -> Player:
-    if options.firmware is not None:
-        raise UserError("the hosted engine runs no firmware file", "add --engine k210")
-    if options.isp:
-        raise UserError("the hosted engine has no boot ROM to flash through", "add --engine k210")
-    return _Hosted(board)
-
-
-class _Chip:
-    def __init__(self, board: Board, options: LiveOptions) -> None:
-        from virtualboard.k210.engine import K210Engine
-
-        self.engine = K210Engine(board, cpu_factor=options.cpu_factor)
-        self._clock = board.clock
-        self._isp = options.isp
-        self._booted = False
-
-    def run(self, stop: Callable[[], bool]) -> None:
-        if not self._booted:
-            self._booted = True
-            self.engine.boot(self._isp)
-        if self._clock.pace:
-            self.engine.serve(stop)  # sleeps while the firmware idles
-        else:
-            while not self.engine.run(stop, SECOND):
-                pass
-
-
-def _k210(board: Board, options: LiveOptions) -> Player:
-    try:
-        import virtualboard.k210.engine  # noqa: F401
-    except ImportError:
-        raise UserError("the emulated chip needs Unicorn", "run: pip install 'maixpix[k210]'") from None
-    load_flash(board, options)
-    return _Chip(board, options)
-
-
-def load_flash(board: Board, options: LiveOptions) -> None:
-    """Fill the board's flash: what `--flash` kept, then the firmware over its beginning."""
-    from maixpix import images
-    from virtualboard.k210.bootrom import add_header
-
-    if options.flash is not None and options.flash.exists():
-        try:
-            board.flash.load(options.flash)
-        except (OSError, ValueError) as error:
-            raise UserError(f"cannot use {options.flash} as flash: {error}", "name a file written by --flash") from None
-    if options.firmware is not None:
-        image = images.identify(options.firmware)
-        images.require_firmware(image)
-        data = options.firmware.read_bytes()
-        data = data if image.headed else add_header(data)
-        board.flash.data[: len(data)] = data
-    elif not options.isp and (options.flash is None or not options.flash.exists()):
-        raise UserError(
-            "the emulated chip has nothing to run", "name a MaixPy image with --firmware, or flash one: --isp"
-        )
+            try:
+                self.board.flash.save(self._flash_file)
+            except OSError as error:
+                raise UserError(
+                    f"the flash was not saved to {self._flash_file}: {error.strerror}", "choose another --flash"
+                ) from None
 
 
 @contextlib.contextmanager
-def stop_on_signals() -> Iterator[Callable[[], bool]]:
-    """A function that tells whether Ctrl-C or SIGTERM has come; the second Ctrl-C interrupts as usual."""
-    asked = threading.Event()
+def stop_on_signals(stop: Callable[[], None]) -> Iterator[None]:
+    """Call `stop` at Ctrl-C or SIGTERM; the second one interrupts as usual."""
+    asked = False
 
     def handler(number: int, _frame: FrameType | None) -> None:
-        if asked.is_set():
+        nonlocal asked
+        if asked:
             raise KeyboardInterrupt
-        asked.set()
+        asked = True
+        stop()
 
     before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield asked.is_set
+        yield
     finally:
         for number, old in before.items():
             signal.signal(number, old)

@@ -11,10 +11,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from virtualboard.clock import MS
-from virtualboard.console import ConsoleLog
 
 if TYPE_CHECKING:
-    from virtualboard.board import Board
+    from virtualboard.console import ConsoleLine
 
 _PROMPT = b">>> "
 _RAW_PROMPT = b"raw REPL; CTRL-B to exit\r\n>"
@@ -29,10 +28,10 @@ class Typist:
     """
 
     def __init__(
-        self, board: Board, code: bytes, on_output: Callable[[bytes], None], on_end: Callable[[], None]
+        self, console: ConsoleLine, code: bytes, on_output: Callable[[bytes], None], on_end: Callable[[], None]
     ) -> None:
-        self._clock = board.clock
-        self._line = board.console_rx
+        self._clock = console.clock
+        self._line = console
         self._code = code
         self._on_output = on_output
         self._on_end = on_end
@@ -41,7 +40,7 @@ class Typist:
         self._errors = bytearray()
         self.error: str | None = None
         self.boot_text = bytearray()
-        self._log = ConsoleLog(board, self._feed)
+        console.listen(self._feed)
         self._knock = self._clock.after(_FIRST_KNOCK_NS, self._interrupt)
 
     def _feed(self, _when: int, data: bytes) -> None:
@@ -53,7 +52,7 @@ class Typist:
 
     def _interrupt(self) -> None:
         """Whatever runs there, stop it; again and again until the prompt shows."""
-        self._line.write(b"\r\x03\r\x01" if self._state == self._enter else b"\r\x03")
+        self._line.type(b"\r\x03\r\x01" if self._state == self._enter else b"\r\x03")
         self._knock = self._clock.after(_KNOCK_NS, self._interrupt)
 
     def _boot(self) -> None:
@@ -61,7 +60,7 @@ class Typist:
             self.boot_text += self._seen
             self._seen.clear()
             self._state = self._enter
-            self._line.write(b"\r\x01")
+            self._line.type(b"\r\x01")
             self._knock.cancel()
             self._knock = self._clock.after(_KNOCK_NS, self._interrupt)
 
@@ -70,7 +69,7 @@ class Typist:
             self._knock.cancel()
             self._seen.clear()
             self._state = self._accept
-            self._line.write(self._code + b"\x04")
+            self._line.type(self._code + b"\x04")
 
     def _accept(self) -> None:
         if len(self._seen) >= 2:

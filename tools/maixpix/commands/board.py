@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,6 +36,15 @@ if TYPE_CHECKING:
 @click.option("--speed", type=click.Choice(["real", "max"]), help="Board's time as real time, or as fast as it goes.")
 @click.option("--cpu", "cpu_factor", default=1.0, show_default=True, help="Instructions a cycle of the emulated chip.")
 @click.option("--isp", is_flag=True, help="Start with the BOOT key held: the boot ROM waits for kflash.")
+@click.option("--web", type=click.IntRange(0, 65535), metavar="PORT", help="Panel, console, card and keys as a page.")
+@click.option("--rfc2217", type=click.IntRange(0, 65535), metavar="PORT", help="Console as rfc2217:// port, DTR, RTS.")
+@click.option(
+    "--lines",
+    default="dan",
+    show_default=True,
+    type=click.Choice(["dan", "goE"]),
+    help="How DTR and RTS reach reset and BOOT: Dock, Bit (dan) or Go, Maixduino, Amigo, Cube (goE).",
+)
 @click.option("--exec", "code", metavar="CODE", help="Type CODE at the REPL, print the answer, stop.")
 @click.option("--run", "program", type=click.Path(path_type=Path), help="The same with a file.")
 @click.option(
@@ -53,6 +65,9 @@ def board(
     speed: str | None,
     cpu_factor: float,
     isp: bool,
+    web: int | None,
+    rfc2217: int | None,
+    lines: str,
     code: str | None,
     program: Path | None,
     timeout: float,
@@ -61,26 +76,23 @@ def board(
     """Run a virtual board until Ctrl-C.
 
     Its console is a serial port, whose name is printed: mpremote, screen, Thonny and every `maixpix` command take it
-    with --port. The network "home" (key "correct horse") is in range, and the name "pc" is this machine.
+    with --port. --rfc2217 makes it a network port instead, which also works on Windows and carries the lines that
+    kflash resets a board with. The network "home" (key "correct horse") is in range, the name "pc" is this machine.
 
     With --exec or --run a program is typed at the REPL instead; exit code 1 when it ends with an exception.
 
     \b
     Examples:
-      maixpix board --card ./card
+      maixpix board --card ./card --web 8080
       maixpix board --firmware maixpy_v0.6.2.bin --card ./card --exec 'import os; print(os.listdir("/sd"))'
       maixpix board --isp --flash board.flash        then, elsewhere: maixpix flash maixpy.bin --port ...
+      maixpix board --flash board.flash --rfc2217 2217 --engine k210
+      maixpix flash maixpy.bin --port rfc2217://127.0.0.1:2217 --board dock
     """
     from maixpix.live import LiveBoard, LiveOptions, stop_on_signals
     from virtualboard.faults import load_plan
 
-    if code is not None and program is not None:
-        raise click.UsageError("--exec and --run exclude each other")
-    if program is not None:
-        try:
-            code = program.read_text(encoding="utf-8")
-        except OSError as error:
-            raise UserError(f"cannot read {program}: {error.strerror}", "name a Python file") from None
+    code = _program(code, program)
     try:
         plan = load_plan(faults) if faults else []
     except ValueError as error:
@@ -95,24 +107,79 @@ def board(
     options.paced = (speed or ("max" if code is not None else "real")) == "real"
     live = LiveBoard(options)
     try:
-        if code is not None:
-            return _execute(live, code, timeout)
-        with stop_on_signals() as stopped:
-            _talk(live, chosen)
-            live.run(stopped)
+        with stop_on_signals(live.stop), _doors(live, web, rfc2217, lines, pty=code is None):
+            if code is not None:
+                return _execute(live, code, timeout)
+            click.echo(f"virtual board ({chosen}) runs; Ctrl-C switches it off", err=True)
+            live.run()
         click.echo("switched off", err=True)
         return 0
     finally:
         live.close()
         if screenshot is not None:
-            live.board.panel.save(screenshot)
+            _save_panel(live, screenshot)
 
 
-def _talk(live: LiveBoard, chosen: str) -> None:
-    from virtualboard.console import PtyConsole
+def _program(code: str | None, program: Path | None) -> str | None:
+    if program is None:
+        return code
+    if code is not None:
+        raise click.UsageError("--exec and --run exclude each other")
+    try:
+        return program.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"cannot read {program}: {error.strerror}", "name a Python file") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{program} is no text", "name a Python file in UTF-8") from None
 
-    console = PtyConsole(live.board)
-    click.echo(f"virtual board ({chosen}) on {console.name}; Ctrl-C switches it off", err=True)
+
+@contextlib.contextmanager
+def _doors(live: LiveBoard, web: int | None, rfc2217: int | None, lines: str, pty: bool) -> Iterator[None]:
+    """Everything by which the outside reaches the board, each announced on stderr."""
+    from virtualboard.console import HAS_PTY, PtyConsole
+
+    with contextlib.ExitStack() as open_doors:
+        if rfc2217 is not None:
+            open_doors.enter_context(_network_port(live, rfc2217, lines))
+        if pty and HAS_PTY:
+            console = PtyConsole(live.console)
+            open_doors.callback(console.close)
+            click.echo(f"console on {console.name}", err=True)
+        elif pty and rfc2217 is None and web is None:
+            raise UserError(
+                "this system has no pseudo-terminals", "add --rfc2217 2217 and use rfc2217://127.0.0.1:2217"
+            )
+        if web is not None:
+            from maixpix.live_web import serving
+
+            click.echo(f"page at {open_doors.enter_context(serving(live, web))}", err=True)
+        yield
+
+
+@contextlib.contextmanager
+def _network_port(live: LiveBoard, port: int, lines: str) -> Iterator[None]:
+    from virtualboard.reset_lines import ResetLines
+    from virtualboard.rfc2217 import Rfc2217Console
+
+    wires = ResetLines(live.board, lines, live.player.hold)
+    try:
+        console = Rfc2217Console(live.console, port, wires, lambda text: click.echo(text, err=True))
+    except OSError as error:
+        raise port_error(error, port, "--rfc2217") from None
+    click.echo(f"console on {console.url} ({lines} reset lines)", err=True)
+    try:
+        yield
+    finally:
+        console.close()
+
+
+def port_error(error: OSError, port: int, option: str) -> UserError:
+    """Why loopback `port` cannot be listened on, in words."""
+    if error.errno == errno.EADDRINUSE:
+        return UserError(f"port {port} is in use", f"stop the other program or choose another {option}")
+    if error.errno == errno.EACCES:
+        return UserError(f"port {port} is reserved for the system", f"choose a {option} above 1023")
+    return UserError(f"cannot listen on port {port}: {error.strerror}", f"choose another {option}")
 
 
 def _execute(live: LiveBoard, code: str, timeout: float) -> int:
@@ -125,3 +192,10 @@ def _execute(live: LiveBoard, code: str, timeout: float) -> int:
         sys.stderr.write(error)
         return 1
     return 0
+
+
+def _save_panel(live: LiveBoard, path: Path) -> None:
+    try:
+        live.board.panel.save(path)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}", "choose another --screenshot") from None

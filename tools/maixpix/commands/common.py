@@ -48,7 +48,7 @@ def place_on(link: Link, to: str = "auto") -> BoardPlace:
 
 @contextmanager
 def place(port: str | None, card_folder: Path | None, to: str = "auto") -> Iterator[Place]:
-    """A mounted card when `card_folder` is given, else the board's."""
+    """A mounted card when `card_folder` is given, else the board's, whose app is started again afterwards."""
     if card_folder is not None:
         folder, notes = card.open_card(card_folder)
         for note in notes:
@@ -57,3 +57,4 @@ def place(port: str | None, card_folder: Path | None, to: str = "auto") -> Itera
         return
     with board(port) as link:
         yield place_on(link, to)
+        link.start_main()

@@ -40,7 +40,7 @@ _MARKS = {
 def doctor_command(ctx: click.Context, port: str | None, board: str | None, no_network: bool, as_json: bool) -> None:
     """Find out what is wrong: port, firmware, memory, card, panel, camera, modem, network, server.
 
-    Whatever runs on the board is stopped. Each line says ok, note or WRONG with the remedy. Exit code 1 when
+    The app is stopped, and started again at the end. Each line says ok, note or WRONG with the remedy. Exit code 1 when
     something is wrong. The keys of networks stay on the board.
 
     \b
@@ -57,6 +57,7 @@ def doctor_command(ctx: click.Context, port: str | None, board: str | None, no_n
                 findings.append(finding)
                 if not as_json:
                     _print_finding(console, finding)
+            link.start_main()
     except UserError as error:
         findings.append(examination.Finding("connection", "wrong", error.message, error.remedy))
         if not as_json:

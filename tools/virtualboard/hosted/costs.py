@@ -72,7 +72,7 @@ class Costs:
 
 
 def lcd_hz(wanted: int) -> int:
-    """Compiling source text, a byte (lexer, parser, emitter): up to 14 us in dense code, less in comments."""
+    """The true rate of the panel's octal SPI: 403 MHz by an even integer (Kendryte SDK `spi.c`), a byte a clock.
 
     15 MHz are 15.5 MHz: 153600 bytes take 9.91 ms.
     """

@@ -173,7 +173,7 @@ class DeviceImage(Image):
         self._call(self.w * self.h)
         if bpp == self.bpp and not copy:
             return self
-        made = type(self).blank(self.w, self.h, bpp)
+        made = type(self).blank(self.w, self.h, bpp, in_heap=copy)
         if bpp == GREYSCALE and self.bpp == RGB565:
             red, green, blue = self.pil().split()
             weighed = Pil.merge("RGB", (red, green, blue)).convert("L", matrix=(38 / 128, 75 / 128, 15 / 128, 0))

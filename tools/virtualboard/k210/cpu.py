@@ -17,7 +17,7 @@ from unicorn import riscv_const as reg
 
 from virtualboard.k210 import selfcheck
 from virtualboard.k210.bus import Device, log
-from virtualboard.k210.patcher import PAGE0_MHARTID, PAGE0_MIP, TOP_CSR, TOP_CYCLE, TOP_PAGE, TOP_WFI, CsrWrite
+from virtualboard.k210.patcher import PAGE0_MHARTID, PAGE0_MIP, TOP_CSR, TOP_CYCLE, TOP_MRET, TOP_PAGE, TOP_WFI, CsrWrite
 
 if TYPE_CHECKING:
     from virtualboard.k210.soc import Soc
@@ -53,6 +53,8 @@ _FAULTS = {
 }
 
 _POLL_INSTRUCTIONS = 3000
+_MASKED_INSTRUCTIONS = 500
+# How long a core that masks a pending interrupt runs unwatched: not every way to unmask is visible to the patcher.
 _STEPS_A_SECOND = 4000
 _LONGEST_LOOP = 4000
 _SEARCH_EVERY = 40_000_000
@@ -75,6 +77,8 @@ class Core:
         """Length in instructions and registers of a loop that was proven to have no effect."""
         self.touched = False
         """True when the core has accessed a device since the engine last cleared it."""
+        self.explored = 0
+        """Instructions run by `try_park` that were not accounted for yet."""
         self.acted = False
         """Like `touched`, but interrupts that cores send each other through CLINT do not count."""
         self._yields: set[bytes] = set()
@@ -82,6 +86,7 @@ class Core:
         self.skipped = 0
         self.limit_cycles = 0
         self._trap: tuple[int, int] | None = None
+        self._returned = False
         self._csr_sites: list[CsrWrite] = []
         self._cycle_latch = 0
         self._loop_values = (ctypes.c_uint64 * len(_LOOP_STATE))()
@@ -211,24 +216,36 @@ class Core:
     # -- running ------------------------------------------------------------------------------------------
 
     def run(self, start_cycles: int, cycles: int) -> int:
-        """Run for about `cycles` from `start_cycles` on; returns the cycles that passed."""
-        soc = self.soc
-        self.start_cycles = start_cycles
+        """Run for about `cycles` from `start_cycles` on, interrupts included; returns the cycles that passed."""
+        soc, uc = self.soc, self._uc
         self.limit_cycles = start_cycles + cycles
-        self.skipped = 0
-        self._counter.value = 0
-        count = max(1, cycles * soc.cpi_den // soc.cpi_num)
-        try:
-            self._uc.emu_start(self.pc, _NOWHERE, 0, count)
-        except unicorn.UcError as error:
-            self._fault(error)
-        executed = min(self._counter.value, self._limit.value)
-        self.pc = self._uc.reg_read(reg.UC_RISCV_REG_PC)
-        if self._trap is not None:
-            cause, epc = self._trap
-            self._trap = None
-            self._enter(cause, epc)
-        return executed * soc.cpi_num // soc.cpi_den + self.skipped
+        at = start_cycles
+        while True:
+            self.start_cycles = at
+            self.skipped = 0
+            self._counter.value = 0
+            count = max(1, (self.limit_cycles - at) * soc.cpi_den // soc.cpi_num)
+            if self.mip and self.masked():
+                count = min(count, _MASKED_INSTRUCTIONS)
+            try:
+                uc.emu_start(self.pc, _NOWHERE, 0, count)
+            except unicorn.UcError as error:
+                self._fault(error)
+            executed = min(self._counter.value, self._limit.value)
+            at += executed * soc.cpi_num // soc.cpi_den + self.skipped
+            if self._returned:
+                self._returned = False
+                self._leave()
+            else:
+                self.pc = uc.reg_read(reg.UC_RISCV_REG_PC)
+                if self._trap is not None:
+                    cause, epc = self._trap
+                    self._trap = None
+                    self._enter(cause, epc)
+            if self.mip:
+                self.deliver()
+            if at >= self.limit_cycles or self.waiting or self.parked or soc.reset_wanted is not None:
+                return at - start_cycles
 
     @property
     def cycles_now(self) -> int:
@@ -350,8 +367,13 @@ class Core:
         except unicorn.UcError as error:
             self._fault(error)
         self.soc.active = None
+        self.explored += min(self._counter.value, self._limit.value)
         state = self._state()
         self.pc = self._loop_values[-1]
+        if self._returned:
+            self._returned = False
+            self._leave()
+            return None
         if self._trap is not None:
             cause, epc = self._trap
             self._trap = None
@@ -370,7 +392,10 @@ class Core:
         if self._uc is not None:
             self._mip_image.value = new
         if on and self.soc.active is self:
-            self.stop_after_this()
+            if self._uc.reg_read(reg.UC_RISCV_REG_MSTATUS) & _MIE:
+                self.stop_after_this()
+            else:
+                self._limit.value = min(self._limit.value, self._counter.value + _MASKED_INSTRUCTIONS)
 
     def deliver(self) -> bool:
         """Take the interrupt that is pending and enabled, if there is one."""
@@ -410,6 +435,13 @@ class Core:
         if cause != _INTERRUPT | 3:
             self.forget_polls()
         self._watch_yields(cause)
+
+    def _leave(self) -> None:
+        """Carry out the `mret` at which the core stopped."""
+        uc = self._uc
+        status = uc.reg_read(reg.UC_RISCV_REG_MSTATUS)
+        uc.reg_write(reg.UC_RISCV_REG_MSTATUS, (status & ~(_MIE | _MPIE)) | (status & _MPIE) >> 4 | _MPIE)
+        self.pc = uc.reg_read(reg.UC_RISCV_REG_MEPC)
 
     def _watch_yields(self, cause: int) -> None:
         """A scheduler that interrupts its own core over and over, with the same registers each time, is idle.
@@ -464,6 +496,10 @@ class Core:
             if not self.mip & uc.reg_read(reg.UC_RISCV_REG_MIE):
                 self.waiting = True
             self.touched = True
+            self.stop_after_this()
+            return
+        if offset == TOP_MRET:
+            self._returned = True
             self.stop_after_this()
             return
         site = self._csr_sites[(offset - TOP_CSR) >> 2]

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from virtualboard.board import Board
     from virtualboard.k210.cpu import Core
 
-_SLICE_ALONE, _SLICE_BOTH, _SLICE_WAITING, _SLICE_MASKED = 400_000, 20_000, 200_000, 500
-"""Cycles until the engine looks around: one core alone, both, both waiting, one in an interrupt handler."""
+_SLICE_ALONE, _SLICE_BOTH, _SLICE_WAITING = 400_000, 20_000, 200_000
+"""Cycles until the engine looks around: one core alone, both, both waiting."""
 _QUIET_CYCLES = 20_000
 """Cycles without any device access after which a core is examined for an idle loop."""
 _IDLE_STEP = 20 * MS
@@ -41,6 +41,7 @@ class K210Engine:
         """Slices run so far, for reports."""
         self.resets: list[int] = []
         """Causes of the resets so far (bits of reset_status)."""
+        self._explored = 0
         self._quiet = [0, 0]
         self._patience = [_QUIET_CYCLES, _QUIET_CYCLES]
         if firmware is not None:
@@ -114,14 +115,13 @@ class K210Engine:
             return
         budget = soc.timebase.cycles(limit) - soc.cycles
         budget = max(1, min(budget, self._slice_cycles(runnable)))
-        if any(c.mip and c.masked() for c in runnable):
-            budget = min(budget, _SLICE_MASKED)
         for core in soc.cores:
             core.release()
         start, passed = soc.cycles, 0
         for core in runnable:
             passed = self._slice(core, start, passed or budget)
-        soc.cycles = start + passed
+        soc.cycles = start + passed + self._explored
+        self._explored = 0
         self.slices += 1
         self.clock.advance_to(max(self.clock.now, soc.timebase.ns(soc.cycles)))
         self._catch_up()
@@ -155,7 +155,10 @@ class K210Engine:
             return
         self._quiet[index] = 0
         self._patience[index] = min(self._patience[index] * 2, 16 * _QUIET_CYCLES)
-        core.try_park()
+        core.explored = 0
+        if not core.try_park():
+            # What it ran in vain was work after all.
+            self._explored += core.explored * self.soc.cpi_num // self.soc.cpi_den
 
     def _stays_parked(self, core: Core) -> bool:
         if core.parked is None:

@@ -1,8 +1,8 @@
 """Replaces the few instructions that Unicorn cannot run as a K210 does.
 
 Unicorn 2.1.4 answers `csrr rd, mcycle` with the host's time stamp counter, always reads `mhartid` as 0, keeps `mip`
-out of reach, and shows nobody when firmware opens the interrupt enable in `mstatus` or waits in `wfi`. Each such
-instruction is four bytes, and so is a load or store relative to x0, which reaches two pages: page 0 (RAM of the
+out of reach, and shows nobody when firmware opens the interrupt enable in `mstatus`, leaves a trap handler (`mret`) or
+waits in `wfi`. Each such instruction is four bytes, and so is a load or store relative to x0, which reaches two pages: page 0 (RAM of the
 core's own) and the last page of the address space (calls into the engine). Only the copy in the emulated SRAM is
 changed; the image in flash stays as it is.
 """
@@ -19,6 +19,7 @@ TOP_PAGE = 0xFFFF_FFFF_FFFF_F000
 TOP_CYCLE = 0x800
 """Offset in the top page where a 64-bit load reads the cycle counter; x0 - 2048 points here."""
 TOP_WFI = 0x808
+TOP_MRET = 0x80C
 TOP_CSR = 0x810
 """First offset of the stores that stand for instructions which write `mstatus`."""
 MAX_SITES = (0x1000 - TOP_CSR) // 4
@@ -27,6 +28,7 @@ _MSTATUS, _MIP, _MCYCLE, _CYCLE, _MHARTID = 0x300, 0x344, 0xB00, 0xC00, 0xF14
 _SYSTEM = 0x73
 _CSRRS = 2
 _WFI = 0x10500073
+_MRET = 0x30200073
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,8 @@ class Patcher:
     def _replacement(self, word: int) -> int | None:
         if word == _WFI:
             return self._count("wfi", store_word(TOP_WFI - 0x1000))
+        if word == _MRET:
+            return self._count("mret", store_word(TOP_MRET - 0x1000))
         if not _is_system(word):
             return None
         csr, source, funct3, rd = word >> 20, word >> 15 & 31, word >> 12 & 7, word >> 7 & 31

@@ -123,5 +123,8 @@ class Plic(Device):
         return source
 
     def _update(self) -> None:
+        ready = self.levels & ~self.in_service
         for core in self.soc.cores:
-            core.set_mip(MEIP, self._best(core.index) != 0)
+            on = bool(ready & self.enables[core.index]) and self._best(core.index) != 0
+            if on != bool(core.mip & MEIP):
+                core.set_mip(MEIP, on)

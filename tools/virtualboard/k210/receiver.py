@@ -109,6 +109,7 @@ class Receiver:
         else:
             return
         self._alarm = self._soc.clock.at(when, self._fire)
+        self._soc.alarms_changed()
 
     def _fire(self) -> None:
         self._alarm = None

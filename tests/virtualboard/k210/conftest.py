@@ -1,0 +1,50 @@
+"""Boards for the chip's tests. Programs run from memory unless a test boots from flash."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("unicorn", reason="the k210 engine needs the extra maixpix[k210]")
+
+from virtualboard.board import Board, BoardConfig
+from virtualboard.k210.engine import K210Engine
+
+from .asm import assemble
+
+
+@pytest.fixture
+def board() -> Iterator[Board]:
+    built = Board(BoardConfig())
+    yield built
+    built.power_off()
+
+
+@pytest.fixture
+def engine(board: Board) -> K210Engine:
+    return K210Engine(board)
+
+
+@pytest.fixture
+def run_program(engine: K210Engine) -> Callable[..., K210Engine]:
+    """Assemble a program, start both cores in it, and run for a time."""
+
+    def run(source: str, timeout_ns: int = 5_000_000, until: Callable[[], bool] | None = None) -> K210Engine:
+        engine.soc.reset()
+        engine.soc.start(assemble(source))
+        engine.run(until, timeout_ns)
+        return engine
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def firmware() -> Path:
+    """A MaixPy image, named by MAIXPY_FIRMWARE."""
+    name = os.environ.get("MAIXPY_FIRMWARE")
+    if not name:
+        pytest.skip("MAIXPY_FIRMWARE names no MaixPy image")
+    return Path(name)
