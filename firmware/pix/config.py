@@ -33,6 +33,7 @@ KEYS = {
     "command": ("", "text"),
     "send": ("outbox/s*.jpg", "text"),
     "token": ("", "secret"),
+    "watchdog_s": (0, (0, 40)),
 }
 
 

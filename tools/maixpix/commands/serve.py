@@ -21,6 +21,8 @@ from maixpix.options import SIZE
 @click.option("--name", "names", multiple=True, help="Further host name by which this PC is addressed.")
 @click.option("--cache", type=click.Path(path_type=Path), help="Folder that keeps converted pictures between runs.")
 @click.option("--allow-fetch", is_flag=True, help="Let boards ask for pictures of any web page through this PC.")
+@click.option("--fetch-private", is_flag=True, help="With --allow-fetch: also addresses in your own network.")
+@click.option("--no-delete", is_flag=True, help="Nothing can be deleted in the gallery.")
 def serve(
     folder: Path,
     host: str,
@@ -31,6 +33,8 @@ def serve(
     names: tuple[str, ...],
     cache: Path | None,
     allow_fetch: bool,
+    fetch_private: bool,
+    no_delete: bool,
 ) -> None:
     """Give the pictures in FOLDER to boards, in exactly the size of their panels.
 
@@ -62,6 +66,8 @@ def serve(
         cache_dir=cache,
         token=os.environ.get("MAIXPIX_TOKEN") or None,
         allow_fetch=allow_fetch,
+        fetch_private=fetch_private,
+        allow_delete=not no_delete,
     )
     settings.check()
     run(settings, click.echo)

@@ -89,6 +89,8 @@ class Core:
         self._returned = False
         self._csr_sites: list[CsrWrite] = []
         self._cycle_latch = 0
+        self._cell = ctypes.c_uint64()
+        self._cell_pointer = ctypes.byref(self._cell)
         self._loop_values = (ctypes.c_uint64 * len(_LOOP_STATE))()
         start = ctypes.addressof(self._loop_values)
         self._loop_pointers = (ctypes.c_void_p * len(_LOOP_STATE))(*range(start, start + 8 * len(_LOOP_STATE), 8))
@@ -235,9 +237,11 @@ class Core:
             at += executed * soc.cpi_num // soc.cpi_den + self.skipped
             if self._returned:
                 self._returned = False
+                if self.mip and self._chain():
+                    continue
                 self._leave()
             else:
-                self.pc = uc.reg_read(reg.UC_RISCV_REG_PC)
+                self.pc = self._read(reg.UC_RISCV_REG_PC)
                 if self._trap is not None:
                     cause, epc = self._trap
                     self._trap = None
@@ -392,7 +396,7 @@ class Core:
         if self._uc is not None:
             self._mip_image.value = new
         if on and self.soc.active is self:
-            if self._uc.reg_read(reg.UC_RISCV_REG_MSTATUS) & _MIE:
+            if self._read(reg.UC_RISCV_REG_MSTATUS) & _MIE:
                 self.stop_after_this()
             else:
                 self._limit.value = min(self._limit.value, self._counter.value + _MASKED_INSTRUCTIONS)
@@ -401,10 +405,10 @@ class Core:
         """Take the interrupt that is pending and enabled, if there is one."""
         if not self.mip:
             return False
-        ready = self.mip & self._uc.reg_read(reg.UC_RISCV_REG_MIE)
+        ready = self.mip & self._read(reg.UC_RISCV_REG_MIE)
         if ready and self.waiting:
             self.waiting = False
-        if not ready or not self._uc.reg_read(reg.UC_RISCV_REG_MSTATUS) & _MIE:
+        if not ready or not self._read(reg.UC_RISCV_REG_MSTATUS) & _MIE:
             return False
         for bit, cause in _CAUSES:
             if ready & bit:
@@ -416,32 +420,49 @@ class Core:
         """True when an interrupt would be taken, or would end a `wfi`, right now."""
         if not self.masked():
             return False
-        return self.waiting or bool(self._uc.reg_read(reg.UC_RISCV_REG_MSTATUS) & _MIE)
+        return self.waiting or bool(self._read(reg.UC_RISCV_REG_MSTATUS) & _MIE)
 
     def masked(self) -> bool:
         """True while an interrupt is pending that the core has enabled, whether or not it takes any now."""
-        return bool(self.mip and self.mip & self._uc.reg_read(reg.UC_RISCV_REG_MIE))
+        return bool(self.mip and self.mip & self._read(reg.UC_RISCV_REG_MIE))
 
     def _enter(self, cause: int, epc: int) -> None:
         uc = self._uc
-        status = uc.reg_read(reg.UC_RISCV_REG_MSTATUS)
+        status = self._read(reg.UC_RISCV_REG_MSTATUS)
         status = (status & ~(_MIE | _MPIE | _MPP)) | ((status & _MIE) << 4) | _MPP
         uc.reg_write(reg.UC_RISCV_REG_MSTATUS, status)
         uc.reg_write(reg.UC_RISCV_REG_MEPC, epc)
         uc.reg_write(reg.UC_RISCV_REG_MCAUSE, cause)
-        self.pc = uc.reg_read(reg.UC_RISCV_REG_MTVEC) & ~3
+        self.pc = self._read(reg.UC_RISCV_REG_MTVEC) & ~3
         self.parked = None
         self.waiting = False
         if cause != _INTERRUPT | 3:
             self.forget_polls()
         self._watch_yields(cause)
 
+    def _chain(self) -> bool:
+        """At an `mret`, take the next interrupt at once when one is pending: the way out and in again is skipped."""
+        ready = self.mip & self._read(reg.UC_RISCV_REG_MIE)
+        if not ready or not self._read(reg.UC_RISCV_REG_MSTATUS) & _MPIE:
+            return False
+        cause = next(cause for bit, cause in _CAUSES if ready & bit)
+        if cause == 3:
+            return False  # yields are watched one by one
+        self._uc.reg_write(reg.UC_RISCV_REG_MCAUSE, _INTERRUPT | cause)
+        self.pc = self._read(reg.UC_RISCV_REG_MTVEC) & ~3
+        return self.cycles_now < self.limit_cycles
+
+    def _read(self, register: int) -> int:
+        # The binding's reg_read spends most of its time on finding the type of a register.
+        self._uc._do_reg_read(register, self._cell_pointer)
+        return self._cell.value
+
     def _leave(self) -> None:
         """Carry out the `mret` at which the core stopped."""
         uc = self._uc
-        status = uc.reg_read(reg.UC_RISCV_REG_MSTATUS)
+        status = self._read(reg.UC_RISCV_REG_MSTATUS)
         uc.reg_write(reg.UC_RISCV_REG_MSTATUS, (status & ~(_MIE | _MPIE)) | (status & _MPIE) >> 4 | _MPIE)
-        self.pc = uc.reg_read(reg.UC_RISCV_REG_MEPC)
+        self.pc = self._read(reg.UC_RISCV_REG_MEPC)
 
     def _watch_yields(self, cause: int) -> None:
         """A scheduler that interrupts its own core over and over, with the same registers each time, is idle.
@@ -468,16 +489,16 @@ class Core:
 
     def _on_trap(self, uc: Any, number: int, _data: Any) -> None:
         # Unicorn reports any ecall as 8 and has moved pc behind it; the K210 runs in machine mode (cause 11).
-        self._trap = (11 if number == 8 else number, uc.reg_read(reg.UC_RISCV_REG_PC) - 4)
+        self._trap = (11 if number == 8 else number, self._read(reg.UC_RISCV_REG_PC) - 4)
         uc.emu_stop()
 
     def _fault(self, error: unicorn.UcError) -> None:
         cause = _FAULTS.get(error.errno)
         if cause is None:
             raise error
-        pc = self._uc.reg_read(reg.UC_RISCV_REG_PC)
+        pc = self._read(reg.UC_RISCV_REG_PC)
         log.warning("core %d: %s at pc %#x", self.index, error, pc)
-        if self._uc.reg_read(reg.UC_RISCV_REG_MTVEC) == 0:
+        if self._read(reg.UC_RISCV_REG_MTVEC) == 0:
             raise RuntimeError(f"core {self.index} crashed at {pc:#x} before it had a trap handler: {error}")
         self._trap = (cause, pc)
 
@@ -493,7 +514,7 @@ class Core:
 
     def _top_write(self, uc: Any, offset: int, _size: int, _value: int, _data: Any) -> None:
         if offset == TOP_WFI:
-            if not self.mip & uc.reg_read(reg.UC_RISCV_REG_MIE):
+            if not self.mip & self._read(reg.UC_RISCV_REG_MIE):
                 self.waiting = True
             self.touched = True
             self.stop_after_this()
@@ -504,11 +525,11 @@ class Core:
             return
         site = self._csr_sites[(offset - TOP_CSR) >> 2]
         operand = site.source if site.funct3 & 4 else uc.reg_read(_X[site.source])
-        old = uc.reg_read(reg.UC_RISCV_REG_MSTATUS)
+        old = self._read(reg.UC_RISCV_REG_MSTATUS)
         kind = site.funct3 & 3
         new = operand if kind == 1 else old | operand if kind == 2 else old & ~operand
         uc.reg_write(reg.UC_RISCV_REG_MSTATUS, new)
-        if new & _MIE and self.mip & uc.reg_read(reg.UC_RISCV_REG_MIE):
+        if new & _MIE and self.mip & self._read(reg.UC_RISCV_REG_MIE):
             self.stop_after_this()
 
     # -- state --------------------------------------------------------------------------------------------

@@ -84,6 +84,7 @@ class Peer:
         self._unwritten = bytearray()
         self._received = 0
         self._received_at = 0
+        self._asked_at = 0
         self._pushed = False
         self._delayed_ack: Alarm | None = None
         self._write_hold: Handle | None = None
@@ -177,6 +178,10 @@ class Peer:
         limit = min(MSS, self._credit)
         if not self.open or limit <= 0:
             return
+        if self._received and self._clock.now < self._asked_at + self._rtt_ns // 2:
+            # What the peer says now may answer what it has just heard, and that takes its way back.
+            self._patience.look_at(self._asked_at + self._rtt_ns // 2)
+            return
         try:
             if limit < MSS and self._end.holds_more_than(limit):
                 return  # a sender does not fill a window smaller than a segment; `_widen` looks again
@@ -247,6 +252,8 @@ class Peer:
         if self._over:
             return
         del self._unwritten[:written]
+        if not self._received:
+            self._asked_at = self._clock.now
         self._received += written
         self._received_at = self._clock.now
         if self._unwritten:
