@@ -11,6 +11,7 @@ from pix import config, wifi
 from pix.errors import PixError, from_os
 from pix.outbox import FOLDER, Outbox
 from pix.screen import Screen
+from pix.start import once
 from pix.upload import Uploader
 
 _DIR = 0x4000
@@ -112,23 +113,17 @@ def send_all(settings, screen, modem):
 
 
 def main():
-    screen = None
-    try:
-        settings = config.load()
-        screen = Screen(settings.board, settings.rotation)
-        for warning in settings.warnings:
-            print(warning)
-        if not settings.upload:
-            raise PixError("settings", "upload is not set")
-        failed = send_all(settings, screen, wifi.bring_up(settings, lambda name, detail: print(name, detail)))
-        screen.stage("all sent" if not failed else "%d not sent" % failed)
-        print("done, %d not sent" % failed)
-        return 1 if failed else 0
-    except PixError as error:
-        print("error %s: %s; %s" % (error.code, error.cause, error.remedy))
-        (screen or Screen()).error(error)
-        return 1
+    settings = config.load()
+    screen = Screen(settings.board, settings.rotation)
+    for warning in settings.warnings:
+        print(warning)
+    if not settings.upload:
+        raise PixError("settings", "upload is not set")
+    failed = send_all(settings, screen, wifi.bring_up(settings, lambda name, detail: print(name, detail)))
+    screen.stage("all sent" if not failed else "%d not sent" % failed)
+    print("done, %d not sent" % failed)
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":
-    main()
+    once(main)

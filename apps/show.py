@@ -2,13 +2,12 @@
 #
 # The picture is the setting "picture": a whole URL, or a name on the server of the setting "server".
 
-import gc
-
 import utime
 
 from pix import config, fetch, wifi
 from pix.errors import PixError
 from pix.screen import Screen
+from pix.start import once
 
 TARGET = "/sd/show.jpg"
 
@@ -30,34 +29,24 @@ def picture_url(settings, screen):
 
 
 def main():
-    settings = config.Settings()
-    screen = Screen()
-    try:
-        settings = config.load()
-        screen = Screen(settings.board, settings.rotation)
-        for warning in settings.warnings:
-            print(warning)
-        url = picture_url(settings, screen)
+    settings = config.load()
+    screen = Screen(settings.board, settings.rotation)
+    for warning in settings.warnings:
+        print(warning)
+    url = picture_url(settings, screen)
 
-        def stage(name, detail=""):
-            print("%s %s" % (name, detail))
-            screen.stage("%s %s" % (name, detail))
+    def stage(name, detail=""):
+        print("%s %s" % (name, detail))
+        screen.stage("%s %s" % (name, detail))
 
-        modem = wifi.bring_up(settings, stage)
-        stage("fetching", url)
-        result = fetch.fetch(modem, url, TARGET, progress=screen.progress)
-        print("fetched %d bytes in %d ms" % (result.bytes, result.elapsed_ms))
-        started = utime.ticks_ms()
-        width, height = screen.show(TARGET)
-        print("shown %dx%d in %d ms" % (width, height, utime.ticks_diff(utime.ticks_ms(), started)))
-    except PixError as error:
-        print("error %s: %s; %s" % (error.code, error.cause, error.remedy))
-        screen.error(error)
-        return 1
-    finally:
-        gc.collect()
-    return 0
+    modem = wifi.bring_up(settings, stage)
+    stage("fetching", url)
+    result = fetch.fetch(modem, url, TARGET, progress=screen.progress)
+    print("fetched %d bytes in %d ms" % (result.bytes, result.elapsed_ms))
+    started = utime.ticks_ms()
+    width, height = screen.show(TARGET)
+    print("shown %dx%d in %d ms" % (width, height, utime.ticks_diff(utime.ticks_ms(), started)))
 
 
 if __name__ == "__main__":
-    main()
+    once(main)

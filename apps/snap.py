@@ -15,6 +15,7 @@ from pix.camera import Camera
 from pix.errors import PixError
 from pix.outbox import Outbox
 from pix.screen import Screen
+from pix.start import once
 from pix.upload import Uploader
 
 _FIRST_PAUSE_MS = 2000
@@ -79,8 +80,8 @@ class Snap:
                 self.say("%d taken, none waiting" % self.taken)
                 print("done, %d taken" % self.taken)
                 return
-            if self.modem is not None and not wifi.watch(self.modem):
-                pass  # the next use of the modem repairs it
+            if self.modem is not None:
+                wifi.watch(self.modem)  # whatever it tells: the next use of the modem repairs it
             utime.sleep_ms(_TICK_MS)
 
     def wanted(self):
@@ -211,19 +212,12 @@ class Snap:
 
 
 def main():
-    screen = None
-    try:
-        settings = config.load()
-        screen = Screen(settings.board, settings.rotation)
-        for warning in settings.warnings:
-            print(warning)
-        Snap(settings, screen).run()
-    except PixError as error:
-        print("error %s: %s; %s" % (error.code, error.cause, error.remedy))
-        (screen or Screen()).error(error)
-        return 1
-    return 0
+    settings = config.load()
+    screen = Screen(settings.board, settings.rotation)
+    for warning in settings.warnings:
+        print(warning)
+    Snap(settings, screen).run()
 
 
 if __name__ == "__main__":
-    main()
+    once(main)

@@ -48,6 +48,7 @@ class Link:
         self._look_at = utime.ticks_ms()
         self._asked_at = 0
         # Pipelined sending.
+        self.meanwhile = None  # what `write` may do while the module thinks: it must be quick and not raise
         self._pipelined = pipelined
         self._segments = []  # [number, bytes] written and not acknowledged
 
@@ -205,15 +206,19 @@ class Link:
         view = memoryview(data)
         size = len(view)
         at = 0
-        while at < size:
-            self._usable()
-            # Never more than one segment: the module's Nagle would hold the rest back until a delayed acknowledgement.
-            piece = view[at : at + _SEGMENT]
-            if not self._pipelined:
-                self._send(piece)
-            elif not self._send_ahead(piece):
-                continue
-            at += len(piece)
+        self._modem.meanwhile = self.meanwhile
+        try:
+            while at < size:
+                self._usable()
+                # One segment at most: the module's Nagle would hold the rest back until a delayed acknowledgement.
+                piece = view[at : at + _SEGMENT]
+                if not self._pipelined:
+                    self._send(piece)
+                elif not self._send_ahead(piece):
+                    continue
+                at += len(piece)
+        finally:
+            self._modem.meanwhile = None
         return size
 
     def flush(self, timeout_ms=_SEND_MS):

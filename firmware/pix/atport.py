@@ -67,6 +67,7 @@ class AtPort:
         self._busy = False
         self._prompt = False
         self._on_line = None
+        self.meanwhile = None  # called while the module thinks about a command
 
     def open(self, baud, ring=SMALL_RING):
         # Talk at `baud` from now on. The old UART must live until the new one has taken over the interrupt, so two
@@ -374,6 +375,8 @@ class AtPort:
         self._busy = False
         self._prompt = False
         self.uart.write(text)
+        if self.meanwhile is not None:
+            self.meanwhile()
         return self.wait_final(timeout_ms)
 
     def wait_final(self, timeout_ms):

@@ -5,205 +5,265 @@
 
 _LONGEST = 76
 
-# code -> (title, cause, remedy, transient). A transient trouble may be gone when the same is tried again.
-TABLE = {
-    # The modem and Wi-Fi.
-    "no-modem": (
-        "No Wi-Fi module",
-        "The ESP8285 does not answer",
-        "Check the board setting and the power supply",
-        True,
-    ),
-    "modem-rebooted": (
-        "Wi-Fi module restarted",
-        "The ESP8285 started again by itself",
-        "Use a stronger supply or a shorter cable",
-        True,
-    ),
-    "wrong-password": (
-        "Wrong Wi-Fi password",
-        "The network refused the key",
-        "Set the key again: maixpix setup --wifi NAME",
-        False,
-    ),
-    "no-network": (
-        "Wi-Fi not found",
-        "The network is not in the air here",
-        "Check its name; it must be a 2.4 GHz network",
-        True,
-    ),
-    "no-address": ("No address", "The network gave no IP address", "Check DHCP in the router", True),
-    "join-timeout": (
-        "Wi-Fi takes too long",
-        "Joining the network did not end in time",
-        "Move closer to the router or restart it",
-        True,
-    ),
-    "wifi-lost": ("Wi-Fi lost", "The network went away", "Check the router and the distance to it", True),
-    # Reaching a server.
-    "dns-failed": (
-        "Server name unknown",
-        "The name has no address",
-        "Check the name, or use the server's IP address",
-        True,
-    ),
-    "refused": (
-        "Server refused",
-        "Nothing listens at that address and port",
-        "Start the server; check address and port",
-        True,
-    ),
-    "connect-timeout": (
-        "Server out of reach",
-        "The server does not answer the connection",
-        "Check the address and the server's firewall",
-        True,
-    ),
-    "link-lost": ("Connection lost", "The connection broke off", "Try again; check Wi-Fi and server", True),
-    "timeout": ("Server is silent", "The server stopped sending", "Try again; check the server", True),
-    "send-failed": ("Sending failed", "The network did not take the data", "Try again; check Wi-Fi and server", True),
-    "bytes-lost": (
-        "Data damaged",
-        "Bytes were lost between Wi-Fi module and board",
-        "Try again; use a lower baud setting",
-        True,
-    ),
-    # HTTP.
-    "http-status": ("Server says no", "The server answered with an error", "Look into the server's log", False),
-    "http-401": (
-        "Login needed",
-        "The server wants a login (401)",
-        "Put user:password@ into the URL or set the token",
-        False,
-    ),
-    "http-403": ("Not allowed", "The server forbids this (403)", "Check the rights and the token", False),
-    "http-404": ("Not found", "The server has no such picture (404)", "Check the picture's name in the URL", False),
-    "http-5xx": (
-        "Server in trouble",
-        "The server could not do it",
-        "Try again later; look into the server's log",
-        True,
-    ),
-    "redirect-loop": (
-        "Endless redirect",
-        "The server sent us on more than 5 times",
-        "Use the final address as URL",
-        False,
-    ),
-    "bad-response": (
-        "Not an HTTP answer",
-        "The server's answer is malformed",
-        "Check that the port is that of a web server",
-        False,
-    ),
-    "truncated": ("Answer cut short", "The server sent less than it told", "Try again; check the server", True),
-    "too-long": (
-        "Answer too long",
-        "The server sent more than it told",
-        "Repair the server: its Content-Length is wrong",
-        False,
-    ),
-    "https": (
-        "https is not possible",
-        "The Wi-Fi module has no usable TLS",
-        "Fetch it through the companion: maixpix serve",
-        False,
-    ),
-    "bad-url": ("Bad address", "This is no http URL", "Write it as http://host:port/path", False),
-    "digest-mismatch": (
-        "Data damaged",
-        "The file does not match the server's digest",
-        "Try again; check the server's file",
-        True,
-    ),
-    # The card.
-    "no-card": (
-        "No SD card",
-        "There is no readable card in the slot",
-        "Insert a FAT32 card and reset the board",
-        False,
-    ),
-    "card-full": ("Card full", "There is not enough room on the card", "Remove files from the card", False),
-    "card-error": (
-        "Card error",
-        "The card could not be read or written",
-        "Push the card in firmly, or use another one",
-        False,
-    ),
-    # Pictures.
-    "not-picture": ("Not a picture", "This is no JPEG or BMP file", "Check the URL in a browser", False),
-    "png": (
-        "PNG cannot be shown",
-        "MaixPy decodes JPEG and BMP only",
-        "Fetch it through the companion: maixpix serve",
-        False,
-    ),
-    "progressive": (
-        "Progressive JPEG",
-        "MaixPy decodes baseline JPEG only",
-        "Fetch it through the companion: maixpix serve",
-        False,
-    ),
-    "bmp-kind": (
-        "Unsupported BMP",
-        "MaixPy cannot decode this kind of BMP",
-        "Save it as 24-bit BMP or baseline JPEG",
-        False,
-    ),
-    "too-big": (
-        "Picture too big",
-        "It does not fit the board's memory",
-        "Let the companion shrink it: maixpix serve",
-        False,
-    ),
-    "bad-picture": ("Damaged picture", "The file is not a whole picture", "Check the file in a browser", False),
-    "no-memory": (
-        "Out of memory",
-        "No block of memory is large enough",
-        "Reset the board; use a smaller picture",
-        False,
-    ),
-    # The rest.
-    "settings": ("Wrong settings", "A setting is wrong or missing", "Correct it: maixpix setup", False),
-    "no-camera": ("No camera", "No camera sensor answers", "Push the ribbon cable in and reset the board", False),
-    "sensor-timeout": (
-        "Camera is silent",
-        "The camera delivers no frames",
-        "Check the ribbon cable and reset the board",
-        True,
-    ),
-    "upload-refused": ("Upload refused", "The receiver did not take the file", "Look into the receiver's log", False),
-    "internal": ("Error in the program", "This should not happen", "Report it with the output of: maixpix logs", False),
-}
+# A record: code, title, cause, remedy, and "again" when the trouble is transient: it may be gone when the same is tried
+# again. One text and not a dictionary, because it is always in memory and seldom read: 200 objects cost 9 kB of heap.
+TABLE = """
+
+no-modem
+No Wi-Fi module
+The ESP8285 does not answer
+Check the board setting and the power supply
+again
+
+modem-rebooted
+Wi-Fi module restarted
+The ESP8285 started again by itself
+Use a stronger supply or a shorter cable
+again
+
+wrong-password
+Wrong Wi-Fi password
+The network refused the key
+Set the key again: maixpix setup --wifi NAME
+
+no-network
+Wi-Fi not found
+The network is not in the air here
+Check its name; it must be a 2.4 GHz network
+again
+
+no-address
+No address
+The network gave no IP address
+Check DHCP in the router
+again
+
+join-timeout
+Wi-Fi takes too long
+Joining the network did not end in time
+Move closer to the router or restart it
+again
+
+wifi-lost
+Wi-Fi lost
+The network went away
+Check the router and the distance to it
+again
+
+dns-failed
+Server name unknown
+The name has no address
+Check the name, or use the server's IP address
+again
+
+refused
+Server refused
+Nothing listens at that address and port
+Start the server; check address and port
+again
+
+connect-timeout
+Server out of reach
+The server does not answer the connection
+Check the address and the server's firewall
+again
+
+link-lost
+Connection lost
+The connection broke off
+Try again; check Wi-Fi and server
+again
+
+timeout
+Server is silent
+The server stopped sending
+Try again; check the server
+again
+
+send-failed
+Sending failed
+The network did not take the data
+Try again; check Wi-Fi and server
+again
+
+bytes-lost
+Data damaged
+Bytes were lost between Wi-Fi module and board
+Try again; use a lower baud setting
+again
+
+http-status
+Server says no
+The server answered with an error
+Look into the server's log
+
+http-401
+Login needed
+The server wants a login (401)
+Put user:password@ into the URL or set the token
+
+http-403
+Not allowed
+The server forbids this (403)
+Check the rights and the token
+
+http-404
+Not found
+The server has no such picture (404)
+Check the picture's name in the URL
+
+http-5xx
+Server in trouble
+The server could not do it
+Try again later; look into the server's log
+again
+
+redirect-loop
+Endless redirect
+The server sent us on more than 5 times
+Use the final address as URL
+
+bad-response
+Not an HTTP answer
+The server's answer is malformed
+Check that the port is that of a web server
+
+truncated
+Answer cut short
+The server sent less than it told
+Try again; check the server
+again
+
+too-long
+Answer too long
+The server sent more than it told
+Repair the server: its Content-Length is wrong
+
+https
+https is not possible
+The Wi-Fi module has no usable TLS
+Fetch it through the companion: maixpix serve
+
+bad-url
+Bad address
+This is no http URL
+Write it as http://host:port/path
+
+digest-mismatch
+Data damaged
+The file does not match the server's digest
+Try again; check the server's file
+again
+
+no-card
+No SD card
+There is no readable card in the slot
+Insert a FAT32 card and reset the board
+
+card-full
+Card full
+There is not enough room on the card
+Remove files from the card
+
+card-error
+Card error
+The card could not be read or written
+Push the card in firmly, or use another one
+
+not-picture
+Not a picture
+This is no JPEG or BMP file
+Check the URL in a browser
+
+png
+PNG cannot be shown
+MaixPy decodes JPEG and BMP only
+Fetch it through the companion: maixpix serve
+
+progressive
+Progressive JPEG
+MaixPy decodes baseline JPEG only
+Fetch it through the companion: maixpix serve
+
+bmp-kind
+Unsupported BMP
+MaixPy cannot decode this kind of BMP
+Save it as 24-bit BMP or baseline JPEG
+
+too-big
+Picture too big
+It does not fit the board's memory
+Let the companion shrink it: maixpix serve
+
+bad-picture
+Damaged picture
+The file is not a whole picture
+Check the file in a browser
+
+no-memory
+Out of memory
+No block of memory is large enough
+Reset the board; use a smaller picture
+
+settings
+Wrong settings
+A setting is wrong or missing
+Correct it: maixpix setup
+
+no-camera
+No camera
+No camera sensor answers
+Push the ribbon cable in and reset the board
+
+sensor-timeout
+Camera is silent
+The camera delivers no frames
+Check the ribbon cable and reset the board
+again
+
+upload-refused
+Upload refused
+The receiver did not take the file
+Look into the receiver's log
+
+internal
+Error in the program
+This should not happen
+Report it with the output of: maixpix logs
+
+"""
 
 
 class PixError(Exception):
     # An error that the user can do something about.
     #
-    # `code` is a key of TABLE, or "http-NNN" for any status. `detail` (text or number, may be empty) is appended to
+    # `code` is one of TABLE, or "http-NNN" for any status. `detail` (text or number, may be empty) is appended to
     # the cause. Attributes: code, title, cause, remedy, detail, transient. Never give a secret as detail.
     def __init__(self, code, detail=""):
-        key = code
-        if code not in TABLE:
-            if code.startswith("http-5"):
-                key = "http-5xx"
-            elif code.startswith("http-"):
-                key = "http-status"
+        record = lookup(code)
+        if record is None:
+            record = code.startswith("http-") and lookup("http-5xx" if code[5:6] == "5" else "http-status")
+            if record:
+                detail = detail or code[5:]
             else:
-                code, key, detail = "internal", "internal", "%s %s" % (code, detail)
-            if key != "internal" and detail == "":
-                detail = code[5:]
-        title, cause, remedy, transient = TABLE[key]
+                detail = "%s %s" % (code, detail)
+                code = "internal"
+                record = lookup(code)
+        _, self.title, cause, self.remedy = record[:4]
         detail = _plain(str(detail))
         if detail:
             cause = _shortened("%s: %s" % (cause, detail))
         super().__init__("%s: %s" % (code, cause))
         self.code = code
-        self.title = title
         self.cause = cause
-        self.remedy = remedy
         self.detail = detail
-        self.transient = transient
+        self.transient = len(record) > 4
+
+
+def lookup(code):
+    # The record of `code` as a list of lines, or None.
+    at = TABLE.find("\n\n%s\n" % code) + 2
+    return TABLE[at : TABLE.find("\n\n", at)].split("\n") if at > 1 else None
 
 
 def from_os(error, doing=""):

@@ -67,7 +67,8 @@ class Log:
 
 
 def trace(error):
-    # "ValueError: text (file.py line 12 < main.py line 3)", from MicroPython's own traceback text.
+    # "ValueError: text (show.py line 12 in main < start.py in _run_app)", from MicroPython's own traceback text. Byte
+    # code of pix is deployed without line numbers and says line 1 everywhere.
     import sys
 
     import uio
@@ -79,7 +80,7 @@ def trace(error):
     for line in lines[:-1]:
         parts = line.split('"')
         if len(parts) >= 3:
-            places.append(parts[1].split("/")[-1] + parts[2].split(", in ")[0].replace(",", ""))
+            places.append(parts[1].split("/")[-1] + parts[2].replace(", line 1,", "").replace(",", ""))
     if not places:
         return lines[-1]
     places.reverse()

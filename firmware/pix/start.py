@@ -24,19 +24,24 @@ _SLICE_MS = const(100)  # Ctrl-C acts between two slices only
 def run(home, slot):
     # Start what main.py found in folder `slot` of `home` ("" in "/" for files copied by hand). Returns when the app is
     # done or the user wants the REPL.
-    log = Log(PATHS if "sd" in uos.listdir("/") else ("/flash/pix.log", "/flash/pix.old"))
+    log = _log()
     for path in config.PATHS:
         _finish_settings(path)
     try:
         settings = config.load()
     except PixError as error:
-        print("error %s: %s; %s" % (error.code, error.cause, error.remedy))
-        log.error(error)
-        _card(config.Settings(), error)
+        _tell(config.Settings(), log, error)
         return
     if key_held(settings.board):
         print("key held: no app is started")
         return
+    if "sd" in uos.listdir("/"):
+        from pix.store import recover
+
+        try:
+            recover("/sd")
+        except PixError as error:
+            log.error(error)  # what keeps the app from working it will say itself
     # On SPIFFS only relative entries of sys.path work (MaixPy-v1 vfs_spiffs.c), so both are relative to cwd.
     sys.path.insert(1, (slot + "/" if slot else "") + "apps")
     watchdog = _Watchdog(getattr(settings, "watchdog_s", 0))
@@ -46,6 +51,20 @@ def run(home, slot):
         print("stopped: %s" % settings.app)
     finally:
         watchdog.stop()
+
+
+def once(main):
+    # Run the main() of an app that was not started by main.py (`maixpix run`, the REPL): an error is told in the same
+    # way, but nothing is tried again. Returns what main() returns, 1 after a PixError.
+    try:
+        return main()
+    except PixError as error:
+        try:
+            settings = config.load()
+        except PixError:
+            settings = config.Settings()
+        _tell(settings, _log(), error)
+        return 1
 
 
 def supervise(settings, log, watchdog):
@@ -66,9 +85,7 @@ def supervise(settings, log, watchdog):
             _pause(pause_ms, watchdog)
             _reset()
         except PixError as error:
-            print("error %s: %s; %s" % (error.code, error.cause, error.remedy))
-            log.error(error)
-            _card(settings, error)
+            _tell(settings, log, error)
         except Exception as error:  # noqa: BLE001 - apps may raise anything
             sys.print_exception(error)
             log.error(error)
@@ -108,6 +125,17 @@ def _run_app(name):
     gc.collect()
     module = __import__(name)
     return module.main()
+
+
+def _log():
+    return Log(PATHS if "sd" in uos.listdir("/") else ("/flash/pix.log", "/flash/pix.old"))
+
+
+def _tell(settings, log, error):
+    # The PixError `error` everywhere: console, log, panel.
+    print("error %s: %s; %s" % (error.code, error.cause, error.remedy))
+    log.error(error)
+    _card(settings, error)
 
 
 def _card(settings, error):

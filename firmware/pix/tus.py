@@ -40,7 +40,9 @@ def _create(up, job):
     whole = job.size <= _SMALL
     if not whole or up.quiet:
         _ask_offers(up, job)
-    facts = [("filename", job.name), ("sha256", job.digest)]
+    # Some servers (tuspyserver) insist on a filetype.
+    kind = "image/jpeg" if job.name[-4:].lower() == ".jpg" else "application/octet-stream"
+    facts = [("filename", job.name), ("filetype", kind), ("sha256", job.digest)]
     if up.board:
         facts.append(("board", up.board))
     fields = [

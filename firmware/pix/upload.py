@@ -28,7 +28,8 @@ _MAX_ANSWER = const(300)
 
 class Sent:
     # The outcome. `proven`: the receiver told the right digest, or proved every piece by one; else it only took all
-    # bytes. `resumed`: bytes that it had from an earlier time. `attempts` from 1; 0: it had been sent before.
+    # bytes. `digest`: SHA-256 as hex text, "" for tcp://. `resumed`: bytes that it had from an earlier time.
+    # `attempts` from 1; 0: it had been sent before.
     def __init__(self, job):
         self.bytes = job.size
         self.digest = job.digest
@@ -94,7 +95,8 @@ class Uploader:
 
                     tus.send(self, job)
                 # Should the board stop before the caller has dealt with the file, nothing is sent twice.
-                job.keep(job.location, "proven" if job.proven else "sent")
+                if job.digest:
+                    job.keep(job.location, "proven" if job.proven else "sent")
                 return Sent(job)
             except PixError as error:
                 if job.safe > best:
@@ -109,7 +111,10 @@ class Uploader:
             pause_ms = min(2 * pause_ms, _LONGEST_PAUSE_MS)
 
     def connect(self, job, where):
-        link = self.connector.connect(where.host, where.port, min(self.connect_ms, max(1, job.left_ms())), True)
+        # A doubled byte on the serial line goes unseen behind CIPSENDBUF, while CIPSEND answers `busy`: so sending is
+        # pipelined only where a digest proves the file.
+        timeout_ms = min(self.connect_ms, max(1, job.left_ms()))
+        link = self.connector.connect(where.host, where.port, timeout_ms, bool(job.digest))
         link.timeout_ms = self.idle_ms
         return link
 
@@ -135,6 +140,9 @@ class Job:
         self.location = ""
         self.state = "part"  # then "proven", or "sent" when the receiver gave no proof
         self.offset = -1
+        self.digest = ""
+        if up.raw and not up.named:
+            return
         self.digest = self.sum(up.view, 0, self.size)
         self._note = note_of(path)
         info = read_side(self._note)
@@ -187,40 +195,76 @@ def note_of(path):
     return path[:dot] + ".^" + path[dot + 1 : dot + 3] if dot > path.rfind("/") else path + ".^"
 
 
-def stream(job, link, view, head, at, end):
-    # Send `head` (bytes) and the file from `at` to `end`. The head shares its first segment with the file, reads begin
-    # at sectors, and writes are whole segments but the last. False when the peer closed too early. Raises PixError.
-    fill = len(head)
-    if fill > _SEGMENT:
-        link.write(head)
-        fill = 0
-    view[:fill] = head[:fill]
-    try:
-        f = open(job.path, "rb")
+class _Feed:
+    # `head` (bytes) and the file from `at` to `end` on their way through the buffer `view`; `fill` bytes of it are in.
+    def __init__(self, job, view, head, at, end):
+        self._path = job.path
+        self._view = view
+        view[: len(head)] = head
+        self.fill = len(head)
+        self.at = at
+        self.end = end
+        self.error = None
         try:
-            f.seek(at)
-            while at < end or fill:
-                room = min((at + len(view) - fill) // _SECTOR * _SECTOR, end) - at
-                if room:
-                    if f.readinto(view[fill : fill + room]) != room:
-                        raise PixError("card-error", "%s is shorter than it was" % job.path)
-                    fill += room
-                    at += room
-                if getattr(link, "closed", False):
-                    return False
-                ready = fill // _SEGMENT * _SEGMENT if at < end else fill
-                link.write(view[:ready])
-                fill -= ready
-                view[:fill] = view[ready : ready + fill]
-                job.tell(at - fill)
-                if job.left_ms() <= 0:
-                    error = PixError("timeout", "not sent after %d s" % (job.total_ms // 1000))
-                    error.transient = False
-                    raise error
-        finally:
-            f.close()
-    except OSError as error:
-        raise from_os(error, job.path)
+            self._file = open(job.path, "rb")
+            self._file.seek(at)
+        except OSError as error:
+            raise from_os(error, job.path)
+
+    def refill(self):
+        # Read as many whole sectors as there is room for. Raises nothing: `error` is the PixError.
+        fill = self.fill
+        want = min((self.at + len(self._view) - fill) // _SECTOR * _SECTOR, self.end) - self.at
+        if want <= 0 or self.error is not None:
+            return
+        try:
+            if self._file.readinto(self._view[fill : fill + want]) != want:
+                self.error = PixError("card-error", "%s is shorter than it was" % self._path)
+        except OSError as error:
+            self.error = from_os(error, self._path)
+        self.fill += want
+        self.at += want
+
+    def drop(self, count):
+        # The first `count` bytes have been sent. MicroPython copies by memcpy, so no step may overlap itself.
+        view = self._view
+        self.fill -= count
+        for at in range(0, self.fill, count):
+            size = min(count, self.fill - at)
+            view[at : at + size] = view[at + count : at + count + size]
+
+    def close(self):
+        self._file.close()
+
+
+def stream(job, link, view, head, at, end):
+    # Send `head` (bytes) and the file from `at` to `end`, in segments that hold as much as they can; the card is read
+    # while the modem thinks, where the link allows that. False when the peer closed too early. Raises PixError.
+    if len(head) > _SEGMENT:
+        link.write(head)
+        head = b""
+    feed = _Feed(job, view, head, at, end)
+    try:
+        link.meanwhile = feed.refill
+        feed.refill()
+        while feed.fill:
+            if feed.error is not None:
+                raise feed.error
+            if getattr(link, "closed", False):
+                return False
+            count = min(feed.fill, _SEGMENT)
+            link.write(view[:count])
+            feed.drop(count)
+            if feed.fill < _SEGMENT:
+                feed.refill()
+            job.tell(max(at, feed.at - feed.fill))
+            if job.left_ms() <= 0:
+                error = PixError("timeout", "not sent after %d s" % (job.total_ms // 1000))
+                error.transient = False
+                raise error
+    finally:
+        link.meanwhile = None
+        feed.close()
     return True
 
 

@@ -35,6 +35,7 @@ class Tus:
         self.statuses = []
         self.flips = []
         self.requests = []
+        self.lock = threading.Lock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self._server.daemon_threads = True
         self.port = self._server.server_port
@@ -134,6 +135,8 @@ def _handler(server):
         def do_HEAD(self):
             if self.taken():
                 return
+            with server.lock:
+                pass  # an earlier request for the upload has come to its end
             key = self.path.rpartition("/")[2]
             if key not in server.files:
                 self.answer(404)
@@ -156,6 +159,10 @@ def _handler(server):
                 self.answer(204, Upload_Offset=len(server.files[key]), **self.digest(key))
 
         def append(self, key):
+            with server.lock:
+                return self.locked_append(key)
+
+        def locked_append(self, key):
             data, whole = self.body()
             checksum = self.headers.get("Upload-Checksum")
             if checksum:

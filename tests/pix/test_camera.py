@@ -152,3 +152,32 @@ def test_a_full_card_keeps_the_old_picture(take, tmp_path):
     assert "error card-full" in console
     assert (card / "a.jpg").read_bytes() == b"old"
     assert not traces(card)
+
+
+@pytest.mark.parametrize(
+    ("function", "error", "detail"),
+    [("set_framesize", "OSError(12)", "frame buffer of QVGA"), ("snapshot", "MemoryError('Out of Memory!')", "")],
+)
+def test_no_memory(take, function, error, detail):
+    """The virtual sensor never runs out of memory: its own function is made to say what the driver says then."""
+    console, card = take(
+        program=f"""
+import sensor
+from pix.camera import Camera
+from pix.errors import PixError
+real = sensor.snapshot
+def full(*args, **options):
+    raise {error}
+def first():
+    img = real()
+    img.compress = full
+    return img
+setattr(sensor, {function!r}, full if {function!r} == "set_framesize" else first)
+try:
+    Camera(colour="on").take("/sd/a.jpg")
+except PixError as error:
+    print("error %s: %s" % (error.code, error.cause))
+"""
+    )
+    assert "error no-memory: " in console and detail in console
+    assert not (card / "a.jpg").exists()

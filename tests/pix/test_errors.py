@@ -16,12 +16,14 @@ CODES = {
 
 
 def test_every_code_has_words_that_fit_a_card(pix_modules):
-    table = pix_modules.load("errors").TABLE
-    assert set(table) >= CODES
-    for code, (title, cause, remedy, transient) in table.items():
+    errors = pix_modules.load("errors")
+    records = [record.split("\n") for record in errors.TABLE.strip("\n").split("\n\n")]
+    assert {record[0] for record in records} >= CODES
+    for code, title, cause, remedy, *again in records:
         assert 0 < len(title) <= 26 and 0 < len(cause) <= 76 and 0 < len(remedy) <= 76, code
         assert (title + cause + remedy).isascii() and (title + cause + remedy).isprintable()
-        assert isinstance(transient, bool)
+        assert again in ([], ["again"]), code
+        assert errors.lookup(code) == [code, title, cause, remedy, *again]
 
 
 @pytest.mark.parametrize(
@@ -39,7 +41,7 @@ def test_details_are_made_fit(pix_modules):
     error = pix_modules.PixError("settings", "wifi[0]\r\n\x1b[2Jé" + "x" * 100)
     assert len(error.cause) == 76 and error.cause.endswith("...")
     assert set(error.cause) <= set(string.printable) - set("\r\n\x1b")
-    assert pix_modules.PixError("http-404", "").cause == pix_modules.load("errors").TABLE["http-404"][1]
+    assert pix_modules.PixError("http-404", "").cause == pix_modules.load("errors").lookup("http-404")[2]
 
 
 def test_an_unknown_code_is_a_fault_of_ours(pix_modules):

@@ -131,7 +131,7 @@ def assert_failed(outcome, code, words, scratch, keeps=True):
     assert words in cause
     table = (ROOT / "firmware" / "pix" / "errors.py").read_text()
     key = re.sub("http-5..", "http-5xx", code)
-    titles = re.findall(rf'"{key}": \(\s*"([^"]+)"', table)
+    titles = re.findall(rf"\n\n{key}\n(.+)\n", table)
     assert panel == card_picture(scratch, code, titles[0], cause, remedy)
     if keeps:
         with Image.open(card / "show.jpg") as kept:

@@ -9,6 +9,7 @@ from pix_servers import Raw
 from pix_uploads import TOKEN, Station, receiver, stored, taken
 
 from maixpix.companion import UploadLimits, running
+from maixpix.demo import psnr
 
 
 @pytest.fixture
@@ -94,6 +95,9 @@ def test_the_panel_tells_when_the_card_is_full_and_nothing_is_removed(station, t
     with Image.open(panel) as shown:
         line = shown.convert("L").crop((0, 224, 320, 238))
         assert line.getextrema() == (0, 255)  # the line of the state stands below the picture
+        top = (0, 0, 320, 220)
+        views = [Image.open(view).convert("RGB") for view in (tmp_path / "scenes1").iterdir()]
+        assert max(psnr(shown.convert("RGB").crop(top), view.crop(top)) for view in views) > 30
 
 
 def test_no_camera_is_told_and_old_pictures_are_still_delivered(station, tmp_path):

@@ -58,7 +58,8 @@ def test_a_small_file_is_one_request(device, links, tus):
     assert tus.methods() == ["POST"] and tus.whole == [SMALL]
     assert (sent.proven, sent.bytes, sent.attempts, sent.resumed) == (True, 7012, 1, 0)
     assert sent.digest == hashlib.sha256(SMALL).hexdigest()
-    assert tus.metadata["u0"] == {"filename": "a.jpg", "board": "kitchen", "sha256": sent.digest}
+    facts = {"filename": "a.jpg", "filetype": "image/jpeg", "board": "kitchen", "sha256": sent.digest}
+    assert tus.metadata["u0"] == facts
     assert steps[-1] == (7012, 7012) and steps == sorted(steps)
     assert links.largest <= 4096
 

@@ -204,8 +204,13 @@ def _compile(texts: Mapping[str, str], cross: str) -> dict[str, bytes]:
         source, output = Path(folder) / "in.py", Path(folder) / "out.mpy"
         for name, text in texts.items():
             source.write_text(text, "utf-8")
+            # Line numbers are a sixteenth of the code and lie in the heap: apps keep theirs, in pix the function tells.
+            options = ["-O3"] if name.startswith("pix") else []
             done = subprocess.run(
-                [cross, "-s", name, "-o", str(output), str(source)], capture_output=True, text=True, timeout=60
+                [cross, *options, "-s", name, "-o", str(output), str(source)],
+                capture_output=True,
+                text=True,
+                timeout=60,
             )
             if done.returncode:
                 cause = (done.stderr or done.stdout).strip().splitlines()

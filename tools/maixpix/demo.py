@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,8 @@ from virtualboard.board import BoardConfig, WifiNetwork
 from virtualboard.clock import SECOND
 
 SSID, KEY = "home", "correct horse"
+OnEvent = Callable[[dict[str, Any]], None]
+
 HOST = "pc"
 """The name by which the virtual network knows this machine."""
 
@@ -44,6 +47,9 @@ class DemoOptions:
     panel: tuple[int, int] = (320, 240)
     faults: list[dict[str, Any]] = field(default_factory=list)
     seed: int = 0
+    engine: str = "hosted"
+    firmware: Path | None = None
+    """MaixPy image for engine "k210"."""
 
 
 @dataclass
@@ -112,7 +118,6 @@ def run_demo(options: DemoOptions, say: Callable[[str], None]) -> dict[str, Any]
     Returns the report; its `ok` tells whether the panel shows the picture. Raises `UserError` for unusable options.
     """
     from maixpix.companion import ServeSettings, running
-    from virtualboard.hosted.launch import run_app
 
     picture = options.picture or default_picture()
     if not picture.is_file():
@@ -129,18 +134,10 @@ def run_demo(options: DemoOptions, say: Callable[[str], None]) -> dict[str, Any]
         }
         card = out / "card"
         prepare_card(card, settings)
-        config = BoardConfig(
-            at=options.at,
-            card=str(card),
-            panel_width=options.panel[0],
-            panel_height=options.panel[1],
-            wifi=[WifiNetwork(SSID, KEY)],
-            names={HOST: "127.0.0.1"},
-            faults=options.faults,
-            seed=options.seed,
-        )
-        say(f"virtual Maix Dock, modem AT {options.at}, line {options.baud} baud; companion at {server.url}")
-        result = run_app(config, card / "apps" / "show.py", _console_lines(stages, say), panel=out / "panel.png")
+        chip = "the emulated chip" if options.engine == "k210" else "the hosted engine"
+        say(f"virtual Maix Dock on {chip}, modem AT {options.at}, line {options.baud} baud; companion at {server.url}")
+        play = _on_chip if options.engine == "k210" else _hosted
+        board = play(options, card, _console_lines(stages, say))
     target = card / "show.jpg"
     ok, verdict = judge(out / "panel.png", target, options.panel)
     report = {
@@ -149,16 +146,57 @@ def run_demo(options: DemoOptions, say: Callable[[str], None]) -> dict[str, Any]
         "at": options.at,
         "baud": options.baud,
         "file_bytes": target.stat().st_size if target.exists() else 0,
-        **link_figures(result.report, options.baud),
+        "engine": options.engine,
+        **link_figures(board, options.baud),
         "stages": [{"ms": round(stage.ms, 3), "text": stage.text} for stage in stages],
-        "board": result.report,
+        "board": board,
     }
     (out / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     say(rate_line(report))
+    say(f"{board['virtual_ns'] / SECOND:.2f} s of the board's time in {board['host_s']:.2f} s on this machine")
     lines = [(f"{stage.ms / 1000:.2f} s", stage.text) for stage in stages]
     with Image.open(out / "panel.png") as panel:
         portrait(panel.convert("RGB"), "maixpix demo", lines, verdict).save(out / "demo.png")
     return report
+
+
+def _hosted(options: DemoOptions, card: Path, on_event: OnEvent) -> dict[str, Any]:
+    from virtualboard.hosted.launch import run_app
+
+    started = time.monotonic()
+    config = BoardConfig(
+        at=options.at,
+        card=str(card),
+        panel_width=options.panel[0],
+        panel_height=options.panel[1],
+        wifi=[WifiNetwork(SSID, KEY)],
+        names={HOST: "127.0.0.1"},
+        faults=options.faults,
+        seed=options.seed,
+    )
+    result = run_app(config, card / "apps" / "show.py", on_event, panel=options.out / "panel.png")
+    return {**result.report, "host_s": round(time.monotonic() - started, 3)}
+
+
+def _on_chip(options: DemoOptions, card: Path, on_event: OnEvent) -> dict[str, Any]:
+    from maixpix.chip_run import run_on_chip
+    from maixpix.live import LiveOptions
+
+    live = LiveOptions(
+        "k210",
+        options.firmware,
+        card=card,
+        at=options.at,
+        panel=options.panel,
+        wifi=[(SSID, KEY)],
+        names={HOST: "127.0.0.1"},
+        faults=options.faults,
+        seed=options.seed,
+        paced=False,
+    )
+    return run_on_chip(
+        live, "/sd/apps/show.py", lambda when, text: on_event({"t": when, "console": text}), options.out / "panel.png"
+    )
 
 
 def link_figures(report: dict[str, Any], baud: int) -> dict[str, Any]:

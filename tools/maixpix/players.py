@@ -72,11 +72,14 @@ class _Chip:
         if not self._started:
             self._started = True
             self.engine.boot(self._isp)
-        if self._clock.pace:
-            self.engine.serve(stop)  # sleeps while the firmware idles
-        else:
-            while not self.engine.run(stop, SECOND):
-                pass
+        try:
+            if self._clock.pace:
+                self.engine.serve(stop)  # sleeps while the firmware idles
+            else:
+                while not self.engine.run(stop, SECOND):
+                    pass
+        except RuntimeError as error:
+            raise UserError(f"the emulated chip stopped: {error}", "is this image for the K210?") from error
 
     def halt(self) -> None:
         """`run` looks after every slice."""

@@ -91,6 +91,16 @@ class ConsoleLine:
         self._rx.tx_baud = baud
         self._tx.rx_baud = baud
 
+    def hand_in_baud(self, baud: int) -> None:
+        """A program on the host sets the rate: behind what it has written before."""
+        if self._handed_until > self.clock.now:
+            self.clock.at(self._handed_until, lambda: self._set_baud(baud))
+        else:
+            self._set_baud(baud)
+
+    def _set_baud(self, baud: int) -> None:
+        self.baud = baud
+
     def _expect(self) -> None:
         if self._alarm is not None and self._alarm.active:
             return
@@ -137,10 +147,13 @@ class PtyConsole:
             raise OSError(errno.ENOSYS, "this system has no pseudo-terminals")
         self._line = console if isinstance(console, ConsoleLine) else ConsoleLine(console)
         self._backlog = bytearray()
-        self._rate = 0
+        self._rate = CONSOLE_BAUD
         self._master, self._slave = pty.openpty()
         # The slave stays open here too: otherwise reading fails with EIO whenever no program has it open.
         tty.setraw(self._slave)
+        attributes = termios.tcgetattr(self._slave)
+        attributes[4:6] = [termios.B115200] * 2
+        termios.tcsetattr(self._slave, termios.TCSANOW, attributes)
         os.set_blocking(self._master, False)
         self.name = os.ttyname(self._slave)
         self._watch: Watch | None = self._line.clock.listen(self._master, self._from_host)
@@ -175,7 +188,8 @@ class PtyConsole:
         rate = _RATES.get(termios.tcgetattr(self._slave)[5], 0)
         if rate != self._rate:
             self._rate = rate
-            self._line.baud = rate or self._line.baud
+            if rate:
+                self._line.hand_in_baud(rate)
 
     def _to_host(self, _when: int, data: bytes) -> None:
         if self._watch is None:

@@ -77,7 +77,7 @@ class Rfc2217Console:
 
     def _gone(self) -> None:
         self._session = None
-        self._line.baud = CONSOLE_BAUD
+        self._line.hand_in_baud(CONSOLE_BAUD)
         if self._lines is not None:
             self._lines.release()
 
@@ -174,17 +174,19 @@ class _Port:
         self._line = line
         self._lines = lines
         self._fileno = fileno
+        self._baud = line.baud
         self._dtr = self._rts = True
 
     @property
     def baudrate(self) -> int:
-        return self._line.baud
+        return self._baud
 
     @baudrate.setter
     def baudrate(self, baud: int) -> None:
         if not _SLOWEST <= baud <= _FASTEST:
             raise ValueError(f"no UART does {baud} baud")
-        self._line.baud = baud
+        self._baud = baud
+        self._line.hand_in_baud(baud)
 
     @property
     def dtr(self) -> bool:

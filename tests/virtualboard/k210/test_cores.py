@@ -6,6 +6,7 @@ import struct
 from collections.abc import Callable
 
 import pytest
+
 from virtualboard.board import Board, BoardConfig
 from virtualboard.k210 import selfcheck
 from virtualboard.k210.engine import K210Engine
@@ -283,3 +284,28 @@ def test_unicorn_without_a_visible_counter_is_refused_in_words(monkeypatch: pyte
     monkeypatch.undo()
     selfcheck.check.cache_clear()
     assert selfcheck.check().limit == selfcheck.check().counter + 8
+
+
+@pytest.mark.parametrize("padding", [2, 60])
+def test_countdown_in_memory_is_not_taken_for_idle(run_program: Run, padding: int) -> None:
+    # The count lives in memory and its register is overwritten before the loop comes round, in short and long loops.
+    nops = "nop\n" * padding
+    engine = run_program(
+        f"""{CORE0_ONLY}
+        li s1, {RESULT:#x}
+        li t0, 300000
+        sd t0, 0(s1)
+    loop: ld t1, 0(s1)
+        addi t1, t1, -1
+        sd t1, 0(s1)
+        beq t1, zero, over
+        addi t1, zero, 0
+        {nops}
+        j loop
+    over: addi t1, zero, 5
+        sd t1, 8(s1)
+    end: j end
+        """,
+        timeout_ns=100_000_000,
+    )
+    assert result(engine, 1) == 5

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 
 import pytest
+
 from virtualboard.k210.patcher import CsrWrite, Patcher, load_double, store_word
 
 from .asm import assemble
@@ -29,7 +30,9 @@ def test_replaces(line: str, expected: int) -> None:
     assert words(Patcher().patch(assemble(line))) == (expected,)
 
 
-@pytest.mark.parametrize("line", ["csrr a0, mcause", "csrw mtvec, a0", "ecall", "csrs mie, a0", "nop", "csrr a1, mstatus"])
+@pytest.mark.parametrize(
+    "line", ["csrr a0, mcause", "csrw mtvec, a0", "ecall", "csrs mie, a0", "nop", "csrr a1, mstatus"]
+)
 def test_leaves(line: str) -> None:
     code = assemble(line)
     assert bytes(Patcher().patch(code)) == code

@@ -20,6 +20,8 @@ from maixpix.options import SIZE
 @click.option("--panel", default="320x240", show_default=True, type=SIZE, help="Size of the panel.")
 @click.option("--faults", metavar="PLAN", help="Fault plan: a JSON file, or the JSON itself.")
 @click.option("--seed", default=0, show_default=True, help="Seed of everything random.")
+@click.option("--engine", type=click.Choice(["hosted", "k210"]), help="Who plays the chip; k210 given --firmware.")
+@click.option("--firmware", type=click.Path(path_type=Path), help="MaixPy image to run on the emulated chip.")
 @click.option("--out", default=Path("out/demo"), show_default=True, type=click.Path(path_type=Path), help="Results.")
 def demo(
     picture: Path | None,
@@ -29,6 +31,8 @@ def demo(
     panel: tuple[int, int],
     faults: str | None,
     seed: int,
+    engine: str | None,
+    firmware: Path | None,
     out: Path,
 ) -> int:
     """Show a picture on a virtual board.
@@ -41,6 +45,7 @@ def demo(
     Examples:
       maixpix demo --picture holiday.png
       maixpix demo --at 1.1 --baud 115200
+      maixpix demo --firmware maixpy_v0.6.2_minimum.bin
       maixpix demo --faults '[{"when": {"ms": 6000}, "do": "lose-wifi", "for_ms": 3000}]'
     """
     from maixpix.demo import DemoOptions, run_demo
@@ -50,7 +55,10 @@ def demo(
         plan = load_plan(faults) if faults else []
     except ValueError as error:
         raise UserError(str(error), "see virtualboard/faults.py for how a plan is written") from None
-    report = run_demo(DemoOptions(out, picture, url, baud, at, panel, plan, seed), click.echo)
+    chosen = engine or ("k210" if firmware else "hosted")
+    if firmware is not None and chosen == "hosted":
+        raise UserError("the hosted engine runs no firmware file", "leave out --engine hosted")
+    report = run_demo(DemoOptions(out, picture, url, baud, at, panel, plan, seed, chosen, firmware), click.echo)
     if not report["ok"]:
         raise UserError(report["verdict"], f"see the board's words above and {out / 'panel.png'}")
     click.echo(f"{report['verdict']}; see {out / 'demo.png'}")

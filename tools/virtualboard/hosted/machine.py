@@ -67,7 +67,7 @@ def machine_module(chip: Chip, volumes: Volumes, uart: type) -> types.ModuleType
                 self._middle.cancel()
 
         def _bark(self) -> None:
-            chip.schedule(lambda: self._callback(self._context))
+            chip.schedule(lambda: self._callback(self))  # MaixPy-v1 machine_wdt.c: the object, not the context
 
     class Timer:
         """A timer whose callback the interpreter runs; not during blocking C calls."""

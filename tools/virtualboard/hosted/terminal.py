@@ -59,9 +59,10 @@ class Terminal:
         chip = self._chip
         clock = chip.clock
         if clock.next_alarm is None and deadline is None and not clock.held:
-            clock.poll(50_000_000)
+            if not clock.pace:
+                clock.poll(50_000_000)
             if clock.next_alarm is None:
-                clock.advance(1_000_000)
+                clock.advance(20_000_000 if clock.pace else 1_000_000)
         else:
             limit = clock.now + 1_000_000_000 if deadline is None else deadline
             chip.step_towards(limit)

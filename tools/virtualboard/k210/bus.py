@@ -17,9 +17,9 @@ class Device:
     """One register block.
 
     Subclasses name their registers in `NAMES` (offset -> name in the Kendryte SDK) and put the ones with a behaviour
-    into `self.reads` and `self.writes`. All others simply keep what was written. `TIMED` devices see the exact
-    instant of each access on the board's clock; the rest are cheaper. `SHADOW` blocks are for registers that read as they
-were written: cores load from a memory page, and only stores come here.
+    into `self.reads` and `self.writes`. All others simply keep what was written. `TIMED` devices see the exact instant
+    of each access on the board's clock; the rest are cheaper. `SHADOW` blocks are for registers that read as they were
+    written: cores load from a memory page, and only stores come here.
     """
 
     NAME = ""

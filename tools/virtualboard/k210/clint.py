@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from virtualboard.clock import Alarm
 from virtualboard.k210.bus import Device
-from virtualboard.k210.cpu import MSIP, MTIP
+from virtualboard.k210.traps import MSIP, MTIP
 
 if TYPE_CHECKING:
     from virtualboard.k210.soc import Soc

@@ -9,15 +9,24 @@ from __future__ import annotations
 
 import ctypes
 import struct
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import unicorn
 from unicorn import riscv_const as reg
 
-from virtualboard.k210 import selfcheck
-from virtualboard.k210.bus import Device, log
-from virtualboard.k210.patcher import PAGE0_MHARTID, PAGE0_MIP, TOP_CSR, TOP_CYCLE, TOP_MRET, TOP_PAGE, TOP_WFI, CsrWrite
+from virtualboard.k210 import mmio, selfcheck
+from virtualboard.k210.bus import log
+from virtualboard.k210.patcher import (
+    PAGE0_MHARTID,
+    PAGE0_MIP,
+    TOP_CSR,
+    TOP_CYCLE,
+    TOP_MRET,
+    TOP_PAGE,
+    TOP_WFI,
+    CsrWrite,
+)
+from virtualboard.k210.traps import CAUSES, FAULTS, INTERRUPT
 
 if TYPE_CHECKING:
     from virtualboard.k210.soc import Soc
@@ -38,25 +47,13 @@ _LOOP_STATE = [*_X[1:], reg.UC_RISCV_REG_MSTATUS, reg.UC_RISCV_REG_PC]
 _LOOP_IDS = (ctypes.c_int * len(_LOOP_STATE))(*_LOOP_STATE)
 
 _MIE, _MPIE, _MPP, _FS = 1 << 3, 1 << 7, 3 << 11, 3 << 13
-MSIP, MTIP, MEIP = 1 << 3, 1 << 7, 1 << 11
-_CAUSES = ((MEIP, 11), (MSIP, 3), (MTIP, 7))
-_INTERRUPT = 1 << 63
-
-_FAULTS = {
-    unicorn.UC_ERR_FETCH_UNMAPPED: 1,
-    unicorn.UC_ERR_FETCH_PROT: 1,
-    unicorn.UC_ERR_INSN_INVALID: 2,
-    unicorn.UC_ERR_READ_UNMAPPED: 5,
-    unicorn.UC_ERR_READ_PROT: 5,
-    unicorn.UC_ERR_WRITE_UNMAPPED: 7,
-    unicorn.UC_ERR_WRITE_PROT: 7,
-}
-
 _POLL_INSTRUCTIONS = 3000
 _MASKED_INSTRUCTIONS = 500
 # How long a core that masks a pending interrupt runs unwatched: not every way to unmask is visible to the patcher.
 _STEPS_A_SECOND = 4000
 _LONGEST_LOOP = 4000
+_SHORT_LOOP = 24
+_WORTH_NS = 5_000_000
 _SEARCH_EVERY = 40_000_000
 _PERIODS_KEPT = 24
 _YIELDS_KEPT = 32
@@ -87,7 +84,7 @@ class Core:
         self.limit_cycles = 0
         self._trap: tuple[int, int] | None = None
         self._returned = False
-        self._csr_sites: list[CsrWrite] = []
+        self.csr_sites: list[CsrWrite] = []
         self._cycle_latch = 0
         self._cell = ctypes.c_uint64()
         self._cell_pointer = ctypes.byref(self._cell)
@@ -96,11 +93,10 @@ class Core:
         self._loop_pointers = (ctypes.c_void_p * len(_LOOP_STATE))(*range(start, start + 8 * len(_LOOP_STATE), 8))
         self._periods = list(range(2, 16))
         self._next_search = 0
-        self._polls = 0
+        self.polls = 0
         self._poll_start = 0
         self._last_poll = 0
         self._uc: Any = None
-        self._callbacks: list[Callable[..., Any]] = []
         self._page0 = ctypes.create_string_buffer(0x2000)
 
     # -- making it ----------------------------------------------------------------------------------------
@@ -112,8 +108,7 @@ class Core:
         handle = uc._uch.value
         self._counter = ctypes.c_uint64.from_address(handle + offsets.counter)
         self._limit = ctypes.c_uint64.from_address(handle + offsets.limit)
-        self._callbacks = []
-        self._csr_sites = sites
+        self.csr_sites = sites
         for address, size, buffer in self.soc.memories():
             uc.mem_map_ptr(address, size, unicorn.UC_PROT_ALL, ctypes.addressof(buffer))
         aligned = -(-ctypes.addressof(self._page0) // 0x1000) * 0x1000
@@ -122,7 +117,7 @@ class Core:
         ctypes.c_uint64.from_address(aligned + PAGE0_MHARTID).value = self.index
         self._mip_image = ctypes.c_uint64.from_address(aligned + PAGE0_MIP)
         for device in self.soc.devices:
-            self._map(device)
+            mmio.connect(self, uc, device)
         uc.mmio_map(TOP_PAGE, 0x1000, self._top_read, None, self._top_write, None)
         uc.hook_add(unicorn.UC_HOOK_INTR, self._on_trap)
         uc.reg_write(reg.UC_RISCV_REG_MSTATUS, _MPP)
@@ -135,85 +130,6 @@ class Core:
         self.touched = True
         self._trap = None
         self.forget_polls()
-
-    def _map(self, device: Device) -> None:
-        if device.SHADOW:
-            device.publish()
-            store = self._stored(device)
-            self._callbacks.append(store)
-            self._uc.mem_map_ptr(device.base, device.SIZE, unicorn.UC_PROT_READ, device.shadow)
-            last = device.base + device.SIZE - 1
-            self._uc.hook_add(unicorn.UC_HOOK_MEM_WRITE_PROT, store, None, device.base, last)
-            return
-        read, write = self._timed(device) if device.TIMED else self._plain(device)
-        if device is self.soc.clint:
-            read, write = self._unnoticed(read, write)
-        self._callbacks += [read, write]
-        self._uc.mmio_map(device.base, device.SIZE, read, None, write, None)
-
-    def _plain(self, device: Device) -> tuple[Callable[..., int], Callable[..., None]]:
-        def read(_uc: Any, offset: int, size: int, _data: Any) -> int:
-            self.touched = self.acted = True
-            if size == 4:
-                return device.read(offset)
-            return _part(device.read(offset & ~3), offset, size)
-
-        def write(_uc: Any, offset: int, size: int, value: int, _data: Any) -> None:
-            self.touched = self.acted = True
-            device.write(offset & ~3, value if size == 4 else _merged(device, offset, size, value))
-
-        return read, write
-
-    def _timed(self, device: Device) -> tuple[Callable[..., int], Callable[..., None]]:
-        soc = self.soc
-
-        def read(_uc: Any, offset: int, size: int, _data: Any) -> int:
-            self.touched = self.acted = True
-            soc.sync()
-            if size == 4:
-                return device.read(offset)
-            return _part(device.read(offset & ~3), offset, size)
-
-        def write(_uc: Any, offset: int, size: int, value: int, _data: Any) -> None:
-            self.touched = self.acted = True
-            self._polls = 0
-            soc.sync()
-            device.write(offset & ~3, value if size == 4 else _merged(device, offset, size, value))
-            soc.alarms_changed()
-
-        return read, write
-
-    def _unnoticed(
-        self, read: Callable[..., int], write: Callable[..., None]
-    ) -> tuple[Callable[..., int], Callable[..., None]]:
-        """Accesses to CLINT's msip: a scheduler that yields to itself has not acted."""
-
-        def read_msip(uc: Any, offset: int, size: int, data: Any) -> int:
-            acted = self.acted or offset >= 8
-            value = read(uc, offset, size, data)
-            self.acted = acted
-            return value
-
-        def write_msip(uc: Any, offset: int, size: int, value: int, data: Any) -> None:
-            own = offset == 4 * self.index
-            acted, polls = self.acted or not own, self._polls if own else 0
-            write(uc, offset, size, value, data)
-            self.acted, self._polls = acted, polls
-
-        return read_msip, write_msip
-
-    def _stored(self, device: Device) -> Callable[..., bool]:
-        """The handler of stores to a read-only page. When it returns true, Unicorn carries the store out."""
-        write = self._timed(device)[1]
-
-        def store(uc: Any, _access: int, address: int, size: int, value: int, _data: Any) -> bool:
-            offset = address - device.base
-            value &= (1 << 8 * size) - 1
-            for at in range(0, size, 4):
-                write(uc, offset + at, min(size, 4), value >> 8 * at & 0xFFFF_FFFF, None)
-            return True
-
-        return store
 
     # -- running ------------------------------------------------------------------------------------------
 
@@ -237,9 +153,8 @@ class Core:
             at += executed * soc.cpi_num // soc.cpi_den + self.skipped
             if self._returned:
                 self._returned = False
-                if self.mip and self._chain():
-                    continue
-                self._leave()
+                if not (self.mip and self._chain()):
+                    self._leave()
             else:
                 self.pc = self._read(reg.UC_RISCV_REG_PC)
                 if self._trap is not None:
@@ -283,7 +198,7 @@ class Core:
 
     def forget_polls(self) -> None:
         """Something happened: whatever was waited for may be here."""
-        self._polls = 0
+        self.polls = 0
 
     def polled(self) -> None:
         """Firmware looks at the time or at a status once more: when it does nothing else, let time pass faster.
@@ -292,21 +207,21 @@ class Core:
         which is how much a delay may last too long. Loops that work between two looks are let be.
         """
         now = self.cycles_now
-        if now - self._last_poll > _POLL_INSTRUCTIONS + self.soc.hz // _STEPS_A_SECOND or not self._polls:
-            self._polls = 0
+        if now - self._last_poll > _POLL_INSTRUCTIONS + self.soc.hz // _STEPS_A_SECOND or not self.polls:
+            self.polls = 0
             self._poll_start = now
         self._last_poll = now
-        self._polls += 1
-        if self._polls > 8:
+        self.polls += 1
+        if self.polls > 8:
             waited = now - self._poll_start
             self.skip(min(waited >> 3, max(self.soc.hz // _STEPS_A_SECOND, waited >> 10)))
             self._last_poll = self.cycles_now
 
-    def try_park(self) -> bool:
-        """Find out whether the core loops without any effect: same place, same registers, no device accessed.
+    def try_park(self, worth_ns: int) -> bool:
+        """Find out whether the core loops without any effect: registers, memory and devices stay as they are.
 
-        Only memory can end such a loop, so nothing changes until the other core, DMA or an interrupt acts. (A loop
-        that counts in memory holds the count in a register whenever it comes by, so it is not taken for one.)
+        Nothing then changes until the other core, DMA or an interrupt acts. `worth_ns` is how long that may last:
+        the proof for a long loop is only worth its price when much time can be skipped.
         """
         self._settle()
         self.parked = None
@@ -316,16 +231,15 @@ class Core:
             if after is None:
                 return False
             if after == before:
-                self.parked = (period, after)
-                return True
+                return self._prove(period, after, worth_ns)
             before = after
         now = self.soc.cycles
         if now >= self._next_search:
             self._next_search = now + _SEARCH_EVERY
-            return self._search(before)
+            return self._search(before, worth_ns)
         return False
 
-    def _search(self, start: bytes) -> bool:
+    def _search(self, start: bytes, worth_ns: int) -> bool:
         """Step through a loop once to learn its length in instructions."""
         for period in range(1, _LONGEST_LOOP):
             after = self._go(1)
@@ -334,9 +248,26 @@ class Core:
             if after == start:
                 self._periods.insert(0, period)
                 del self._periods[_PERIODS_KEPT:]
-                self.parked = (period, after)
-                return True
+                return self._prove(period, after, worth_ns)
         return False
+
+    def _prove(self, period: int, state: bytes, worth_ns: int) -> bool:
+        """The registers come back every `period` instructions: does the memory, too?
+
+        A short loop is stepped through twice. Whatever changes in memory and matters passes through a register on
+        its way, so equal registers at every step mean equal loads and stores. For a long loop memory is compared.
+        """
+        if period <= _SHORT_LOOP:
+            first = [self._go(1) for _ in range(period)]
+            proven = None not in first and first == [self._go(1) for _ in range(period)]
+        elif worth_ns >= _WORTH_NS:
+            memory = bytes(self.soc.ram)
+            proven = self._go(period) == state and self.soc.same_memory(memory)
+        else:
+            return False
+        if proven:
+            self.parked = (period, state)
+        return proven
 
     def still_parked(self) -> bool:
         """Run the loop once more and see whether memory let it go."""
@@ -410,9 +341,9 @@ class Core:
             self.waiting = False
         if not ready or not self._read(reg.UC_RISCV_REG_MSTATUS) & _MIE:
             return False
-        for bit, cause in _CAUSES:
+        for bit, cause in CAUSES:
             if ready & bit:
-                self._enter(_INTERRUPT | cause, self.pc)
+                self._enter(INTERRUPT | cause, self.pc)
                 return True
         return False
 
@@ -436,7 +367,7 @@ class Core:
         self.pc = self._read(reg.UC_RISCV_REG_MTVEC) & ~3
         self.parked = None
         self.waiting = False
-        if cause != _INTERRUPT | 3:
+        if cause != INTERRUPT | 3:
             self.forget_polls()
         self._watch_yields(cause)
 
@@ -445,12 +376,12 @@ class Core:
         ready = self.mip & self._read(reg.UC_RISCV_REG_MIE)
         if not ready or not self._read(reg.UC_RISCV_REG_MSTATUS) & _MPIE:
             return False
-        cause = next(cause for bit, cause in _CAUSES if ready & bit)
+        cause = next(cause for bit, cause in CAUSES if ready & bit)
         if cause == 3:
             return False  # yields are watched one by one
-        self._uc.reg_write(reg.UC_RISCV_REG_MCAUSE, _INTERRUPT | cause)
+        self._uc.reg_write(reg.UC_RISCV_REG_MCAUSE, INTERRUPT | cause)
         self.pc = self._read(reg.UC_RISCV_REG_MTVEC) & ~3
-        return self.cycles_now < self.limit_cycles
+        return True
 
     def _read(self, register: int) -> int:
         # The binding's reg_read spends most of its time on finding the type of a register.
@@ -470,10 +401,10 @@ class Core:
         FreeRTOS yields so when several tasks have nothing to do. Such a core is parked at the handler's entry; the
         engine lets it go as soon as anything else has happened (`release`).
         """
-        if cause != _INTERRUPT | 3 or self.acted or len(self._yields) > _YIELDS_KEPT:
+        if cause != INTERRUPT | 3 or self.acted or len(self._yields) > _YIELDS_KEPT:
             self._yields.clear()
             self.acted = False
-            if cause != _INTERRUPT | 3:
+            if cause != INTERRUPT | 3:
                 return
         state = self._state()
         if state in self._yields:
@@ -493,7 +424,7 @@ class Core:
         uc.emu_stop()
 
     def _fault(self, error: unicorn.UcError) -> None:
-        cause = _FAULTS.get(error.errno)
+        cause = FAULTS.get(error.errno)
         if cause is None:
             raise error
         pc = self._read(reg.UC_RISCV_REG_PC)
@@ -523,7 +454,7 @@ class Core:
             self._returned = True
             self.stop_after_this()
             return
-        site = self._csr_sites[(offset - TOP_CSR) >> 2]
+        site = self.csr_sites[(offset - TOP_CSR) >> 2]
         operand = site.source if site.funct3 & 4 else uc.reg_read(_X[site.source])
         old = self._read(reg.UC_RISCV_REG_MSTATUS)
         kind = site.funct3 & 3
@@ -564,13 +495,3 @@ class Core:
         """Registers as bytes, for comparing runs."""
         values = [*self._uc.reg_read_batch(_X[1:]), self.pc]
         return struct.pack(f"<{len(values)}Q", *(v & (1 << 64) - 1 for v in values))
-
-
-def _part(word: int, offset: int, size: int) -> int:
-    return word >> 8 * (offset & 3) & (1 << 8 * size) - 1
-
-
-def _merged(device: Device, offset: int, size: int, value: int) -> int:
-    """The word that a narrow store makes of a register (read back, since byte lanes are not known to devices)."""
-    shift, mask = 8 * (offset & 3), (1 << 8 * size) - 1
-    return (device.regs.get(offset & ~3, 0) & ~(mask << shift)) | (value & mask) << shift

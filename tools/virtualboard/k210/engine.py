@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from virtualboard.clock import MS, SECOND
 from virtualboard.k210 import selfcheck
 from virtualboard.k210.bootrom import BootRom, add_header
+from virtualboard.k210.repl import Repl
 from virtualboard.k210.soc import Soc
+from virtualboard.k210.sysctl import RESET_PIN
 
 if TYPE_CHECKING:
     from virtualboard.board import Board
@@ -29,9 +32,7 @@ class K210Engine:
     `cpu_factor` and `rx_batch` are explained at `Soc`. The board's clock is advanced by this engine alone.
     """
 
-    def __init__(
-        self, board: Board, firmware: Path | None = None, cpu_factor: float = 1.0, rx_batch: int = 8
-    ) -> None:
+    def __init__(self, board: Board, firmware: Path | None = None, cpu_factor: float = 1.0, rx_batch: int = 8) -> None:
         selfcheck.check()
         self.board = board
         self.clock = board.clock
@@ -41,9 +42,8 @@ class K210Engine:
         """Slices run so far, for reports."""
         self.resets: list[int] = []
         """Causes of the resets so far (bits of reset_status)."""
-        self._explored = 0
-        self._quiet = [0, 0]
-        self._patience = [_QUIET_CYCLES, _QUIET_CYCLES]
+        self.console = Repl(self)
+        self._begin()
         if firmware is not None:
             self.install(firmware.read_bytes())
 
@@ -59,7 +59,7 @@ class K210Engine:
 
     def boot(self, isp: bool = False) -> None:
         """Power-on or reset button. `isp` holds the BOOT key meanwhile, which selects the ROM's serial loader."""
-        self._reset(1, isp)
+        self._reset(RESET_PIN, isp)
 
     def ram_hash(self) -> str:
         """SHA-256 of memory and core registers, for comparing runs."""
@@ -67,6 +67,46 @@ class K210Engine:
         for core in self.soc.cores:
             digest.update(core.digest_state())
         return digest.hexdigest()
+
+    def type(self, text: str | bytes) -> None:
+        """Send keystrokes to the console."""
+        self.console.type(text)
+
+    def repl(self, code: str, timeout_ns: int = 60 * SECOND) -> str:
+        """Run `code` through MaixPy's raw REPL; returns what it printed, raises `ReplError` with a traceback."""
+        return self.console.exec(code, timeout_ns)
+
+    # -- snapshots ----------------------------------------------------------------------------------------
+
+    def snapshot(self) -> dict[str, Any]:
+        """The chip and its flash between two slices, as plain data. The parts beyond them are not in it.
+
+        Take it while the lines are quiet and no transfer runs, at a prompt for instance.
+        """
+        soc = self.soc
+        return {
+            "cores": [core.save() for core in soc.cores],
+            "sites": list(soc.cores[0].csr_sites),
+            "ram": bytes(soc.ram),
+            "flash": bytes(self.board.flash.data),
+            "devices": [copy.deepcopy(device.state()) for device in soc.devices],
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go back to a snapshot. Time is not turned back: to the firmware the pause was as long as it was."""
+        soc = self.soc
+        soc.reset()
+        soc.ram[:] = state["ram"]
+        self.board.flash.data[:] = state["flash"]
+        for device, kept in zip(soc.devices, state["devices"], strict=True):
+            device.restore(copy.deepcopy(kept))
+        for core, kept in zip(soc.cores, state["cores"], strict=True):
+            core.power_on(kept["pc"], state["sites"])
+            core.load(kept)
+        soc.clocks_changed()
+        soc.clint.reschedule()
+        soc.pads_changed()
+        self._begin()
 
     # -- running ------------------------------------------------------------------------------------------
 
@@ -156,7 +196,8 @@ class K210Engine:
         self._quiet[index] = 0
         self._patience[index] = min(self._patience[index] * 2, 16 * _QUIET_CYCLES)
         core.explored = 0
-        if not core.try_park():
+        due = self.clock.next_alarm
+        if not core.try_park(SECOND if due is None else due - self.clock.now):
             # What it ran in vain was work after all.
             self._explored += core.explored * self.soc.cpi_num // self.soc.cpi_den
 
@@ -182,9 +223,16 @@ class K210Engine:
         if self.clock.now > soc.timebase.ns(soc.cycles):
             soc.cycles = soc.timebase.cycles(self.clock.now)
 
+    def _begin(self) -> None:
+        """Nothing is known about what the cores are doing."""
+        self._explored = 0
+        self._quiet = [0, 0]
+        self._patience = [_QUIET_CYCLES, _QUIET_CYCLES]
+
     def _reset(self, cause: int, isp: bool = False) -> None:
         self.resets.append(cause)
         self.soc.reset(cause)
-        self._quiet = [0, 0]
-        self._patience = [_QUIET_CYCLES, _QUIET_CYCLES]
-        self.rom.start(isp or not self.board.pads.level(self.board.model.boot_key))
+        self._begin()
+        # The strap counts at power-on and the reset pin: kflash leaves it low when the stub restarts the chip.
+        strapped = cause == RESET_PIN and not self.board.pads.level(self.board.model.boot_key)
+        self.rom.start(isp or strapped)

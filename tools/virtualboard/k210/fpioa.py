@@ -22,7 +22,7 @@ class Fpioa(Device):
     BASE = 0x502B_0000
     TIMED = True
     SHADOW = True
-    NAMES = {4 * n: f"io[{n}]" for n in range(PADS)} | {  # noqa: RUF012
+    NAMES = {4 * n: f"io[{n}]" for n in range(PADS)} | {
         0xC0 + 4 * n: f"tie.{name}[{n % 8}]" for name, first in (("en", 0), ("val", 8)) for n in range(first, first + 8)
     }
 

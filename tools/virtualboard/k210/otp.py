@@ -17,7 +17,17 @@ if TYPE_CHECKING:
 SIZE = 0x4000
 """Bytes."""
 
-_LAST_DAT, _DATA, _ADDRESS, _ADDRESS_READY, _WRONG, _DATA_READY = 0x20, 0x24, 0x30, 0x3C, 0x60, 0xAC
+_NAMES = (
+    "otp_ceb", "otp_test_mode", "otp_mode", "gb_otp_en", "dat_in_finish", "otp_bisr_fail", "test_step",
+    "otp_pwrrdy", "otp_last_dat", "otp_data", "otp_pwr_mode", "otp_in_dat", "otp_apb_adr", "td_result",
+    "data_acp_flag", "otp_adr_in_flag", "wr_result", "otp_thershold", "bisr_finish", "key_cmp_result",
+    "otp_cmp_key", "cmp_result_rdy", "otp_cle", "data_blk_ctrl", "otp_wrg_adr_flag", "pro_wrong", "otp_status",
+    "otp_pro_adr", "blank_finish", "bisr2otp_en", "otp_cpu_ctrl", "otp_web_cpu", "otp_rstb_cpu",
+    "otp_seltm_cpu", "otp_readen_cpu", "otp_pgmen_cpu", "otp_dle_cpu", "otp_din_cpu", "otp_cpumpen_cpu",
+    "otp_cle_cpu", "otp_ceb_cpu", "otp_adr_cpu", "otp_dat_cpu", "otp_data_rdy", "block_flag_high",
+    "block_flag_low", "reg_flag_high", "reg_flag_low",
+)  # fmt: skip
+_DATA, _ADDRESS, _ADDRESS_READY, _WRONG, _DATA_READY = 0x24, 0x30, 0x3C, 0x60, 0xAC
 _MAGIC, _RUN, _SERIAL = 0x0000, 0x3D91, 0x3D9C
 
 
@@ -26,20 +36,7 @@ class Otp(Device):
 
     NAME = "otp"
     BASE = 0x5042_0000
-    NAMES = {  # noqa: RUF012
-        4 * n: name
-        for n, name in enumerate(
-            (
-                "otp_ceb otp_test_mode otp_mode gb_otp_en dat_in_finish otp_bisr_fail test_step otp_pwrrdy "
-                "otp_last_dat otp_data otp_pwr_mode otp_in_dat otp_apb_adr td_result data_acp_flag otp_adr_in_flag "
-                "wr_result otp_thershold bisr_finish key_cmp_result otp_cmp_key cmp_result_rdy otp_cle "
-                "data_blk_ctrl otp_wrg_adr_flag pro_wrong otp_status otp_pro_adr blank_finish bisr2otp_en "
-                "otp_cpu_ctrl otp_web_cpu otp_rstb_cpu otp_seltm_cpu otp_readen_cpu otp_pgmen_cpu otp_dle_cpu "
-                "otp_din_cpu otp_cpumpen_cpu otp_cle_cpu otp_ceb_cpu otp_adr_cpu otp_dat_cpu otp_data_rdy "
-                "block_flag_high block_flag_low reg_flag_high reg_flag_low"
-            ).split()
-        )
-    }
+    NAMES = {4 * n: name for n, name in enumerate(_NAMES)}  # noqa: RUF012
 
     def __init__(self, soc: Soc) -> None:
         super().__init__(soc)

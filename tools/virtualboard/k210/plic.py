@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from virtualboard.k210.bus import Device
-from virtualboard.k210.cpu import MEIP
+from virtualboard.k210.traps import MEIP
 
 if TYPE_CHECKING:
     from virtualboard.k210.soc import Soc

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from virtualboard.k210.soc import Soc
 
 _TIMEOUT_CHARACTERS = 4
+_LOOK_NS = 20_000
 
 
 class Receiver:
@@ -29,6 +30,7 @@ class Receiver:
         self._lane: Lane | None = None
         self._alarm: Alarm | None = None
         self._hear = self._incoming
+        self._fetched_at = 0
         self.fifo: deque[int] = deque()
         self.trigger = 1
         self.due = False
@@ -61,6 +63,10 @@ class Receiver:
         lane = self._lane
         if lane is None or lane.sent == lane.delivered:
             return
+        now = self._soc.clock.now
+        if self.fifo and now - self._fetched_at < _LOOK_NS:
+            return  # a handler that drains the FIFO looks several times a byte
+        self._fetched_at = now
         data = lane.take()
         room = self._depth - len(self.fifo)
         if len(data) > room:

@@ -60,7 +60,7 @@ def compress(state: list[int], block: bytes) -> list[int]:
 class Sha256(Device):
     NAME = "sha256"
     BASE = 0x502C_0000
-    NAMES = {_RESULT + 4 * n: f"sha_result[{n}]" for n in range(8)} | {  # noqa: RUF012
+    NAMES = {_RESULT + 4 * n: f"sha_result[{n}]" for n in range(8)} | {
         0x20: "sha_data_in1", 0x24: "reserved0", 0x28: "sha_num_reg", 0x2C: "sha_function_reg_0",
         0x30: "reserved1", 0x34: "sha_function_reg_1",
     }  # fmt: skip

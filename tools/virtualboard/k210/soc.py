@@ -248,6 +248,10 @@ class Soc:
         """True for addresses in either view of the memory."""
         return 0 <= address - RAM_CACHED < RAM_SIZE or 0 <= address - RAM_UNCACHED < RAM_SIZE
 
+    def same_memory(self, copy: bytes) -> bool:
+        """True when the memory equals `copy`, an earlier `bytes(ram)`."""
+        return bytes(self._ram) == copy
+
     def _offset(self, address: int, size: int) -> int:
         offset = address - (RAM_CACHED if address >= RAM_CACHED else RAM_UNCACHED)
         if not 0 <= offset <= RAM_SIZE - size:

@@ -55,7 +55,7 @@ class Spi(Device):
     """SPI `index`; `targets` are by chip select number."""
 
     TIMED = True
-    NAMES = {  # noqa: RUF012
+    NAMES = {
         0x00: "ctrlr0", 0x04: "ctrlr1", 0x08: "ssienr", 0x0C: "mwcr", 0x10: "ser", 0x14: "baudr", 0x18: "txftlr",
         0x1C: "rxftlr", 0x20: "txflr", 0x24: "rxflr", 0x28: "sr", 0x2C: "imr", 0x30: "isr", 0x34: "risr",
         0x38: "txoicr", 0x3C: "rxoicr", 0x40: "rxuicr", 0x44: "msticr", 0x48: "icr", 0x4C: "dmacr", 0x50: "dmatdlr",

@@ -22,7 +22,7 @@ class Timer(Device):
     """TIMER `index`. Channels 0 and 1 share interrupt A, 2 and 3 interrupt B."""
 
     TIMED = True
-    NAMES = {0xA0: "intr_stat", 0xA4: "eoi", 0xA8: "raw_intr_stat", 0xAC: "comp_version"} | {  # noqa: RUF012
+    NAMES = {0xA0: "intr_stat", 0xA4: "eoi", 0xA8: "raw_intr_stat", 0xAC: "comp_version"} | {
         channel * _STEP + at: f"channel[{channel}].{name}"
         for channel in range(CHANNELS)
         for at, name in ((0, "load_count"), (4, "current_value"), (8, "control"), (12, "eoi"), (16, "intr_stat"))

@@ -1,0 +1,120 @@
+"""The real kflash 1.1.6, unchanged, writes the flash of an emulated chip that runs kflash's own stub.
+
+No MaixPy image is needed: what is flashed is a program of one instruction with ballast behind it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from board_process import ROOT, BoardProcess
+
+pytest.importorskip("unicorn", reason="the emulated chip needs the k210 extra")
+
+FLASH_SIZE = 16 << 20
+FOR_EVER = struct.pack("<I", 0x0000006F)  # j .
+
+
+def image(size: int, seed: int) -> bytes:
+    return FOR_EVER + random.Random(seed).randbytes(size - 4)
+
+
+def headed(payload: bytes) -> bytes:
+    data = b"\x02" + struct.pack("<I", len(payload)) + payload
+    return data + hashlib.sha256(data).digest()
+
+
+def kflash(port: str, *words: str, code: int = 0) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "maixpix.kflash_run", "-p", port, "-n", *words],
+        capture_output=True,
+        text=True,
+        timeout=110,
+        env=dict(os.environ, PYTHONPATH=str(ROOT / "tools"), COLUMNS="100", LINES="24"),
+    )
+    assert done.returncode == code, (done.stdout[-800:], done.stderr[-800:])
+    return done.stdout
+
+
+def flashed(file: Path) -> bytes:
+    data = file.read_bytes()
+    assert len(data) == FLASH_SIZE
+    return data
+
+
+@pytest.mark.parametrize("speed", ["real", "max"])
+def test_an_image_lands_byte_for_byte_through_the_pseudo_terminal(tmp_path, speed):
+    payload, program = image(40_000, 1), tmp_path / "program.bin"
+    program.write_bytes(payload)
+    with BoardProcess("--isp", "--flash", str(tmp_path / "flash"), "--speed", speed) as board:
+        said = kflash(board.pty, "-B", "dan", "-b", "1500000", str(program))
+        assert "rebooting" in said and "checksum" not in said.lower()
+        assert board.stop() == 0
+    data = flashed(tmp_path / "flash")
+    want = headed(payload)
+    assert data[: len(want)] == want
+    assert set(data[len(want) :]) == {0xFF}
+
+
+def test_the_second_flash_replaces_the_first_and_spares_its_neighbour(tmp_path):
+    """The stub reads, changes, erases and writes 64 KiB blocks; what lies in the same block elsewhere stays."""
+    before = bytearray(random.Random(5).randbytes(FLASH_SIZE))
+    file = tmp_path / "flash"
+    file.write_bytes(before)
+    program = tmp_path / "program.bin"
+    program.write_bytes(image(9_000, 2))
+    with BoardProcess("--isp", "--flash", str(file)) as board:
+        kflash(board.pty, "-B", "dan", "-b", "1500000", str(program))
+        board.stop()
+    want = headed(program.read_bytes())
+    data = flashed(file)
+    assert data[: len(want)] == want
+    assert data[len(want) :] == before[len(want) :]
+
+
+@pytest.mark.parametrize(("wiring", "board_type"), [("dan", "dan"), ("goE", "maixduino")])
+def test_through_the_network_kflash_resets_the_board_itself(tmp_path, wiring, board_type):
+    """The board runs the firmware that it has; DTR and RTS bring it into its boot ROM, whatever it does."""
+    file = tmp_path / "flash"
+    first = headed(image(2_000, 3))
+    file.write_bytes(first)
+    program = tmp_path / "program.bin"
+    program.write_bytes(image(9_000, 4))
+    options = ("--engine", "k210", "--flash", str(file), "--rfc2217", "0", "--lines", wiring)
+    with BoardProcess(*options) as board:
+        kflash(board.rfc2217, "-B", board_type, "-b", "1500000", str(program))
+        board.stop()
+    want = headed(program.read_bytes())
+    assert flashed(file)[: len(want)] == want
+
+
+def test_the_wrong_wiring_finds_no_board_and_changes_nothing(tmp_path):
+    file = tmp_path / "flash"
+    first = headed(image(2_000, 6))
+    file.write_bytes(first)
+    program = tmp_path / "program.bin"
+    program.write_bytes(image(3_000, 7))
+    with BoardProcess("--engine", "k210", "--flash", str(file), "--rfc2217", "0", "--lines", "goE") as board:
+        said = kflash(board.rfc2217, "-B", "dan", str(program), code=1)
+        assert "No valid Kendryte K210 found" in said
+        board.stop()
+    assert flashed(file)[: len(first)] == first
+
+
+def test_an_erase_leaves_only_what_was_not_named(tmp_path):
+    before = random.Random(8).randbytes(FLASH_SIZE)
+    file = tmp_path / "flash"
+    file.write_bytes(before)
+    with BoardProcess("--isp", "--flash", str(file)) as board:
+        kflash(board.pty, "-B", "dan", "-A", "0x101000", "-L", "0x3000", "erase")
+        board.stop()
+    data = flashed(file)
+    assert data[0x101000:0x104000] == b"\xff" * 0x3000
+    assert data[:0x101000] == before[:0x101000] and data[0x104000:] == before[0x104000:]
