@@ -95,19 +95,7 @@ def test_through_the_network_kflash_resets_the_board_itself(tmp_path, wiring, bo
     assert flashed(file)[: len(want)] == want
 
 
-def test_the_wrong_wiring_finds_no_board_and_changes_nothing(tmp_path):
-    file = tmp_path / "flash"
-    first = headed(image(2_000, 6))
-    file.write_bytes(first)
-    program = tmp_path / "program.bin"
-    program.write_bytes(image(3_000, 7))
-    with BoardProcess("--engine", "k210", "--flash", str(file), "--rfc2217", "0", "--lines", "goE") as board:
-        said = kflash(board.rfc2217, "-B", "dan", str(program), code=1)
-        assert "No valid Kendryte K210 found" in said
-        board.stop()
-    assert flashed(file)[: len(first)] == first
-
-
+@pytest.mark.slow
 def test_an_erase_leaves_only_what_was_not_named(tmp_path):
     before = random.Random(8).randbytes(FLASH_SIZE)
     file = tmp_path / "flash"

@@ -61,7 +61,9 @@ def test_files_both_ways_with_equal_digests(board, tmp_path):
     assert hashlib.sha256(back.read_bytes()).hexdigest() == digest
     listing = mpremote(board, "resume", "fs", "ls", ":/sd")
     assert "data.bin" in listing and str(sent.stat().st_size) in listing
-    code = "import uhashlib,ubinascii;print(ubinascii.hexlify(uhashlib.sha256(open('/sd/data.bin','rb').read()).digest()))"
+    code = (
+        "import uhashlib,ubinascii;print(ubinascii.hexlify(uhashlib.sha256(open('/sd/data.bin','rb').read()).digest()))"
+    )
     assert mpremote(board, "resume", "exec", code) == f"b'{digest}'\n"
     mpremote(board, "resume", "fs", "rm", ":/sd/data.bin")
     assert "data.bin" not in mpremote(board, "resume", "fs", "ls", ":/sd")

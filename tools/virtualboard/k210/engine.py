@@ -211,8 +211,8 @@ class K210Engine:
         return stays
 
     def _pass_time(self, when: int) -> None:
-        """Nothing to execute: let virtual time come to `when`."""
-        self.clock.advance_to(max(when, self.clock.now))
+        """Nothing to execute: let virtual time come to `when`, or to what may end the wait."""
+        self.clock.step_to(when)
         for core in self.soc.cores:
             core.release()
         self._catch_up()

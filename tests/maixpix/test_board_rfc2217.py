@@ -1,0 +1,211 @@
+"""The console as an RFC 2217 port: pyserial as its client, and the lines that reset a board."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+
+import pytest
+import serial
+from board_process import ENGINES, BoardProcess, engine_options, needs_firmware
+
+from maixpix.cli import run as maixpix
+from maixpix.link import Link
+from virtualboard.board import Board, BoardConfig
+from virtualboard.clock import MS, SECOND, Clock
+from virtualboard.console import ConsoleLine
+from virtualboard.reset_lines import ResetLines
+from virtualboard.rfc2217 import Rfc2217Console
+
+BOOT = 16
+
+
+class Bench:
+    """A board without an engine, its clock run by a thread as an engine would."""
+
+    def __init__(self, pattern: str = "dan", pace: bool = True) -> None:
+        self.board = Board(BoardConfig(), Clock(pace=pace))
+        self.line = ConsoleLine(self.board)
+        self.happened: list[str] = []
+        self.lines = ResetLines(self.board, pattern, self._hold)
+        self.console = Rfc2217Console(self.line, 0, self.lines, self.happened.append)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def _hold(self, on: bool) -> None:
+        boot = "boot" if not self.board.pads.level(BOOT) else "run"
+        self.happened.append("held" if on else f"started to {boot}")
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            self.board.clock.advance(5 * MS)
+
+    def __enter__(self) -> Bench:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stop.set()
+        self._thread.join(10)
+        self.console.close()
+        self.board.power_off()
+
+    def until(self, condition) -> None:
+        deadline = time.monotonic() + 10
+        while not condition():
+            assert time.monotonic() < deadline, self.happened
+            time.sleep(0.01)
+
+
+def test_all_bytes_pass_both_ways(monkeypatch):
+    heard = bytearray()
+    everything = bytes(range(256)) * 2 + b"\xff\xff\x00"
+    with Bench() as bench:
+        bench.board.console_rx.on_write = lambda: bench.board.clock.after(
+            SECOND // 10, lambda: heard.extend(bench.board.console_rx.take())
+        )
+        with serial.serial_for_url(bench.console.url, 115200, timeout=5) as port:
+            port.write(everything)
+            bench.until(lambda: len(heard) >= len(everything))
+            assert bytes(heard) == everything
+            bench.board.clock.after(0, lambda: bench.board.console_tx.write(everything))
+            assert port.read(len(everything)) == everything
+
+
+def test_the_programs_rate_is_the_lines_rate():
+    with Bench() as bench:
+        with serial.serial_for_url(bench.console.url, 1_500_000, timeout=5) as port:
+            bench.until(lambda: bench.line.baud == 1_500_000)
+            bench.board.clock.after(0, lambda: bench.board.console_tx.write(b"sent at 115200"))
+            assert port.read(4) != b"sent"
+            port.baudrate = 230400
+            bench.until(lambda: bench.line.baud == 230400)
+        bench.until(lambda: bench.line.baud == 115200)
+
+
+def test_a_second_program_is_turned_away_and_the_first_goes_on():
+    with Bench() as bench:
+        with serial.serial_for_url(bench.console.url, 115200, timeout=5) as first:
+            with socket.create_connection(("127.0.0.1", bench.console.port), 5) as second:
+                assert second.recv(1) == b""
+            bench.board.clock.after(0, lambda: bench.board.console_tx.write(b"still here"))
+            assert first.read(10) == b"still here"
+        bench.until(lambda: bench.console._session is None)
+        with serial.serial_for_url(bench.console.url, 115200, timeout=5):
+            pass
+
+
+@pytest.mark.parametrize("noise", [b"\xff\xfa\x2c\x01\xff\xf0", b"\xff\xfa\x2c\x02\xff\xf0\xff\xfa\x2c\x03\x77\xff\xf0",
+                                   b"\xff\xf0", b"\xff\xfa\xff\xf0"])  # fmt: skip
+def test_a_client_that_talks_nonsense_loses_its_connection_only(noise):
+    with Bench() as bench:
+        with socket.create_connection(("127.0.0.1", bench.console.port), 5) as rude:
+            rude.sendall(noise)
+            rude.settimeout(1)
+            try:
+                while rude.recv(4096):
+                    pass
+            except TimeoutError:
+                pass
+        bench.until(lambda: bench.console._session is None)
+        with serial.serial_for_url(bench.console.url, 115200, timeout=5) as port:
+            bench.board.clock.after(0, lambda: bench.board.console_tx.write(b"fine"))
+            assert port.read(4) == b"fine"
+
+
+# kflash 1.1.6: (DTR, RTS) in the order of its calls, one line at a time, 100 ms after each pair.
+DAN = [("dtr", False), ("rts", False), ("dtr", False), ("rts", True), ("rts", False), ("dtr", True)]
+GOE = [("dtr", False), ("rts", False), ("dtr", True), ("rts", False), ("rts", True), ("dtr", False)]
+
+
+@pytest.mark.parametrize(("pattern", "moves"), [("dan", DAN), ("goE", GOE)])
+@pytest.mark.parametrize("pace", [True, False])
+def test_kflashs_pattern_ends_in_the_boot_rom(pattern, moves, pace):
+    with Bench(pattern, pace) as bench:
+        with serial.serial_for_url(bench.console.url, 115200, timeout=5) as port:
+            assert bench.happened == []  # opening a port asserts both lines, which must not reset a board
+            for line, level in moves:
+                setattr(port, line, level)
+            bench.until(lambda: bench.happened[-1:] == ["started to boot"])
+        bench.until(lambda: bench.board.pads.level(BOOT))
+        assert [what for what in bench.happened if what.startswith("started")][-1] == "started to boot"
+
+
+@pytest.mark.parametrize(("pattern", "moves"), [("dan", GOE), ("goE", DAN)])
+def test_the_other_types_pattern_does_not_reach_the_boot_rom(pattern, moves):
+    with Bench(pattern) as bench:
+        with serial.serial_for_url(bench.console.url, 115200, timeout=5) as port:
+            for line, level in moves:
+                setattr(port, line, level)
+            time.sleep(0.4)
+        assert "started to boot" not in bench.happened
+
+
+def test_a_pulse_of_the_reset_line_starts_the_firmware():
+    with Bench() as bench:
+        with serial.serial_for_url(bench.console.url, 115200, timeout=5) as port:
+            port.dtr = False
+            bench.until(lambda: bench.happened == ["held"])
+            port.rts = False
+            bench.until(lambda: bench.happened == ["held", "started to run"])
+
+
+def test_a_program_that_dies_lets_go_of_the_lines():
+    with Bench() as bench:
+        port = serial.serial_for_url(bench.console.url, 115200, timeout=5)
+        port.dtr = False
+        bench.until(lambda: bench.happened == ["held"])
+        port._socket.shutdown(socket.SHUT_RDWR)
+        port._socket.close()
+        bench.until(lambda: bench.happened == ["held", "started to run"])
+
+
+def test_unknown_lines_are_named():
+    with pytest.raises(ValueError, match="known: dan, goE"):
+        ResetLines(Board(BoardConfig()), "kd233", lambda on: None)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_our_commands_and_mpremotes_transport_work_over_it(engine, tmp_path, capsys):
+    (tmp_path / "main.py").write_text("print('started')\n")
+    options = ("--card", str(tmp_path), "--rfc2217", "0", *engine_options(engine))
+    with BoardProcess(*options) as board:
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                with Link(board.rfc2217) as link:
+                    assert link.eval("6 * 7") == 42
+                break
+            except Exception:  # the chip formats its flash first, and hears nothing meanwhile
+                assert time.monotonic() < deadline
+        assert maixpix(["reset", "--lines", "--board", "dock", "--port", board.rfc2217]) == 0
+        heard = b""
+        with serial.serial_for_url(board.rfc2217, 115200, timeout=1) as port:
+            while b"started" not in heard:
+                assert time.monotonic() < deadline + 30, heard
+                heard += port.read(200)
+
+
+@needs_firmware
+@pytest.mark.firmware
+def test_the_boot_key_line_takes_a_running_board_to_its_boot_rom_and_back(tmp_path):
+    with BoardProcess("--rfc2217", "0", *engine_options("k210")) as board:
+        with serial.serial_for_url(board.rfc2217, 115200, timeout=2) as port:
+            for line, level in DAN:
+                setattr(port, line, level)
+                time.sleep(0.05)
+            time.sleep(0.3)
+            port.reset_input_buffer()
+            port.write(b"\xc0\xc2" + bytes(12) + b"\xc0")
+            assert port.read(4) == b"\xc0\xc2\xe0\xc0"
+            port.dtr = True
+            port.rts = True
+            port.dtr = False
+            time.sleep(0.1)
+            port.rts = False
+            heard = b""
+            deadline = time.monotonic() + 30
+            while b"[MAIXPY]" not in heard:
+                assert time.monotonic() < deadline, heard
+                heard += port.read(100)
