@@ -4,24 +4,33 @@
 # moves: once the modules of this package are loaded (from source), the longest free block has some 39 kB of 290. So
 # both blocks are set aside here, before anything else comes, and handed over when they are needed.
 
+import uio
+
 PICTURE = 320 * 240 * 2  # bytes of one full RGB565 picture on the usual panel
 RING = 49152  # 0.49 s at 1 Mbaud; with all else in use it keeps a fetch within 64 KiB of heap
+
+_MORE = 4096  # for the small objects that come to lie in a freed block before the large one does
 
 _aside = {}
 
 
 def set_aside(size):
-    # Keep a block of `size` bytes for later; returns whether that much is there in one piece.
+    # Keep a block of `size` bytes and a little more for later; returns whether that much is there in one piece.
+    hand_over(size)
     try:
-        _aside[size] = bytearray(size)
+        # A stream and not a bytearray: closing it frees the block in any case, while a stale pointer somewhere on the
+        # stack may keep a bytearray alive over many collections (MicroPython objstringio.c, gc.c).
+        _aside[size] = uio.BytesIO(size + _MORE)
     except MemoryError:
         return False
     return True
 
 
 def hand_over(size):
-    # Let go of a block that was set aside: the next allocation of that size takes its place after a gc.collect().
-    _aside.pop(size, None)
+    # Free a block that was set aside. The next allocation of that size takes its place.
+    block = _aside.pop(size, None)
+    if block is not None:
+        block.close()
 
 
 set_aside(PICTURE)

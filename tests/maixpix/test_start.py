@@ -72,7 +72,9 @@ def test_an_app_that_dies_is_run_again_with_growing_pauses_and_logged(card, play
     assert heard.count(b"crash ran") == 4
     lines = (folder / "pix.log").read_text().splitlines()
     assert len(lines) == 4
-    assert re.fullmatch(r"1 \d+\.\d{3} crash ValueError: boom \(crash\.py line 3 in main < start\.py line \d+ in \w+\)", lines[0])
+    assert re.fullmatch(
+        r"1 \d+\.\d{3} crash ValueError: boom \(crash\.py line 3 in main < start\.py line \d+ in \w+\)", lines[0]
+    )
 
 
 def test_pauses_stop_growing_at_a_minute(card, play):

@@ -352,3 +352,17 @@ def wait_for(nc, count):
         before = now
         time.sleep(0.02)
     raise AssertionError([len(data) for data in nc.received])
+
+
+def test_an_answer_damaged_on_the_way_is_asked_for_again(device, links, tus):
+    """The link cannot vouch for what it delivered: that is no mistake of the server's, and it passes."""
+    links.damaged_answers = 1
+    sent = sender(device, links, tus.url).send(put(device, SMALL))
+    assert sent.proven and sent.attempts == 2 and set(tus.whole) == {SMALL}
+
+
+def test_an_answer_that_is_no_http_is_told(device, links, listener):
+    nc = listener(lambda data: b"220 mail ready\r\n\r\n" if len(data) > 7012 else None)
+    with pytest.raises(device.PixError) as caught:
+        sender(device, links, f"http://127.0.0.1:{nc.port}/files/").send(put(device, SMALL))
+    assert caught.value.code == "bad-response" and device.pauses == []

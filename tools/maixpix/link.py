@@ -180,7 +180,8 @@ class Link:
                 transport = SerialTransport(self.port, baudrate=baud, wait=0, timeout=_CHARACTER_TIMEOUT_S)
         except (OSError, serial.SerialException, TransportError) as error:
             raise ports.open_error(self.port, _real_reason(self.port, error)) from None
-        transport.serial.write_timeout = 10
+        if not _is_url(self.port):
+            transport.serial.write_timeout = 10
         return transport
 
     def _enter(self, soft_reset: bool) -> None:
@@ -273,7 +274,8 @@ class Link:
     def _leave_ide_mode(self) -> bool:
         """Ask in the IDE's protocol; a board that answers is reset, which ends the mode."""
         try:
-            with serial.serial_for_url(self.port, IDE_BAUD, timeout=0.5, write_timeout=2) as line:
+            limit = None if _is_url(self.port) else 2
+            with serial.serial_for_url(self.port, IDE_BAUD, timeout=0.5, write_timeout=limit) as line:
                 line.reset_input_buffer()
                 line.write(_IDE_VERSION)
                 answer = line.read(12)
@@ -284,6 +286,11 @@ class Link:
                 return True
         except (OSError, serial.SerialException, ValueError):
             return False
+
+
+def _is_url(port: str) -> bool:
+    # pyserial's RFC 2217 client refuses a write timeout; its socket has its own.
+    return "://" in port
 
 
 def _real_reason(port: str, error: Exception) -> Exception:

@@ -56,6 +56,11 @@ def _hosted(board: Board, options: LiveOptions) -> Player:
         raise UserError("the hosted engine has no boot ROM to flash through", "add --engine k210")
     if options.flash is not None and options.flash.is_file():
         raise UserError(f"{options.flash} is a file, the hosted engine keeps its flash in a folder", "name a folder")
+    if options.flash is not None:
+        try:
+            options.flash.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"cannot make the folder {options.flash}: {error.strerror}", "name another one") from None
     return _Hosted(board)
 
 

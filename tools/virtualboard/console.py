@@ -52,6 +52,7 @@ class ConsoleLine:
         self._alarm: Alarm | None = None
         self._mark = (self.clock.now, time.monotonic_ns())  # virtual and real time of the last exchange
         self._handed_until = 0
+        self._waiting = 0  # things handed in whose time has not come
         self.before_take: Callable[[], None] | None = None
         """Called before bytes are sampled, for a port that has to look up which rate its program has set."""
         self._tx.on_write = self._expect
@@ -76,10 +77,7 @@ class ConsoleLine:
         when = max(self.clock.now, self._mark[0] + thought, self._handed_until)
         self._handed_until = when
         self._mark = (when, real)
-        if when > self.clock.now:
-            self.clock.at(when, lambda: self.type(data))
-        else:
-            self.type(data)
+        self._in_order(when, lambda: self.type(data))
 
     @property
     def baud(self) -> int:
@@ -93,10 +91,20 @@ class ConsoleLine:
 
     def hand_in_baud(self, baud: int) -> None:
         """A program on the host sets the rate: behind what it has written before."""
-        if self._handed_until > self.clock.now:
-            self.clock.at(self._handed_until, lambda: self._set_baud(baud))
-        else:
-            self._set_baud(baud)
+        self._in_order(self._handed_until, lambda: self._set_baud(baud))
+
+    def _in_order(self, when: int, action: Callable[[], None]) -> None:
+        """Run `action` at `when`, or now when that has come and nothing handed in before still waits."""
+        if when <= self.clock.now and not self._waiting:
+            action()
+            return
+
+        def run() -> None:
+            self._waiting -= 1
+            action()
+
+        self._waiting += 1
+        self.clock.at(when, run)
 
     def _set_baud(self, baud: int) -> None:
         self.baud = baud

@@ -19,15 +19,17 @@ DAN, GOE = "dan", "goE"
 PATTERNS = (DAN, GOE)
 """`dan` (Dock, Bit): RTS resets, DTR is BOOT. `goE` (Go, Maixduino, Amigo, Cube): the other way round."""
 
-_RELEASE_NS = 20 * MS
-"""How long the capacitor at the reset pin keeps the chip in reset, in which kflash pulls BOOT low; chosen."""
+_RELEASE_NS = 90 * MS
+"""How long the chip stays in reset after the line is let go, in which kflash pulls BOOT low. A capacitor does that on
+boards, shorter; pyserial's RFC 2217 client needs 50 ms to move the second line, and kflash waits 100 ms in between
+where it wants the chip to start."""
 
 
 class ResetLines:
     """`dtr` and `rts` are true while asserted. `hold(True)` stops the chip, `hold(False)` lets it start.
 
-    `fileno` is the descriptor of the program that moves the lines: while the capacitor charges, virtual time waits for
-    that program, so that it works with a board that runs ahead of real time.
+    `fileno` is the descriptor of the program that moves the lines: until the chip starts, virtual time keeps to real
+    time, so that the program can move the other line of a board that otherwise runs ahead.
     """
 
     def __init__(self, board: Board, pattern: str, hold: Callable[[bool], None]) -> None:
@@ -81,6 +83,7 @@ class ResetLines:
         elif self._held and self._alarm is None:
             if fileno is not None:
                 self._patience = self._board.clock.watch(fileno, lambda: None)
+                self._patience.real_start -= self._board.clock.grace_ns  # both times go on together at once
             self._alarm = self._board.clock.after(_RELEASE_NS, self._start)
 
     def _start(self) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import struct
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -96,12 +97,13 @@ class _Session:
         self._line = line
         self._on_end = on_end
         self._out = bytearray()
+        self._typed = bytearray()
         self._retrying = False
         self._open = True
         connection.setblocking(False)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._watch: Watch = line.clock.listen(connection.fileno(), self._read)
-        self._port = _Port(line, lines, connection.fileno())
+        self._port = _Port(line, lines, connection.fileno(), self._hand_in)
         self._manager = PortManager(self._port, self)
 
     def close(self) -> None:
@@ -131,11 +133,18 @@ class _Session:
             self.close()
             return
         try:
-            typed = b"".join(self._manager.filter(data))
-        except (KeyError, TypeError, IndexError, ValueError, serial.SerialException):
+            for byte in self._manager.filter(data):
+                self._typed += byte
+        except (LookupError, TypeError, ValueError, struct.error, serial.SerialException):
             # pyserial's parser trusts its peer; whatever makes it stumble is no RFC 2217 client.
             self.close()
             return
+        self._hand_in()
+
+    def _hand_in(self) -> None:
+        """Also called before rate or lines change: what came before that in the same packet goes first."""
+        typed = bytes(self._typed)
+        self._typed.clear()
         if typed and self._open:
             self._line.hand_in(typed)
 
@@ -170,10 +179,13 @@ class _Port:
     cts = dsr = cd = True
     ri = False
 
-    def __init__(self, line: ConsoleLine, lines: ResetLines | None, fileno: int) -> None:
+    def __init__(
+        self, line: ConsoleLine, lines: ResetLines | None, fileno: int, before_change: Callable[[], None]
+    ) -> None:
         self._line = line
         self._lines = lines
         self._fileno = fileno
+        self._before_change = before_change
         self._baud = line.baud
         self._dtr = self._rts = True
 
@@ -185,6 +197,7 @@ class _Port:
     def baudrate(self, baud: int) -> None:
         if not _SLOWEST <= baud <= _FASTEST:
             raise ValueError(f"no UART does {baud} baud")
+        self._before_change()
         self._baud = baud
         self._line.hand_in_baud(baud)
 
@@ -194,6 +207,7 @@ class _Port:
 
     @dtr.setter
     def dtr(self, on: bool) -> None:
+        self._before_change()
         self._dtr = on
         if self._lines is not None:
             self._lines.set(dtr=on, fileno=self._fileno)
@@ -204,6 +218,7 @@ class _Port:
 
     @rts.setter
     def rts(self, on: bool) -> None:
+        self._before_change()
         self._rts = on
         if self._lines is not None:
             self._lines.set(rts=on, fileno=self._fileno)

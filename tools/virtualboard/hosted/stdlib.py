@@ -60,7 +60,7 @@ def factories(chip: Chip, seed: int) -> Mapping[str, Callable[[], types.ModuleTy
         "uhashlib": lambda: make_module("uhashlib", sha256=_sha256_class(chip)),
         "uheapq": lambda: make_module("uheapq", heappush=heapq.heappush, heappop=heapq.heappop, heapify=heapq.heapify),
         "uzlib": _zlib,
-        "uio": lambda: make_module("uio", StringIO=StringIO, BytesIO=BytesIO),
+        "uio": lambda: make_module("uio", StringIO=StringIO, BytesIO=_bytes_io_class(chip)),
         "array": lambda: make_module("array", array=_array.array),
         "math": lambda: _some("math", math, _MATH),
         "cmath": lambda: _some("cmath", cmath, "e pi cos exp log phase polar rect sin sqrt"),
@@ -382,6 +382,29 @@ class BytesIO:
 
     def __iter__(self) -> Any:
         return iter(self._buffer)
+
+
+def _bytes_io_class(chip: Chip) -> type:
+    class DeviceBytesIO(BytesIO):
+        """Takes room in the heap for the size it is made with; `close` frees it (MicroPython objstringio.c)."""
+
+        def __init__(self, initial: Any = b"", /) -> None:
+            super().__init__(initial)
+            self._room: tuple[int, int] | None = None
+            if isinstance(initial, int) and initial >= 1024:
+                address = chip.heap.alloc(initial)
+                if address is None:
+                    raise MemoryError(f"memory allocation failed, allocating {initial} bytes")
+                self._room = address, initial
+
+        def close(self) -> None:
+            super().close()
+            if self._room is not None:
+                chip.heap.release(*self._room)
+                self._room = None
+
+    DeviceBytesIO.__name__ = DeviceBytesIO.__qualname__ = "BytesIO"
+    return DeviceBytesIO
 
 
 class StringIO(BytesIO):

@@ -1,0 +1,22 @@
+"""`make bench`: every table, one after the other; minutes, not seconds."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+TABLES = ("fetch_rate", "upload_rate", "receiver")
+
+
+def main() -> int:
+    """Run each benchmark in a process of its own; 1 when one of them failed."""
+    failed = [
+        name for name in TABLES if subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], check=False).returncode
+    ]
+    if failed:
+        print("failed: " + ", ".join(failed), file=sys.stderr)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
