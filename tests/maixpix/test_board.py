@@ -98,7 +98,7 @@ def test_main_py_that_never_ends_is_stopped_for_the_program(tmp_path, capsys):
             "the emulated chip has nothing to run; name a MaixPy image with --firmware, or flash one: --isp",
         ),
         (["--firmware", "{tmp}/page.bin"], "page.bin is a web page, not the file behind it; download the .bin itself"),
-        (["--faults", "[{"], "the fault plan is no JSON"),
+        (["--faults", "[{"], "the fault plan is not JSON"),
         (["--exec", "1", "--screenshot", "{tmp}/no/panel.png"], "cannot write {tmp}/no/panel.png: No such file"),
         (["--web", "{used}"], "the page cannot have port {used} (Address already in use); choose another --web"),
         (["--rfc2217", "{used}"], "port {used} is in use; stop the other program or choose another --rfc2217"),
@@ -148,7 +148,7 @@ def test_ctrl_c_during_a_program_is_exit_code_130(tmp_path):
     time.sleep(0.2)
     process.send_signal(signal.SIGINT)
     assert process.wait(20) == 130
-    assert process.stderr.read() == "maixpix: stopped\n"
+    assert process.stderr.read().strip() == "maixpix: stopped"
     process.stdout.close()
     process.stderr.close()
 

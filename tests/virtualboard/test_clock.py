@@ -162,3 +162,28 @@ def test_a_paced_clock_keeps_to_real_time():
     start = time.monotonic_ns()
     clock.advance(40 * MS)
     assert time.monotonic_ns() - start >= 40 * MS
+
+
+def test_a_step_ends_at_the_first_alarm_even_one_that_host_input_set():
+    clock = Clock()
+    ran = []
+    clock.at(500, lambda: ran.append(clock.now))
+    clock.at(900, lambda: ran.append(clock.now))
+    clock.step_to(1000)
+    assert (clock.now, ran) == (500, [500])
+    clock.step_to(1000)
+    assert (clock.now, ran) == (900, [500, 900])
+    clock.step_to(1000)
+    assert clock.now == 1000
+    clock.step_to(10)  # a time already past
+    assert clock.now == 1000
+
+
+def test_a_step_ends_when_host_input_came():
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        clock = Clock(pace=True)
+        clock.listen(ours.fileno(), lambda: ours.recv(10))
+        theirs.send(b"x")
+        clock.step_to(60 * SECOND)
+        assert clock.now < 30 * SECOND

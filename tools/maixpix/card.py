@@ -57,7 +57,8 @@ def warnings(folder: Path, mounts: str | None = None, sysfs: Path = Path("/sys/c
             found.append(f"the file system here is {kind}: MaixPy needs FAT32")
         if device and (sysfs / Path(device).name).is_dir() and not (sysfs / Path(device).name / "partition").exists():
             found.append("the card has no partition table: MaixPy needs an MBR partition with FAT32")
-    long = [path.name for path in sorted(folder.iterdir()) if len(path.stem) > 8 or len(path.suffix) > 4]
+    names = [path for path in sorted(folder.iterdir()) if path.name != "pix.json"]  # ours, found in the directory first
+    long = [path.name for path in names if len(path.stem) > 8 or len(path.suffix) > 4]
     pictures = [name for name in long if not name.startswith(".")]
     if pictures:
         more = f" and {len(pictures) - 2} more" if len(pictures) > 2 else ""

@@ -1,18 +1,21 @@
-"""The whole way of a picture without a board: companion, virtual board, `apps/show.py`, and a judge of the panel.
+"""Both ways of a picture without a board: companion, virtual board, `apps/show.py`, `apps/snap.py`, and a judge.
 
     picture file -> companion -> TCP -> modem part -> serial line -> pix -> card -> decoder -> panel part -> PNG
+    camera part -> JPEG on the card -> pix -> serial line -> modem part -> TCP -> companion -> gallery
 
 The judge is Pillow: what the panel shows must be what Pillow makes of the very file that the server gave out.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import shutil
 import time
+import urllib.request
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +36,9 @@ HOST = "pc"
 GOOD_PSNR = 27.0
 """Decibels from which two renderings of one picture count as the same: RGB565 truncation alone costs down to 33, a
 different JPEG decoder (chroma upsampling) a few more; a shifted, torn or wrong picture stays below 20."""
+
+GOOD_SNAPSHOT_PSNR = 22.0
+"""The same for a snapshot, which has been through a sensor's scaling, RGB565 and a JPEG encoder at quality 60."""
 
 
 @dataclass
@@ -113,9 +119,11 @@ def judge(panel_png: Path, file: Path, size: tuple[int, int]) -> tuple[bool, str
 
 
 def run_demo(options: DemoOptions, say: Callable[[str], None]) -> dict[str, Any]:
-    """Run the demo and write `panel.png`, `demo.png`, `report.json` and the card under `options.out`.
+    """Show a picture, then take one and send it back.
 
-    Returns the report; its `ok` tells whether the panel shows the picture. Raises `UserError` for unusable options.
+    Writes `panel.png`, `demo.png`, `received.jpg`, `report.json`, the card and the uploads under `options.out`. Returns
+    the report; its `ok` tells whether the panel showed the picture and the snapshot arrived whole. Raises `UserError`
+    for unusable options.
     """
     from maixpix.companion import ServeSettings, running
 
@@ -124,8 +132,12 @@ def run_demo(options: DemoOptions, say: Callable[[str], None]) -> dict[str, Any]
         raise UserError(f"there is no picture {picture}", "name an existing file with --picture")
     out = options.out
     out.mkdir(parents=True, exist_ok=True)
+    uploads = out / "uploads"
+    if uploads.exists():
+        shutil.rmtree(uploads)
     stages: list[Stage] = []
-    with running(ServeSettings(picture.parent, port=0, names=(HOST,))) as server:
+    on_event = _console_lines(stages, say)
+    with running(ServeSettings(picture.parent, port=0, names=(HOST,), uploads=uploads)) as server:
         settings: dict[str, Any] = {
             "wifi": [[SSID, KEY]],
             "server": f"http://{HOST}:{server.port}",
@@ -137,9 +149,22 @@ def run_demo(options: DemoOptions, say: Callable[[str], None]) -> dict[str, Any]
         chip = "the emulated chip" if options.engine == "k210" else "the hosted engine"
         say(f"virtual Maix Dock on {chip}, modem AT {options.at}, line {options.baud} baud; companion at {server.url}")
         play = _on_chip if options.engine == "k210" else _hosted
-        board = play(options, card, _console_lines(stages, say))
-    target = card / "show.jpg"
-    ok, verdict = judge(out / "panel.png", target, options.panel)
+        board = play(options, card, "show", out / "panel.png", on_event)
+        target = card / "show.jpg"
+        ok, verdict = judge(out / "panel.png", target, options.panel)
+        figures = link_figures(board, options.baud)
+        say(rate_line(figures))
+        snapshot: dict[str, Any] = {}
+        if ok:
+            say("power off, power on: now a snapshot goes the other way")
+            more = {"upload": f"http://{HOST}:{server.port}/files/", "snaps": 1, "snap_s": 1}
+            (card / "pix.json").write_text(json.dumps({**settings, **more}), encoding="utf-8")
+            calm = replace(options, faults=[])
+            snap = play(calm, card, "snap", out / "snap-panel.png", on_event)
+            snapshot = received(server.url, card, out)
+            snapshot["board"] = snap
+            ok = snapshot["ok"]
+            verdict = f"{verdict}; {snapshot['verdict']}"
     report = {
         "ok": ok,
         "verdict": verdict,
@@ -147,26 +172,58 @@ def run_demo(options: DemoOptions, say: Callable[[str], None]) -> dict[str, Any]
         "baud": options.baud,
         "file_bytes": target.stat().st_size if target.exists() else 0,
         "engine": options.engine,
-        **link_figures(board, options.baud),
+        **figures,
+        "snapshot": snapshot,
         "stages": [{"ms": round(stage.ms, 3), "text": stage.text} for stage in stages],
         "board": board,
     }
     (out / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    say(rate_line(report))
     say(f"{board['virtual_ns'] / SECOND:.2f} s of the board's time in {board['host_s']:.2f} s on this machine")
     lines = [(f"{stage.ms / 1000:.2f} s", stage.text) for stage in stages]
-    with Image.open(out / "panel.png") as panel:
-        portrait(panel.convert("RGB"), "maixpix demo", lines, verdict).save(out / "demo.png")
+    shots = [Image.open(path).convert("RGB") for path in (out / "panel.png", out / "received.jpg") if path.exists()]
+    portrait(shots, "maixpix demo", lines, verdict.split("; ")).save(out / "demo.png")
     return report
 
 
-def _hosted(options: DemoOptions, card: Path, on_event: OnEvent) -> dict[str, Any]:
+def camera_picture() -> Path:
+    """What the demo's camera sees."""
+    return board_files() / "assets" / "pictures" / "coffee.jpg"
+
+
+def received(url: str, card: Path, out: Path) -> dict[str, Any]:
+    """What came of the snapshot: exactly one upload in the companion's gallery, whole, of what the camera saw, and
+    nothing left in the board's outbox. The picture is copied to `out`/received.jpg."""
+    (out / "received.jpg").unlink(missing_ok=True)
+    with urllib.request.urlopen(f"{url}/uploads.json", timeout=10) as answer:
+        uploads = json.load(answer)["uploads"]
+    left = [path.name for path in (card / "outbox").glob("*.jpg")]
+    if len(uploads) != 1 or left:
+        return {"ok": False, "verdict": f"{len(uploads)} snapshots arrived, {len(left)} wait on the card"}
+    with urllib.request.urlopen(url + uploads[0]["url"], timeout=10) as answer:
+        data = answer.read()
+    (out / "received.jpg").write_bytes(data)
+    with Image.open(out / "received.jpg") as shot, Image.open(camera_picture()) as seen:
+        # In grey: minimum builds of MaixPy take grey pictures, because their colour encoder overruns its memory.
+        wanted = ImageOps.fit(seen.convert("RGB"), shot.size, Image.Resampling.BILINEAR)
+        ratio = psnr(shot.convert("L"), wanted.convert("L"))
+    ok = hashlib.sha256(data).hexdigest() == uploads[0]["sha256"] and ratio >= GOOD_SNAPSHOT_PSNR
+    told = f"{len(data)} bytes, {ratio:.1f} dB against what the camera saw"
+    return {
+        "ok": ok,
+        "verdict": f"the snapshot is in the gallery ({told})" if ok else f"the snapshot is not right ({told})",
+        "sha256": uploads[0]["sha256"],
+        "bytes": len(data),
+    }
+
+
+def _hosted(options: DemoOptions, card: Path, app: str, panel: Path, on_event: OnEvent) -> dict[str, Any]:
     from virtualboard.hosted.launch import run_app
 
     started = time.monotonic()
     config = BoardConfig(
         at=options.at,
         card=str(card),
+        camera=str(camera_picture()),
         panel_width=options.panel[0],
         panel_height=options.panel[1],
         wifi=[WifiNetwork(SSID, KEY)],
@@ -174,11 +231,11 @@ def _hosted(options: DemoOptions, card: Path, on_event: OnEvent) -> dict[str, An
         faults=options.faults,
         seed=options.seed,
     )
-    result = run_app(config, card / "apps" / "show.py", on_event, panel=options.out / "panel.png")
+    result = run_app(config, card / "apps" / f"{app}.py", on_event, panel=panel)
     return {**result.report, "host_s": round(time.monotonic() - started, 3)}
 
 
-def _on_chip(options: DemoOptions, card: Path, on_event: OnEvent) -> dict[str, Any]:
+def _on_chip(options: DemoOptions, card: Path, app: str, panel: Path, on_event: OnEvent) -> dict[str, Any]:
     from maixpix.chip_run import run_on_chip
     from maixpix.live import LiveOptions
 
@@ -186,6 +243,7 @@ def _on_chip(options: DemoOptions, card: Path, on_event: OnEvent) -> dict[str, A
         "k210",
         options.firmware,
         card=card,
+        camera=camera_picture(),
         at=options.at,
         panel=options.panel,
         wifi=[(SSID, KEY)],
@@ -194,9 +252,7 @@ def _on_chip(options: DemoOptions, card: Path, on_event: OnEvent) -> dict[str, A
         seed=options.seed,
         paced=False,
     )
-    return run_on_chip(
-        live, "/sd/apps/show.py", lambda when, text: on_event({"t": when, "console": text}), options.out / "panel.png"
-    )
+    return run_on_chip(live, f"/sd/apps/{app}.py", lambda when, text: on_event({"t": when, "console": text}), panel)
 
 
 def link_figures(report: dict[str, Any], baud: int) -> dict[str, Any]:

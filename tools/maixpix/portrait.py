@@ -13,12 +13,17 @@ _GOOD = (120, 210, 140)
 _MARGIN = 24
 
 
-def portrait(panel: Image.Image, title: str, lines: list[tuple[str, str]], verdict: str) -> Image.Image:
-    """The `panel` enlarged twice on a board, `title` above, (when, what) `lines` beside it, `verdict` below them."""
+def portrait(shots: list[Image.Image], title: str, lines: list[tuple[str, str]], verdicts: list[str]) -> Image.Image:
+    """The first of `shots` (the panel) in its frame, a second one (a snapshot) small below the text beside it:
+    `title`, (when, what) `lines` and `verdicts`."""
+    panel = shots[0]
     shown = panel.resize((panel.width * 2, panel.height * 2), Image.Resampling.NEAREST)
-    text_width = 520
+    text_width = 560
+    y = _MARGIN + 48
+    small = 150 if len(shots) > 1 else 0
+    bottom = y + 23 * len(lines) + 14 + 24 * len(verdicts) + small + 2 * _MARGIN
     width = shown.width + 2 * _MARGIN + 40 + text_width + _MARGIN
-    height = max(shown.height + 2 * _MARGIN + 40, 60 + 26 * (len(lines) + 4))
+    height = max(shown.height + 2 * _MARGIN + 40, bottom)
     picture = Image.new("RGB", (width, height), _BACK)
     draw = ImageDraw.Draw(picture)
     board = (_MARGIN, _MARGIN, _MARGIN + shown.width + 40, height - _MARGIN)
@@ -28,13 +33,18 @@ def portrait(panel: Image.Image, title: str, lines: list[tuple[str, str]], verdi
     picture.paste(shown, (_MARGIN + 20, top))
     left = board[2] + _MARGIN
     draw.text((left, _MARGIN + 4), title, fill=_TEXT, font=ImageFont.load_default(20))
-    font = ImageFont.load_default(15)
-    y = _MARGIN + 48
+    font = ImageFont.load_default(14)
     for when, what in lines:
         draw.text((left, y), when, fill=_DIM, font=font)
-        draw.text((left + 78, y), _cut(draw, what, text_width - 90, font), fill=_TEXT, font=font)
-        y += 26
-    draw.text((left, y + 14), verdict, fill=_GOOD, font=ImageFont.load_default(16))
+        draw.text((left + 70, y), _cut(draw, what, text_width - 80, font), fill=_TEXT, font=font)
+        y += 23
+    y += 14
+    for verdict in verdicts:
+        draw.text((left, y), _cut(draw, verdict, text_width, font), fill=_GOOD, font=font)
+        y += 24
+    if small:
+        snapshot = shots[1].resize((shots[1].width * small // shots[1].height, small), Image.Resampling.LANCZOS)
+        picture.paste(snapshot, (left, y + 8))
     return picture
 
 

@@ -35,11 +35,12 @@ def demo(
     firmware: Path | None,
     out: Path,
 ) -> int:
-    """Show a picture on a virtual board.
+    """Show a picture on a virtual board, then take one and send it back.
 
     Starts the companion server and a virtual Maix board, lets the board's own software join Wi-Fi, fetch a picture and
-    show it, and compares the panel with what it should show. Writes panel.png, demo.png, report.json and the card's
-    files. Exits with 1 when the panel does not show the picture.
+    show it, and compares the panel with what it should show. After a power cycle the board takes a snapshot with its
+    camera and uploads it to the companion's gallery. Writes panel.png, received.jpg, demo.png, report.json, the card
+    and the uploads. Exits with 1 when the panel does not show the picture or the snapshot does not arrive whole.
 
     \b
     Examples:

@@ -128,14 +128,12 @@ class LiveServer:
             about = await self.asking(self._view.about)
             response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
             await response.prepare(request)
-            # What it knew of a board before is void: it gets the whole story again.
-            await _send(response, [("hello", about)], "retry: 1000\n")
-            await self._follow(response)
+            # Pages are closed, and stop reading, at any time; that is no error of anybody's.
+            with contextlib.suppress(ConnectionError, asyncio.TimeoutError, TimeoutError):
+                # What it knew of a board before is void: it gets the whole story again.
+                await _send(response, [("hello", about)], "retry: 1000\n")
+                await self._follow(response)
             return response
-        except ConnectionError:
-            raise
-        except (asyncio.TimeoutError, TimeoutError) as error:
-            raise ConnectionResetError("the page does not read its events") from error
         finally:
             self._pages -= 1
 

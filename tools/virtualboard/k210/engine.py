@@ -129,6 +129,8 @@ class K210Engine:
                     self.clock.poll(_IDLE_STEP)
                     if self.clock.now == now and self.clock.next_alarm == due:
                         self._pass_time(now + _IDLE_STEP)
+                        for core in self.soc.cores:
+                            self._stays_parked(core)  # a loop may wait for nothing but time
                     continue
             self._round(self.clock.now + _IDLE_STEP)
 
