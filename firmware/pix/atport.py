@@ -33,6 +33,15 @@ _serving = None
 _FINALS = (b"OK", b"ERROR", b"FAIL", b"SEND OK", b"SEND FAIL", b"SEND Canceled")
 
 
+def hang_up():
+    # Stop receiving, before the board may be soft reset: that gives the heap away, and the receive interrupt would go
+    # on writing into the ring that was there (MaixPy-v1 machine_uart.c). Every AtPort is dead afterwards.
+    global _serving
+    if _serving is not None:
+        _serving.deinit()  # frees the object and its ring: once only
+        _serving = None
+
+
 class AtPort:
     # `open_uart(baud, ring)` gives a machine.UART; a new one for every rate. Its character timeout should be about
     # 10 ms.

@@ -13,13 +13,14 @@ class Pins:
         self.key = key
 
 
-# name -> (wifi_io0, key, keyword arguments for lcd.init, backlight pad that is on when low)
+# name -> (wifi_io0, key, keyword arguments for lcd.init, backlight pad that is on when low,
+# direction of the glass as lcd.direction takes it, 0 for MaixPy's default)
 _BOARDS = {
-    "dock": (0, 16, {}, None),
-    "go": (0, 16, {}, None),
-    "bit": (None, 16, {}, None),
-    "cube": (None, 10, {"type": 2}, 17),
-    "amigo": (None, 16, {"width": 480, "height": 320, "lcd_type": 1}, None),
+    "dock": (0, 16, {}, None, 0),
+    "go": (0, 16, {}, None, 0),
+    "bit": (None, 16, {}, None, 0),
+    "cube": (None, 10, {"width": 240, "height": 240, "invert": 1}, 17, 0x60),
+    "amigo": (None, 16, {"width": 480, "height": 320, "lcd_type": 1}, None, 0x28),
 }
 
 NAMES = tuple(sorted(_BOARDS))
@@ -27,7 +28,7 @@ NAMES = tuple(sorted(_BOARDS))
 
 def pins(name="dock"):
     # Pads of board `name`. The board's own /flash/config.json (MaixPy's board_info) wins where it says something.
-    io0, key, _, _ = _BOARDS[name]
+    io0, key, _, _, _ = _BOARDS[name]
     found = Pins(wifi_io0=io0, key=key)
     try:
         from board import board_info
@@ -44,8 +45,10 @@ def init_lcd(name="dock", rotation=0):
     # Start the panel of board `name`; returns (width, height) in pixels.
     import lcd
 
-    _, _, options, backlight = _BOARDS[name]
+    _, _, options, backlight, direction = _BOARDS[name]
     lcd.init(**options)
+    if direction:
+        lcd.direction(direction)
     if backlight is not None:
         from fpioa_manager import fm
         from Maix import GPIO

@@ -51,6 +51,7 @@ def run(home, slot):
         print("stopped: %s" % settings.app)
     finally:
         watchdog.stop()
+        _hang_up()
 
 
 def once(main):
@@ -65,6 +66,8 @@ def once(main):
             settings = config.Settings()
         _tell(settings, _log(), error)
         return 1
+    finally:
+        _hang_up()
 
 
 def supervise(settings, log, watchdog):
@@ -125,6 +128,13 @@ def _run_app(name):
     gc.collect()
     module = __import__(name)
     return module.main()
+
+
+def _hang_up():
+    # What follows may be a soft reset, which the modem's UART must not live to see.
+    for name in ("pix.atport", "pix_atport"):  # the second in the flat tree of the flash
+        if name in sys.modules:
+            sys.modules[name].hang_up()
 
 
 def _log():

@@ -89,3 +89,9 @@ def test_the_same_on_real_firmware_with_byte_code(tmp_path, pictures):
         with Link(board.port) as link:
             assert link.wait_for_card()
             assert BoardPlace(link, "/sd").read("show.jpg") == data
+            link.start_main()
+        # The app is busy with the modem all the time now: it can still be stopped, and a soft reset does no harm.
+        wrong = ["setup", "--port", board.port, "--picture", url + "-not"]
+        for command in (wrong, ["reset", "--port", board.port], ["reset", "--port", board.port]):
+            assert maixpix(command) == 0
+            assert b"http-404" in board.listen(rb"starts again", 60)

@@ -33,6 +33,9 @@ OnEvent = Callable[[dict[str, Any]], None]
 HOST = "pc"
 """The name by which the virtual network knows this machine."""
 
+BOARDS = {(320, 240): "dock", (240, 240): "cube", (480, 320): "amigo"}
+"""The board that has a panel of each size."""
+
 GOOD_PSNR = 27.0
 """Decibels from which two renderings of one picture count as the same: RGB565 truncation alone costs down to 33, a
 different JPEG decoder (chroma upsampling) a few more; a shifted, torn or wrong picture stays below 20."""
@@ -130,6 +133,9 @@ def run_demo(options: DemoOptions, say: Callable[[str], None]) -> dict[str, Any]
     picture = options.picture or default_picture()
     if not picture.is_file():
         raise UserError(f"there is no picture {picture}", "name an existing file with --picture")
+    if options.panel not in BOARDS:
+        known = ", ".join(f"{width}x{height}" for width, height in BOARDS)
+        raise UserError(f"no board has a panel of {options.panel[0]}x{options.panel[1]}", f"use one of {known}")
     out = options.out
     out.mkdir(parents=True, exist_ok=True)
     uploads = out / "uploads"
@@ -143,6 +149,7 @@ def run_demo(options: DemoOptions, say: Callable[[str], None]) -> dict[str, Any]
             "server": f"http://{HOST}:{server.port}",
             "picture": options.url or picture.name,
             "baud": options.baud,
+            "board": BOARDS[options.panel],
         }
         card = out / "card"
         prepare_card(card, settings)
@@ -221,6 +228,7 @@ def _hosted(options: DemoOptions, card: Path, app: str, panel: Path, on_event: O
 
     started = time.monotonic()
     config = BoardConfig(
+        model=BOARDS[options.panel],
         at=options.at,
         card=str(card),
         camera=str(camera_picture()),

@@ -276,7 +276,7 @@ def _watch(process: subprocess.Popen[bytes], port: str, job: Job, progress: Prog
         if reader.take(line):
             deadline = time.monotonic() + reader.limit
     code = process.wait(timeout=10)
-    if "could not open port" in reader.last:
+    if "could not open port" in reader.last.lower():
         raise ports.open_error(port, OSError(reader.last))
     if code or not reader.finished:
         raise reader.unexplained(code)

@@ -211,8 +211,9 @@ class Link:
         start = time.monotonic()
         deadline = start + _ENTER_TIMEOUT_S
         while time.monotonic() < deadline:
-            # Ctrl-C stops a program, Ctrl-B leaves the raw REPL, and both lead to the prompt.
-            line.write(b"\r\x03\x03")
+            # Ctrl-C stops a program, Ctrl-B leaves the raw REPL, and both lead to the prompt. One Ctrl-C at a time:
+            # while a program waits in C, a second one takes the first one back (MaixPy-v1 machine_uart.c).
+            line.write(b"\r\x03")
             time.sleep(0.05)
             line.write(b"\x02")
             recent = b""

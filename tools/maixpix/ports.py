@@ -114,6 +114,9 @@ def open_error(device: str, error: BaseException) -> UserError:
     if number in (errno.EBUSY, errno.EAGAIN) or "lock port" in text or "in use" in text:
         user = _user_of(device) if os.name == "posix" else ""
         return UserError(f"{device} is in use{' by ' + user if user else ''}", "close that program and try again")
+    if "://" in device:
+        why = "nothing listens there" if "refused" in text.lower() else text
+        return UserError(f"cannot open {device}: {why}", "start the board or server at that address, or correct it")
     return UserError(f"cannot open {device}: {text}", "replug the board, or choose another port (`maixpix ports`)")
 
 

@@ -102,6 +102,8 @@ class Board:
             self.clock,
             config.panel_width or self.model.panel_width,
             config.panel_height or self.model.panel_height,
+            ips=self.model.panel_ips,
+            upright=self.model.panel_upright,
         )
         self.card = SdCard(
             self.clock, Path(config.card) if config.card else None, capacity=config.card_bytes, seed=config.seed

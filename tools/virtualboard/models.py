@@ -17,6 +17,10 @@ class BoardModel:
     title: str
     panel_width: int = 320
     panel_height: int = 240
+    panel_upright: int = 0xA0
+    """MADCTL value with which pictures stand upright on the glass as it is mounted."""
+    panel_ips: bool = False
+    """The glass shows colours right with inversion on."""
     modem_tx: int | None = 6
     """Pad that receives what the ESP8285 sends."""
     modem_rx: int | None = 7
@@ -38,7 +42,15 @@ MODELS = {
         BoardModel(
             "bit", "Sipeed Maix Bit (no modem)", modem_tx=None, modem_rx=None, modem_enable=None, modem_strap=None
         ),
-        BoardModel("cube", "Sipeed Maix Cube", panel_width=240, panel_height=240, other_keys=(11, 10)),
-        BoardModel("amigo", "Sipeed Maix Amigo", panel_width=480, panel_height=320),
+        BoardModel(
+            "cube",
+            "Sipeed Maix Cube",
+            panel_width=240,
+            panel_height=240,
+            panel_upright=0x60,
+            panel_ips=True,
+            other_keys=(11, 10),
+        ),
+        BoardModel("amigo", "Sipeed Maix Amigo", panel_width=480, panel_height=320, panel_upright=0x28),
     )
 }
