@@ -27,7 +27,7 @@ def test_a_picture_goes_both_ways(tmp_path, options):
     assert "the panel shows the picture" in done.stdout and "the snapshot is in the gallery" in done.stdout
     out = tmp_path / "out"
     report = json.loads((out / "report.json").read_text())
-    assert report["ok"] and report["line_share"] > 0.8
+    assert report["ok"] and report["line_share"] > 0.7
     assert report["file_bytes"] == (out / "card" / "show.jpg").stat().st_size
     kept = list((out / "uploads").rglob("s0000001.jpg"))
     assert len(kept) == 1 and kept[0].read_bytes() == (out / "received.jpg").read_bytes()

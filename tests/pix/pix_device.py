@@ -14,6 +14,7 @@ import types
 from pathlib import Path
 
 from virtualboard.clock import Clock
+from virtualboard.hosted.stdlib import BytesIO
 from virtualboard.sdcard import SdCard
 
 PIX = Path(__file__).resolve().parents[2] / "firmware" / "pix"
@@ -39,6 +40,7 @@ class Device:
         self._system = {
             "gc": gc,
             "micropython": types.SimpleNamespace(const=lambda value: value),
+            "uio": types.SimpleNamespace(BytesIO=BytesIO),
             "ubinascii": binascii,
             "uhashlib": types.SimpleNamespace(sha256=_Sha256),
             "uos": _Uos(self),

@@ -14,6 +14,7 @@ from pathlib import Path
 from virtualboard.clock import MS, Clock
 from virtualboard.esp8285 import AccessPoint, Air, Modem
 from virtualboard.hosted.chip import UART1_RX, Chip
+from virtualboard.hosted.stdlib import BytesIO
 from virtualboard.hosted.uart import uart_class
 from virtualboard.network import Network
 from virtualboard.network.script import Script
@@ -59,6 +60,7 @@ class Bench:
         self._system = {
             "gc": gc,
             "micropython": types.SimpleNamespace(const=lambda value: value),
+            "uio": types.SimpleNamespace(BytesIO=BytesIO),
             "utime": types.SimpleNamespace(
                 ticks_ms=self._ticks_ms,
                 ticks_diff=lambda a, b: a - b,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from PIL import Image as Pil
@@ -279,8 +280,14 @@ class DeviceImage(Image):
         colour, thickness, fill = (*rest, *(color, thickness, fill)[len(rest) :])[:3]
         picture, draw = self._canvas()
         value = self.fill_value(colour)
-        box = (x - radius, y - radius, x + radius, y + radius)
-        draw.ellipse(box, fill=value if fill else None, outline=value, width=max(1, thickness))
+        if fill:
+            # All points within the radius (MaixPy-v1 omv draw.c); Pillow's ellipse has another edge.
+            for row in range(-radius, radius + 1):
+                half = math.isqrt(radius * radius - row * row)
+                draw.line((x - half, y + row, x + half, y + row), fill=value)
+        else:
+            box = (x - radius, y - radius, x + radius, y + radius)
+            draw.ellipse(box, outline=value, width=max(1, thickness))
         self._call(4 * radius * radius if fill else 8 * radius * thickness)
         self.store(picture)
         return self

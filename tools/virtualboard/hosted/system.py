@@ -199,7 +199,7 @@ def sys_members(
         "platform": "MaixPy",
         "version": "3.4.0",
         "version_info": (3, 4, 0),
-        "maxsize": (1 << 63) - 1,
+        "maxsize": (1 << 31) - 1,  # what the real firmware says, though its small integers have 63 bits
         "byteorder": "little",
     }
 

@@ -88,6 +88,7 @@ class Core:
         self._cycle_latch = 0
         self._cell = ctypes.c_uint64()
         self._cell_pointer = ctypes.byref(self._cell)
+        self._reg_read, self._reg_write = mmio.binding.uclib.uc_reg_read, mmio.binding.uclib.uc_reg_write
         self._loop_values = (ctypes.c_uint64 * len(_LOOP_STATE))()
         start = ctypes.addressof(self._loop_values)
         self._loop_pointers = (ctypes.c_void_p * len(_LOOP_STATE))(*range(start, start + 8 * len(_LOOP_STATE), 8))
@@ -105,7 +106,7 @@ class Core:
         """A fresh core about to run at `pc`. `sites` is what the patcher's numbered stores stand for."""
         offsets = selfcheck.check()
         uc = self._uc = unicorn.Uc(unicorn.UC_ARCH_RISCV, unicorn.UC_MODE_RISCV64)
-        handle = uc._uch.value
+        self._handle, handle = uc._uch, uc._uch.value
         self._counter = ctypes.c_uint64.from_address(handle + offsets.counter)
         self._limit = ctypes.c_uint64.from_address(handle + offsets.limit)
         self.csr_sites = sites
@@ -118,7 +119,7 @@ class Core:
         self._mip_image = ctypes.c_uint64.from_address(aligned + PAGE0_MIP)
         for device in self.soc.devices:
             mmio.connect(self, uc, device)
-        uc.mmio_map(TOP_PAGE, 0x1000, self._top_read, None, self._top_write, None)
+        mmio.map_io(uc, TOP_PAGE, 0x1000, self._top_read, self._top_write)
         uc.hook_add(unicorn.UC_HOOK_INTR, self._on_trap)
         uc.reg_write(reg.UC_RISCV_REG_MSTATUS, _MPP)
         self.mip = 0
@@ -358,12 +359,11 @@ class Core:
         return bool(self.mip and self.mip & self._read(reg.UC_RISCV_REG_MIE))
 
     def _enter(self, cause: int, epc: int) -> None:
-        uc = self._uc
         status = self._read(reg.UC_RISCV_REG_MSTATUS)
         status = (status & ~(_MIE | _MPIE | _MPP)) | ((status & _MIE) << 4) | _MPP
-        uc.reg_write(reg.UC_RISCV_REG_MSTATUS, status)
-        uc.reg_write(reg.UC_RISCV_REG_MEPC, epc)
-        uc.reg_write(reg.UC_RISCV_REG_MCAUSE, cause)
+        self._write(reg.UC_RISCV_REG_MSTATUS, status)
+        self._write(reg.UC_RISCV_REG_MEPC, epc)
+        self._write(reg.UC_RISCV_REG_MCAUSE, cause)
         self.pc = self._read(reg.UC_RISCV_REG_MTVEC) & ~3
         self.parked = None
         self.waiting = False
@@ -379,20 +379,23 @@ class Core:
         cause = next(cause for bit, cause in CAUSES if ready & bit)
         if cause == 3:
             return False  # yields are watched one by one
-        self._uc.reg_write(reg.UC_RISCV_REG_MCAUSE, INTERRUPT | cause)
+        self._write(reg.UC_RISCV_REG_MCAUSE, INTERRUPT | cause)
         self.pc = self._read(reg.UC_RISCV_REG_MTVEC) & ~3
         return True
 
     def _read(self, register: int) -> int:
         # The binding's reg_read spends most of its time on finding the type of a register.
-        self._uc._do_reg_read(register, self._cell_pointer)
+        self._reg_read(self._handle, register, self._cell_pointer)
         return self._cell.value
+
+    def _write(self, register: int, value: int) -> None:
+        self._cell.value = value
+        self._reg_write(self._handle, register, self._cell_pointer)
 
     def _leave(self) -> None:
         """Carry out the `mret` at which the core stopped."""
-        uc = self._uc
         status = self._read(reg.UC_RISCV_REG_MSTATUS)
-        uc.reg_write(reg.UC_RISCV_REG_MSTATUS, (status & ~(_MIE | _MPIE)) | (status & _MPIE) >> 4 | _MPIE)
+        self._write(reg.UC_RISCV_REG_MSTATUS, (status & ~(_MIE | _MPIE)) | (status & _MPIE) >> 4 | _MPIE)
         self.pc = self._read(reg.UC_RISCV_REG_MEPC)
 
     def _watch_yields(self, cause: int) -> None:
@@ -443,7 +446,7 @@ class Core:
             return self._cycle_latch & 0xFFFF_FFFF
         return self._cycle_latch >> 32 & 0xFFFF_FFFF
 
-    def _top_write(self, uc: Any, offset: int, _size: int, _value: int, _data: Any) -> None:
+    def _top_write(self, _uc: Any, offset: int, _size: int, _value: int, _data: Any) -> None:
         if offset == TOP_WFI:
             if not self.mip & self._read(reg.UC_RISCV_REG_MIE):
                 self.waiting = True
@@ -455,11 +458,11 @@ class Core:
             self.stop_after_this()
             return
         site = self.csr_sites[(offset - TOP_CSR) >> 2]
-        operand = site.source if site.funct3 & 4 else uc.reg_read(_X[site.source])
+        operand = site.source if site.funct3 & 4 else self._read(_X[site.source])
         old = self._read(reg.UC_RISCV_REG_MSTATUS)
         kind = site.funct3 & 3
         new = operand if kind == 1 else old | operand if kind == 2 else old & ~operand
-        uc.reg_write(reg.UC_RISCV_REG_MSTATUS, new)
+        self._write(reg.UC_RISCV_REG_MSTATUS, new)
         if new & _MIE and self.mip & self._read(reg.UC_RISCV_REG_MIE):
             self.stop_after_this()
 

@@ -92,6 +92,8 @@ class Plic(Device):
             if core < 2 and register == 4:
                 self.in_service &= ~(1 << (value & 127))
             elif core < 2 and register == 0:
+                if self.thresholds[core] == value:
+                    return  # handlers store it twice for each interrupt (SDK handle_irq_m_ext)
                 self.thresholds[core] = value
         elif offset >= _ENABLES:
             core, register = divmod(offset - _ENABLES, _ENABLES_STEP)
@@ -125,6 +127,6 @@ class Plic(Device):
     def _update(self) -> None:
         ready = self.levels & ~self.in_service
         for core in self.soc.cores:
-            on = bool(ready & self.enables[core.index]) and self._best(core.index) != 0
+            on = ready & self.enables[core.index] != 0 and self._best(core.index) != 0
             if on != bool(core.mip & MEIP):
                 core.set_mip(MEIP, on)
