@@ -170,8 +170,10 @@ def write(
     """
     last: Failed | None = None
     for rate in rates(baud or board.baud):
-        if last is not None and note is not None:
-            note(f"{last.cause}; trying again at {rate} baud")
+        if last is not None:
+            if note is not None:
+                note(f"{last.cause}; trying again at {rate} baud")
+            _await_silence(port)
         with _input_file(job) as file:
             command = [*_arguments(port, board, rate), *(["-e"] if job.erase_chip else []), str(file)]
             try:
@@ -183,6 +185,17 @@ def write(
             else:
                 return rate
     raise UserError(last.cause if last else "nothing was tried", last.remedy if last else "")
+
+
+def _await_silence(port: str, quiet_s: float = 0.4, limit_s: float = 3) -> None:
+    """Let the loader finish answering the run that was ended: a late answer would pass for the next run's greeting."""
+    deadline = time.monotonic() + limit_s
+    try:
+        with serial.serial_for_url(port, SAFE_BAUD, timeout=quiet_s) as line:
+            while line.read(max(1, line.in_waiting)) and time.monotonic() < deadline:
+                continue
+    except (OSError, serial.SerialException):
+        return  # the next run opens the port itself, and tells what is wrong with it
 
 
 def erase(port: str, board: Board, address: int, length: int, limits: Limits | None = None) -> None:
