@@ -1,4 +1,4 @@
-"""pix.tus against a tus server of other people: tuspyserver (FastAPI) from PyPI, where it is installed."""
+"""pix.tus against a tus server of other people: tuspyserver (FastAPI) from PyPI, part of the dev extra."""
 
 import random
 import socket
@@ -9,8 +9,8 @@ import time
 import pytest
 from pix_receivers import Sending
 
-pytest.importorskip("tuspyserver")
-pytest.importorskip("uvicorn")
+for _package in ("tuspyserver", "fastapi", "uvicorn"):
+    pytest.importorskip(_package, reason=f"{_package} is not installed: pip install -e '.[dev]'")
 
 SERVER = """
 import sys
