@@ -2,7 +2,8 @@
 #
 # They are numbered through for the life of the card: s0000001.jpg, s0000002.jpg... The last number stands in a file of
 # one sector, which is overwritten in place, so that a card replaces it whole or not at all. Nothing unsent is ever
-# removed: when the card gets full, new pictures are refused instead.
+# removed: when the card gets full, the oldest of those that were sent without proof (/sd/sent) go, and when there are
+# none, new pictures are refused.
 
 import uos
 from micropython import const
@@ -29,9 +30,16 @@ class Outbox:
 
     def new(self):
         # The path for the next picture. Raises PixError "card-full".
-        free = free_bytes(self.folder)
-        if free < self._reserve:
-            raise PixError("card-full", "%d kB free, %d kB needed" % (free >> 10, self._reserve >> 10))
+        sent = []
+        while True:
+            free = free_bytes(self.folder)
+            if free >= self._reserve:
+                break
+            if not sent and size_of(SENT) is not None:
+                sent = self.oldest(8, folder=SENT)
+            if not sent:
+                raise PixError("card-full", "%d kB free, %d kB needed" % (free >> 10, self._reserve >> 10))
+            remove(SENT + "/" + sent.pop(0))
         self._number = self._number % 9999999 + 1
         try:
             there = size_of(self._counter) == 8
@@ -42,10 +50,10 @@ class Outbox:
             raise from_os(error, self._counter)
         return "%s/s%07d.jpg" % (self.folder, self._number)
 
-    def oldest(self, count=8, after=""):
+    def oldest(self, count=8, after="", folder=None):
         # Up to `count` names, oldest first, of those behind the name `after`.
         found = []
-        for name in self._names():
+        for name in _names(folder or self.folder):
             if name > after and (len(found) < count or name < found[-1]):
                 found.append(name)
                 found.sort()
@@ -54,7 +62,7 @@ class Outbox:
 
     def waiting(self):
         # How many pictures wait.
-        return sum([1 for _ in self._names()])
+        return sum([1 for _ in _names(self.folder)])
 
     def path(self, name):
         return self.folder + "/" + name
@@ -74,15 +82,6 @@ class Outbox:
                 raise from_os(error, path)
         remove(path[:-3] + "^jp")
 
-    def _names(self):
-        try:
-            for entry in uos.ilistdir(self.folder):
-                name = entry[0].lower()
-                if entry[1] == _FILE and _number(name):
-                    yield name
-        except OSError as error:
-            raise from_os(error, self.folder)
-
     def _last(self):
         # The last number that was given out: what the counter says, or the pictures, should it be damaged.
         last = 0
@@ -94,11 +93,21 @@ class Outbox:
         except OSError as error:
             if error.args[0] != 2:
                 raise from_os(error, self._counter)
-        for name in self._names():
+        for name in _names(self.folder):
             # A number far ahead is of before the numbers began again.
             if last < _number(name) < last + 5000000:
                 last = _number(name)
         return last
+
+
+def _names(folder):
+    try:
+        for entry in uos.ilistdir(folder):
+            name = entry[0].lower()
+            if entry[1] == _FILE and _number(name):
+                yield name
+    except OSError as error:
+        raise from_os(error, folder)
 
 
 def _number(name):

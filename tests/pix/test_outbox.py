@@ -85,6 +85,24 @@ def test_a_full_card_refuses_new_pictures_and_keeps_the_others(device):
     assert 3 < len(names) < 50 and box.oldest(50) == names
 
 
+def test_the_oldest_of_the_sent_make_room_before_pictures_are_refused(device):
+    box = device.load("outbox").Outbox(reserve_kb=62_000)  # of 64 MB: room for three pictures of 400 kB
+    sent = device.folder / "sent"
+    (sent / "album").mkdir(parents=True)
+    (sent / "mine.jpg").write_bytes(b"not ours")
+    for i in range(12):
+        name = box.new().rpartition("/")[2]
+        with device._open("/sd/outbox/" + name, "wb") as f:
+            f.write(bytes([i]) * 400_000)
+        if i < 11:
+            box.done(name, False)
+    kept = sorted(entry.name for entry in sent.iterdir())
+    # The youngest are kept, what is not of the outbox too, and what waits is never touched.
+    assert kept == ["album", "mine.jpg", "s0000009.jpg", "s0000010.jpg", "s0000011.jpg"]
+    assert box.oldest() == ["s0000012.jpg"]
+    assert (device.folder / "outbox" / "s0000012.jpg").read_bytes() == bytes([11]) * 400_000
+
+
 def test_what_the_receiver_did_not_prove_is_kept(device, outbox):
     first, second = fill(device, outbox, 2)
     (device.folder / "outbox" / "s0000001.^jp").write_bytes(b"note")
