@@ -187,3 +187,22 @@ def test_a_step_ends_when_host_input_came():
         theirs.send(b"x")
         clock.step_to(60 * SECOND)
         assert clock.now < 30 * SECOND
+
+
+def test_permission_is_given_when_no_peer_can_act_before():
+    clock = Clock(grace_ns=20 * MS)
+    ours, theirs = socket.socketpair()
+    seen = []
+    clock.at(5 * MS, lambda: seen.append("alarm"))
+    clock.permit(SECOND)  # nothing is awaited: at once, and no alarm runs
+    watch = clock.watch(ours.fileno(), lambda: (seen.append(ours.recv(1)), watch.cancel()))
+    theirs.send(b"x")
+    clock.permit(SECOND)
+    assert (seen, clock.now, clock.held) == ([b"x"], 0, False)
+    silent = clock.watch(ours.fileno(), lambda: None)
+    began = time.monotonic_ns()
+    clock.permit(3 * MS)
+    assert time.monotonic_ns() - began >= 23 * MS - MS
+    silent.cancel()
+    ours.close()
+    theirs.close()

@@ -183,6 +183,24 @@ class Clock:
         finally:
             self._running = False
 
+    def permit(self, until: int) -> None:
+        """Wait in real time until no peer can act before `until` (virtual ns); what peers do meanwhile, they do now.
+
+        For engines that execute first and then advance the clock: a peer's answer must not lie in their past. Alarms
+        may have been set when this returns. Without a held watch or a pace there is nothing to wait for.
+        """
+        while self._holding or self._pace:
+            real_now = time.monotonic_ns()
+            lack = until - self._allowed(real_now)
+            if lack > 0 and self._holding:
+                lack = max(lack, self._grace_left(real_now))
+            elif lack <= 0 and real_now - self._last_poll <= _POLL_EVERY_NS:
+                return
+            ready = self._select(max(0, min(lack, SECOND)))
+            self.waited_ns += time.monotonic_ns() - real_now
+            for watch in ready:
+                self._serve(watch)
+
     def run_until(self, reached: Callable[[], bool], deadline: int) -> bool:
         """Advance alarm by alarm until `reached()` is true or `deadline` (virtual ns) has come.
 

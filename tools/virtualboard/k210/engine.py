@@ -150,13 +150,14 @@ class K210Engine:
             if core.running and core.mip:
                 core.deliver()
         runnable = [c for c in soc.cores if c.running and not c.waiting and not self._stays_parked(c)]
-        due = self.clock.next_alarm
-        limit = deadline if due is None else min(due, deadline)
         if not runnable:
+            limit = self._next_event(deadline)
             self._pass_time(limit if not self.clock.held else min(limit, self.clock.now + MS))
             return
-        budget = soc.timebase.cycles(limit) - soc.cycles
-        budget = max(1, min(budget, self._slice_cycles(runnable)))
+        longest = self._slice_cycles(runnable)
+        # The cores run ahead of the clock by a slice: first let every real peer act that could act within it.
+        self.clock.permit(soc.timebase.ns(soc.cycles + longest))
+        budget = max(1, min(soc.timebase.cycles(self._next_event(deadline)) - soc.cycles, longest))
         for core in soc.cores:
             core.release()
         start, passed = soc.cycles, 0
@@ -167,6 +168,10 @@ class K210Engine:
         self.slices += 1
         self.clock.advance_to(max(self.clock.now, soc.timebase.ns(soc.cycles)))
         self._catch_up()
+
+    def _next_event(self, deadline: int) -> int:
+        due = self.clock.next_alarm
+        return deadline if due is None else min(due, deadline)
 
     def _slice_cycles(self, runnable: list[Core]) -> int:
         if len(runnable) == 1:
