@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import unicorn
-from unicorn.unicorn_py3 import unicorn as binding
 
 from virtualboard.k210.bus import Device
+from virtualboard.k210.selfcheck import binding
 
 if TYPE_CHECKING:
     from virtualboard.k210.cpu import Core

@@ -14,15 +14,33 @@ from typing import Any
 import unicorn
 from unicorn import riscv_const as reg
 
+try:
+    from unicorn.unicorn_py3 import unicorn as binding
+except ImportError:  # `check` says so
+    binding = None
+
 TESTED = "2.1.4"
 _BASE = 0x8000_0000
 _DEVICE = 0x5000_0000
 _SEARCH_WORDS = 512
 _X5, _X6, _X7 = reg.UC_RISCV_REG_X5, reg.UC_RISCV_REG_X6, reg.UC_RISCV_REG_X7
 _COUNT_LOOP = bytes.fromhex("93821200 6ff0dfff")  # addi x5,x5,1; j .-4
-_STORES = bytes.fromhex("2320 5300 83 2343 00 93 821200 93 821200 93 821200".replace(" ", ""))
-# sw x5,0(x6); lw x7,4(x6); addi x5,x5,1 three times
+_STORES = bytes.fromhex("2320 5300 83 2343 00 93 821200 93 821200 93 821200 6f000000".replace(" ", ""))
+# sw x5,0(x6); lw x7,4(x6); addi x5,x5,1 three times; j .
 _ECALL = bytes.fromhex("73000000 93821200")
+_STORE = bytes.fromhex("23205300 83230300")  # sw x5,0(x6); lw x7,0(x6)
+
+_BINDING_NAMES = ("MMIO_READ_CFUNC", "MMIO_WRITE_CFUNC", "uclib")
+_LIBRARY_NAMES = ("uc_mmio_map", "uc_reg_read", "uc_reg_write")
+_ENGINE_NAMES = (
+    "_uch",
+    "_mmio_callbacks",
+    "_hook_exception",
+    "_do_reg_read_batch",
+    "reg_read_batch",
+    "reg_write_batch",
+)
+"""What mmio.py and cpu.py use of the Python binding beyond what it documents."""
 
 
 class UnicornUnsuitable(RuntimeError):
@@ -48,6 +66,22 @@ def _machine(code: bytes) -> Any:
     uc.mem_map(_BASE, 0x1000)
     uc.mem_write(_BASE, code)
     return uc
+
+
+def _check_names() -> None:
+    """The parts of the binding that are used below its public face."""
+    if binding is None:
+        raise UnicornUnsuitable("has its Python binding elsewhere (no unicorn.unicorn_py3)")
+    _check_has(unicorn, "UC_HOOK_MEM_WRITE_PROT")
+    _check_has(binding, *_BINDING_NAMES)
+    _check_has(binding.uclib, *_LIBRARY_NAMES)
+    _check_has(_machine(_ECALL), *_ENGINE_NAMES)
+
+
+def _check_has(owner: Any, *names: str) -> None:
+    missing = [name for name in names if not hasattr(owner, name)]
+    if missing:
+        raise UnicornUnsuitable(f"lacks {', '.join(missing)}")
 
 
 def _find_counter() -> Offsets:
@@ -112,10 +146,38 @@ def _check_traps() -> None:
         raise UnicornUnsuitable("does not keep MIE, MPIE and MPP as written")
 
 
+def _check_protected_store() -> None:
+    """A store to a read-only page comes to the hook, which lets it happen by returning true."""
+    uc = _machine(_STORE)
+    page = ctypes.create_string_buffer(0x2000)
+    start = -(-ctypes.addressof(page) // 0x1000) * 0x1000
+    uc.mem_map_ptr(_DEVICE, 0x1000, unicorn.UC_PROT_READ, start)
+    seen: list[tuple[int, int, int]] = []
+
+    def stored(_uc: Any, _access: int, address: int, size: int, value: int, _data: Any) -> bool:
+        seen.append((address, size, value))
+        return True
+
+    uc.hook_add(unicorn.UC_HOOK_MEM_WRITE_PROT, stored, None, _DEVICE, _DEVICE + 0xFFF)
+    uc.reg_write(_X6, _DEVICE)
+    uc.reg_write(_X5, 0x1234)
+    try:
+        uc.emu_start(_BASE, 0, 0, 2)
+    except unicorn.UcError as error:
+        raise UnicornUnsuitable(f"does not go on after a store to a read-only page ({error})") from None
+    if seen != [(_DEVICE, 4, 0x1234)] or uc.reg_read(_X7) != 0x1234:
+        raise UnicornUnsuitable("does not hand stores to a read-only page to its hook")
+
+
 @functools.cache
 def check() -> Offsets:
     """Verify Unicorn once per process; raises `UnicornUnsuitable` with the remedy when it differs."""
-    offsets = _find_counter()
-    _check_stop(offsets)
-    _check_traps()
+    _check_names()
+    try:
+        offsets = _find_counter()
+        _check_stop(offsets)
+        _check_traps()
+        _check_protected_store()
+    except unicorn.UcError as error:
+        raise UnicornUnsuitable(f"does not run the start-up check ({error})") from None
     return offsets
