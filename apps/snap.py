@@ -59,7 +59,8 @@ class Snap:
         self.outbox = Outbox(reserve_kb=settings.reserve_kb)
         self.camera = Camera(settings.frame, settings.quality, settings.colour)
         self.sender = None
-        self.modem = None
+        self.station = self.modem = None
+        self.joining = False  # the module looks for a network
         self.taken = 0
         self.waiting = self.outbox.waiting()
         self.refused = ""  # the last name that the receiver would not take, this time
@@ -72,8 +73,9 @@ class Snap:
     def run(self):
         settings = self.settings
         while True:
-            if self.wanted():
-                self.take()
+            error = self.take() if self.wanted() or self.asked() else None
+            if error and settings.snaps:
+                raise error
             if self.waiting and settings.upload and self.rested():
                 self.attempt(self.deliver)
             if settings.snaps and self.taken >= settings.snaps and not (self.waiting and settings.upload):
@@ -97,36 +99,63 @@ class Snap:
             behind = utime.ticks_diff(now, self.due) // (settings.snap_s * 1000)
             self.due = utime.ticks_add(self.due, (behind + 1) * settings.snap_s * 1000)
             return True
-        if settings.command and self.rested() and utime.ticks_diff(now, self.ask_at) >= 0:
-            self.ask_at = utime.ticks_add(now, _ASK_MS)
-            return self.attempt(self.told)
         return False
 
+    def asked(self):
+        # True when "command" says that a picture is wanted.
+        now = utime.ticks_ms()
+        if not self.settings.command or not self.rested() or utime.ticks_diff(now, self.ask_at) < 0:
+            return False
+        self.ask_at = utime.ticks_add(now, _ASK_MS)
+        return self.attempt(self.told)
+
     def take(self):
+        # Returns the PixError that kept it from taking a picture, else None.
         for _ in range(self.settings.burst):
             try:
                 path = self.outbox.new()
                 size = self.camera.take(path, self.preview)
             except PixError as error:
                 self.trouble(error)
-                if self.settings.snaps:
-                    raise
-                return
+                return error
             self.taken += 1
             self.waiting += 1
             name = path[path.rfind("/") + 1 :]
             print("taken %s %d bytes" % (name, size))
             self.say("%s taken, %d waiting" % (name, self.waiting))
+        return None
 
     def preview(self, img):
         if img.width() <= self.screen.width and img.height() <= self.screen.height:
             lcd.display(img)
 
+    def join(self, action):
+        # Run `action` of the Wi-Fi. It may take half a minute: what is due meanwhile is taken while it polls the modem
+        # for a network, when nothing comes that could overrun.
+        modem = self.station.modem
+        poll = modem.poll
+
+        def polled():
+            if self.joining and self.wanted():
+                self.take()
+            return poll()
+
+        modem.poll = polled
+        try:
+            action()
+        finally:
+            modem.poll = poll
+            self.joining = False
+
     def attempt(self, action):
         # Run `action`, which needs the network; after trouble the next one waits, longer every time.
         try:
             if self.modem is None:
-                self.modem = wifi.bring_up(self.settings, self.stage)
+                self.station = wifi.Station(self.settings, self.stage)
+                self.join(self.station.start)
+                self.modem = self.station.modem
+                self.modem.repair = lambda: self.join(self.station.recover)
+                self.modem.repairs_itself = True
             result = action()
             self.pause_ms = 0
             return result
@@ -188,7 +217,9 @@ class Snap:
         return bytes(answer[:got]).strip() == b"snap"
 
     def progress(self, name, done, total):
-        self.key.look()
+        # Between two segments is a good moment: nothing but short notices can come.
+        if self.wanted():
+            self.take()
         percent = done * 100 // total
         if percent >= self.percent + 10 or percent < self.percent:
             self.percent = percent
@@ -196,6 +227,7 @@ class Snap:
 
     def stage(self, name, detail):
         self.key.look()
+        self.joining = name == "wifi"
         print("%s %s" % (name, detail))
         self.say("%s %s" % (name, detail))
 
