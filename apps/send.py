@@ -1,9 +1,9 @@
 # send: send files of the card to the receiver of the setting "upload".
 #
 # The setting "send" names files, folders or patterns ("DCIM/*.jpg photo.jpg logs"), separated by spaces and below /sd
-# unless they begin with "/". Within each, files go in the order of their names: MaixPy has no clock, so what counts up
-# is what tells the oldest. A file that has arrived is noted beside it and not sent again until it changes; pictures of
-# the outbox leave it.
+# unless they begin with "/". Within each, the oldest files go first: by their date, then by the numbers in their names.
+# MaixPy has no clock and dates what it writes 2060: such files come behind dated ones, in the order of their numbers. A
+# file that has arrived is noted beside it and not sent again until it changes; pictures of the outbox leave it.
 
 import uos
 
@@ -15,7 +15,8 @@ from pix.start import once
 from pix.upload import Uploader
 
 _DIR = 0x4000
-_BATCH = 32
+_BATCH = 64
+_NO_CLOCK = 1893456000  # MaixPy's date of files that it made itself, plus the seconds since its start
 
 
 def matches(name, pattern):
@@ -43,8 +44,24 @@ def matches(name, pattern):
     return pattern[p:].strip("*") == ""
 
 
+def age(path):
+    # What sorts files from the oldest to the newest: (date, name with its numbers at equal length).
+    name = path[path.rfind("/") + 1 :].lower()
+    key = digits = ""
+    for c in name + " ":
+        if c.isdigit():
+            digits += c
+            continue
+        if digits:
+            digits = digits.lstrip("0")
+            key += "%03d" % len(digits) + digits
+            digits = ""
+        key += c
+    return min(uos.stat(path)[8], _NO_CLOCK), key, name
+
+
 def paths(wanted):
-    # Every file that the setting `wanted` names, in order. A folder is read anew for every 32 names, so that its size
+    # Every file that the setting `wanted` names, in order. A folder is read anew for every 64 names, so that its size
     # does not matter.
     for item in wanted.split():
         path = (item if item[0] == "/" else "/sd/" + item).rstrip("/")
@@ -59,28 +76,28 @@ def paths(wanted):
                 yield path
                 continue
             folder, pattern = path, "*"
-        last = ""
-        while True:
-            names = batch(folder, pattern, last)
-            for name in names:
-                yield folder + "/" + name
-            if len(names) < _BATCH:
-                break
-            last = names[-1]
+        last = ()
+        while last is not None:
+            found = batch(folder, pattern, last)
+            for _, path in found:
+                yield path
+            last = found[-1][0] if len(found) == _BATCH else None
 
 
 def batch(folder, pattern, after):
-    # The first 32 names of files behind the name `after`.
+    # The 64 oldest files behind the age `after`: a sorted list of (age, path).
     found = []
     try:
         for entry in uos.ilistdir(folder):
             name = entry[0]
             # Notes and parts of ours carry a mark in their extension.
             own = name[name.rfind(".") + 1 :][:1] in ("^", "~", "$", "#")
-            if entry[1] != _DIR and not own and name > after and matches(name, pattern):
-                if len(found) == _BATCH and name > found[-1]:
-                    continue
-                found.append(name)
+            if entry[1] == _DIR or own or not matches(name, pattern):
+                continue
+            path = folder + "/" + name
+            at = age(path)
+            if at > after and (len(found) < _BATCH or at < found[-1][0]):
+                found.append((at, path))
                 found.sort()
                 del found[_BATCH:]
     except OSError as error:

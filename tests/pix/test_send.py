@@ -1,5 +1,6 @@
 """apps/send.py end to end: what the setting names, in order, once; byte for byte at the receiver."""
 
+import os
 import random
 import re
 import shutil
@@ -28,13 +29,15 @@ def station(tmp_path, board_card):
     return Station(board_card(tmp_path / "card"))
 
 
-def files(station, names):
-    """Files with contents of their own on the card: name -> bytes."""
+def files(station, names, dates=None):
+    """Files with contents of their own on the card, from the same second unless `dates` has others: name -> bytes."""
     made = {}
     for i, name in enumerate(names):
         path = station.card / name
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(random.Random(i).randbytes(1000 + 37 * i))
+        date = (dates or {}).get(name, 1_700_000_000)
+        os.utime(path, (date, date))
         made[path.name] = path.read_bytes()
     return made
 
@@ -75,12 +78,44 @@ def test_files_folders_and_patterns_in_order(station, tmp_path):
     assert '"board": "garden"' in (tmp_path / "uploads" / "log.jsonl").read_text()
 
 
-def test_more_files_than_one_batch(station, tmp_path):
-    made = files(station, [f"many/f{i:03}.bin" for i in range(34)])
+def test_the_oldest_first_by_date_then_by_number(station, tmp_path):
+    """Counters do not care for leading zeros, and cameras begin new folders; the date knows better where it differs."""
+    day = 86_400
+    dates = {"DCIM/IMG_0007.JPG": 1_700_000_000 - day, "DCIM/b100.jpg": 1_700_000_000 - 2 * day}
+    names = ["b10.jpg", "b2.jpg", "b010a.jpg", "B3.jpg", "a11.jpg", "IMG_0007.JPG", "b100.jpg", "b1x2.jpg", "b1x10.jpg"]
+    files(station, ["DCIM/" + name for name in names], dates)
     with running(receiver(tmp_path)) as companion:
-        result = station.run("send", {"upload": tus(companion), "send": "many"})
-    assert re.findall(r"^safe /sd/many/(\S+)", result.console, re.M) == sorted(made)
-    assert stored(tmp_path) == made
+        result = station.run("send", {"upload": tus(companion), "send": "DCIM"})
+    order = re.findall(r"^safe /sd/DCIM/(\S+)", result.console, re.M)
+    assert order == ["b100.jpg", "IMG_0007.JPG", "a11.jpg", "b1x2.jpg", "b1x10.jpg", "b2.jpg", "B3.jpg", "b10.jpg",
+                     "b010a.jpg"]  # fmt: skip
+
+
+def test_files_of_the_board_itself_have_no_date(station):
+    """MaixPy dates them 2060 and the time since its start, which says nothing after the next start."""
+    program = """
+import sys, uos, utime
+sys.path.append("/sd/apps")
+import send
+for name in ("x10.jpg", "x9.jpg", "x1.jpg"):
+    with open("/sd/new/" + name, "wb") as f:
+        f.write(b"x")
+    utime.sleep_ms(2500)
+print([uos.stat("/sd/new/" + name)[8] >= 1893456000 for name in uos.listdir("/sd/new")])
+print([path[8:] for path in send.paths("new")])
+"""
+    files(station, ["new/old7.jpg"])
+    result = run_app(BoardConfig(card=str(station.card)), program)
+    assert "['old7.jpg', 'x1.jpg', 'x9.jpg', 'x10.jpg']" in result.console, result.console + result.stderr
+
+
+def test_more_files_than_one_batch(station):
+    names = [f"f{i}.bin" for i in range(130)]
+    random.Random(5).shuffle(names)
+    files(station, ["many/" + name for name in names])
+    program = "import sys\nsys.path.append('/sd/apps')\nimport send\nfor path in send.paths('many'): print(path)\n"
+    result = run_app(BoardConfig(card=str(station.card)), program)
+    assert re.findall(r"^/sd/many/f(\d+)", result.console, re.M) == [str(i) for i in range(130)]
 
 
 def test_the_outbox_is_emptied(station, tmp_path):
