@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import pty
 import random
 import struct
+import threading
+import tty
 from dataclasses import replace
 
 import pytest
 from firmware_like import maixpy_like
 
-from maixpix import boards, flash, kfpkg
+from maixpix import boards, flash, kflash_watch, kfpkg
 from maixpix.cli import run as maixpix
 from maixpix.errors import UserError
+from maixpix.flash_plan import plan
+from maixpix.kflash_watch import Limits
 
-PATIENT = flash.Limits(greeting=30, stub=30, frame=30, erase=30)
+PATIENT = Limits(greeting=30, stub=30, frame=30, erase=30)
 """For boards that answer: the machine may be busy."""
 DOCK = boards.find("dock")
 
@@ -29,7 +35,7 @@ def test_firmware_lands_with_header_and_digest(firmware, isp, name):
     board = isp()
     seen = []
     rate = flash.write(
-        flash.plan([(firmware, None)]),
+        plan([(firmware, None)]),
         board.port,
         boards.find(name),
         460800,
@@ -49,7 +55,7 @@ def test_a_file_with_header_is_not_given_a_second_one(tmp_path, isp):
     image = headed(maixpy_like())
     path = tmp_path / "with_header.bin"
     path.write_bytes(image)
-    flash.write(flash.plan([(path, None)]), board.port, DOCK, 115200, limits=PATIENT)
+    flash.write(plan([(path, None)]), board.port, DOCK, 115200, limits=PATIENT)
     assert bytes(board.flash[: len(image)]) == image
 
 
@@ -57,7 +63,7 @@ def test_several_images_land_at_their_addresses(tmp_path, firmware, isp):
     board = isp()
     model = tmp_path / "face.kmodel"
     model.write_bytes(b"KMDL" + random.Random(5).randbytes(70_000))
-    flash.write(flash.plan([(firmware, None), (model, 0x300000)]), board.port, DOCK, 115200, limits=PATIENT)
+    flash.write(plan([(firmware, None), (model, 0x300000)]), board.port, DOCK, 115200, limits=PATIENT)
     want = headed(firmware.read_bytes())
     assert bytes(board.flash[: len(want)]) == want
     assert bytes(board.flash[0x300000:0x311174]) == model.read_bytes()[: 0x311174 - 0x300000]
@@ -66,7 +72,7 @@ def test_several_images_land_at_their_addresses(tmp_path, firmware, isp):
 def test_erase_first_and_erase_alone(firmware, isp):
     board = isp()
     board.flash[0xD00000] = 7
-    flash.write(flash.plan([(firmware, None)], erase_chip=True), board.port, DOCK, 115200, limits=PATIENT)
+    flash.write(plan([(firmware, None)], erase_chip=True), board.port, DOCK, 115200, limits=PATIENT)
     assert board.erased == [(0, 0)]
     assert board.flash[0xD00000] == 0xFF
     flash.erase(board.port, DOCK, 0xD00000, 0x300000, limits=PATIENT)
@@ -76,7 +82,7 @@ def test_erase_first_and_erase_alone(firmware, isp):
 def test_a_checksum_error_that_kflash_reports_as_success_is_caught_and_cured_at_a_lower_rate(firmware, isp):
     board = isp(checksum_at_frame=2)
     notes = []
-    rate = flash.write(flash.plan([(firmware, None)]), board.port, DOCK, 460800, note=notes.append, limits=PATIENT)
+    rate = flash.write(plan([(firmware, None)]), board.port, DOCK, 460800, note=notes.append, limits=PATIENT)
     want = headed(firmware.read_bytes())
     assert rate == 115200
     assert notes == ["a block arrived damaged and kflash went on; trying again at 115200 baud"]
@@ -86,7 +92,7 @@ def test_a_checksum_error_that_kflash_reports_as_success_is_caught_and_cured_at_
 def test_a_rate_the_adapter_cannot_do_falls_back(firmware, isp):
     board = isp(fastest=115200)
     limits = replace(PATIENT, stub=5, frame=5)
-    assert flash.write(flash.plan([(firmware, None)]), board.port, DOCK, 460800, limits=limits) == 115200
+    assert flash.write(plan([(firmware, None)]), board.port, DOCK, 460800, limits=limits) == 115200
     assert bytes(board.flash[5:1000]) == firmware.read_bytes()[:995]
 
 
@@ -107,7 +113,7 @@ def test_a_rate_the_adapter_cannot_do_falls_back(firmware, isp):
 def test_a_board_that_misbehaves_ends_in_cause_and_remedy(firmware, isp, faults, limits, cause):
     board = isp(**faults)
     with pytest.raises(UserError) as caught:
-        flash.write(flash.plan([(firmware, None)]), board.port, DOCK, 115200, limits=replace(PATIENT, **limits))
+        flash.write(plan([(firmware, None)]), board.port, DOCK, 115200, limits=replace(PATIENT, **limits))
     assert caught.value.message == cause
     assert caught.value.remedy
     assert board.reboots == 0
@@ -116,7 +122,7 @@ def test_a_board_that_misbehaves_ends_in_cause_and_remedy(firmware, isp, faults,
 def test_a_cable_pulled_during_the_transfer(firmware, isp):
     board = isp(vanish_at_frame=2)
     with pytest.raises(UserError) as caught:
-        flash.write(flash.plan([(firmware, None)]), board.port, DOCK, 115200, limits=PATIENT)
+        flash.write(plan([(firmware, None)]), board.port, DOCK, 115200, limits=PATIENT)
     assert caught.value.remedy
 
 
@@ -124,7 +130,7 @@ def test_an_erase_that_never_ends(firmware, isp):
     board = isp(busy_for_ever=True)
     with pytest.raises(UserError, match=r"erasing took more than 1\.5 s"):
         flash.write(
-            flash.plan([(firmware, None)], erase_chip=True),
+            plan([(firmware, None)], erase_chip=True),
             board.port,
             DOCK,
             115200,
@@ -134,30 +140,69 @@ def test_an_erase_that_never_ends(firmware, isp):
 
 def test_a_missing_port_is_named(firmware):
     with pytest.raises(UserError, match="there is no port /dev/maixpix-none"):
-        flash.write(flash.plan([(firmware, None)]), "/dev/maixpix-none", DOCK, 115200, limits=PATIENT)
+        flash.write(plan([(firmware, None)]), "/dev/maixpix-none", DOCK, 115200, limits=PATIENT)
 
 
 def test_plans_that_would_destroy_something_are_refused(tmp_path, firmware):
     blob = tmp_path / "blob.bin"
     blob.write_bytes(bytes(range(256)) * 64)
     with pytest.raises(UserError, match=r"over blob\.bin"):
-        flash.plan([(firmware, None), (blob, 0x1000)])
+        plan([(firmware, None), (blob, 0x1000)])
     with pytest.raises(UserError, match="the board's files"):
-        flash.plan([(firmware, None), (blob, 0xD00000)])
-    assert flash.plan([(firmware, None), (blob, 0xD00000)], over_files=True).parts[1].end == 0xD04000
+        plan([(firmware, None), (blob, 0xD00000)])
+    assert plan([(firmware, None), (blob, 0xD00000)], over_files=True).parts[1].end == 0xD04000
     with pytest.raises(UserError, match="no K210 firmware"):
-        flash.plan([(blob, None)])
+        plan([(blob, None)])
     with pytest.raises(UserError, match="behind the 16 MiB flash"):
-        flash.plan([(blob, 0xFFF000)], over_files=True)
+        plan([(blob, 0xFFF000)], over_files=True)
+
+
+def test_a_part_between_two_sectors_is_refused_before_anything_is_written(tmp_path, firmware):
+    model = tmp_path / "m.kmodel"
+    model.write_bytes(b"KMDL" + bytes(5000))
+    with pytest.raises(UserError, match="choose 0x300000, or another multiple"):
+        plan([(firmware, None), (model, 0x300001)])
+
+
+def test_every_part_of_the_plan_is_told_with_its_own_address(tmp_path, firmware, capsys):
+    model, other = tmp_path / "face.kmodel", tmp_path / "other.kmodel"
+    model.write_bytes(b"KMDL" + bytes(5000))
+    other.write_bytes(b"KMDL" + bytes(6000))
+    bundle = tmp_path / "both.kfpkg"
+    kfpkg.write(plan([(firmware, None), (model, 0x300000)]).parts, bundle)
+    assert maixpix(["flash", str(bundle), f"{other}@0x400000", "--dry-run"]) == 0
+    assert capsys.readouterr().err.splitlines() == [
+        "0x000000  maixpy.bin of both.kfpkg: 98,304 bytes",
+        "0x300000  face.kmodel of both.kfpkg: 5,004 bytes",
+        "0x400000  other.kmodel: neural network for the KPU (kmodel), 6,004 bytes",
+    ]
+    assert maixpix(["flash", f"{other}@0x400000", "--dry-run"]) == 0
+    assert "nothing goes to address 0" in capsys.readouterr().err
+
+
+def test_the_same_percentage_again_and_again_is_no_progress(firmware):
+    job = plan([(firmware, None)])
+    reader = kflash_watch._Reader(job, None, PATIENT)
+    bar = "Programming BIN: |===    | {}% 40KiB/s"
+    assert [reader.take(bar.format(p)) for p in ("10.0", "10.0", "20.5", "20.5", "100.0", "100.0")] == [
+        True,
+        False,
+        True,
+        False,
+        True,
+        False,
+    ]
+    assert reader.crawling(100).cause == "flashing was not done after 100 s"
+    assert PATIENT.total(job, 115200) > PATIENT.total(job, 1_500_000) - 1 > 30
 
 
 def test_a_bundle_equals_the_plan(tmp_path, firmware):
     model = tmp_path / "face.kmodel"
     model.write_bytes(b"KMDL" + bytes(5000))
-    job = flash.plan([(firmware, None), (model, 0x300000)])
+    job = plan([(firmware, None), (model, 0x300000)])
     bundle = tmp_path / "all.kfpkg"
     kfpkg.write(job.parts, bundle)
-    assert flash.plan([(bundle, None)]).parts == job.parts
+    assert plan([(bundle, None)]).parts == job.parts
 
 
 def test_the_command_flashes_and_listens_for_the_start(firmware, isp, capsys, monkeypatch):
@@ -170,6 +215,23 @@ def test_the_command_flashes_and_listens_for_the_start(firmware, isp, capsys, mo
     ]
     assert "maixpy.bin: 98,304 of 98,304 bytes" in said.err
     assert not flash.confirm(isp(mute=True).port, 0.5)
+
+
+def test_a_start_that_was_missed_shows_at_the_prompt(monkeypatch):
+    monkeypatch.setattr(flash, "_ASK_EVERY_S", 0.1)
+    master, slave = pty.openpty()
+    tty.setraw(slave)
+
+    def board():
+        if os.read(master, 1) == b"\r":
+            os.write(master, b"\r\n>>> ")
+
+    thread = threading.Thread(target=board)
+    thread.start()
+    assert flash.confirm(os.ttyname(slave), 20)
+    thread.join()
+    os.close(master)
+    os.close(slave)
 
 
 def test_the_command_refuses_in_one_line(tmp_path, capsys):

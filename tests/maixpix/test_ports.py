@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import pty
 from types import SimpleNamespace
@@ -8,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from maixpix import boards, ports
+from maixpix.cli import run as maixpix
 from maixpix.errors import UserError
 
 
@@ -40,6 +42,44 @@ def test_of_two_ports_the_boards_own_is_taken(plugged):
     ]
     assert ports.choose(None, boards.find("go")) == "/dev/ttyUSB10"
     assert ports.choose(None, boards.find("maixduino")) == "/dev/ttyUSB9"
+
+
+def test_the_port_that_was_flashed_is_taken_from_then_on(plugged, tmp_path, monkeypatch):
+    monkeypatch.setattr(ports.click, "get_app_dir", lambda name: str(tmp_path / name))
+    pair = [usb(f"/dev/ttyUSB{n}", 0x403, 0x6010, "9", f"1-2:1.{n}") for n in (0, 1)]
+    plugged(*pair)
+    assert ports.choose(None) == "/dev/ttyUSB0"
+    ports.remember("/dev/ttyUSB1")
+    assert ports.choose(None) == "/dev/ttyUSB1"
+    assert ports.choose(None, boards.find("auto")) == "/dev/ttyUSB1"
+    assert ports.choose(None, boards.find("cube")) == "/dev/ttyUSB0"
+    plugged(*[usb(info.device, 0x403, 0x6010, "another", info.location) for info in pair])
+    assert ports.choose(None) == "/dev/ttyUSB0"
+    (tmp_path / "maixpix" / "ports.json").write_text("[torn")
+    plugged(*pair)
+    assert ports.choose(None) == "/dev/ttyUSB0"
+
+
+def test_the_ports_command_lists_and_says_what_is_wrong(plugged, capsys, monkeypatch):
+    plugged()
+    assert maixpix(["ports"]) == 1
+    assert capsys.readouterr().err == ("maixpix: no serial port was found; plug the board in with a data cable\n")
+    plugged(*[usb(f"/dev/ttyUSB{n}", 0x403, 0x6010, "9", f"1-2:1.{n}") for n in (0, 1)])
+    monkeypatch.setattr(ports, "trouble", lambda device: "in use by screen (process 7)" if device[-1] == "1" else "")
+    assert maixpix(["ports"]) == 0
+    what = "two-port FT2232 type: Maix Go, Bit (mic), Maixduino, Cube, Amigo, Nano"
+    assert capsys.readouterr().out.splitlines() == [
+        f"/dev/ttyUSB0  0403:6010  {what}, port 1 of 2",
+        f"/dev/ttyUSB1  0403:6010  {what}, port 2 of 2",
+        "    in use by screen (process 7)",
+        "two-port boards: go and amigo flash through the second port, the others through the first",
+    ]
+    assert maixpix(["ports", "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert [(port["device"], port["place"], port["count"], port["trouble"]) for port in listed] == [
+        ("/dev/ttyUSB0", 0, 2, ""),
+        ("/dev/ttyUSB1", 1, 2, "in use by screen (process 7)"),
+    ]
 
 
 def test_two_boards_are_never_guessed_between(plugged):

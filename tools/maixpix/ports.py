@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import click
 from serial.tools import list_ports
 
 from maixpix.boards import Board
@@ -71,8 +73,9 @@ def scan() -> list[Port]:
 def choose(wanted: str | None, board: Board | None = None, found: Iterable[Port] | None = None) -> str:
     """The port to use: `wanted`, else the environment's, else the only likely one.
 
-    Of a two-port adapter the one that `board` names is taken. Raises UserError when there is none, when several
-    boards are plugged in, or when the port that was asked for does not exist.
+    Of a two-port adapter the one that `board` names is taken, else the one that was flashed last, else the first.
+    Raises UserError when there is none, when several boards are plugged in, or when the port that was asked for does
+    not exist.
     """
     wanted = wanted or os.environ.get(PORT_VARIABLE)
     if wanted:
@@ -86,9 +89,44 @@ def choose(wanted: str | None, board: Board | None = None, found: Iterable[Port]
         )
     adapters = {(port.usb, port.serial_number) for port in ports}
     if len(adapters) == 1 and len(ports) == ports[0].count:
-        # Without a board's name both ports of a pair are equally likely; the first is right for most boards.
-        return ports[min(board.port_of_two if board else 0, len(ports) - 1)].device
+        place = board.port_of_two if board is not None and board.kflash else _remembered(ports[0])
+        return ports[min(place, len(ports) - 1)].device
     raise UserError("several ports may be the board: " + ", ".join(p.device for p in ports), "name one with --port")
+
+
+def remember(device: str) -> None:
+    """`device` reached the chip: of its adapter's two ports take this one from now on."""
+    for port in scan():
+        if port.device == device and port.likely and port.count > 1:
+            memory = _memory()
+            memory[_adapter(port)] = port.place
+            file = _memory_file()
+            file.parent.mkdir(parents=True, exist_ok=True)
+            unfinished = file.with_name(file.name + ".part")
+            unfinished.write_text(json.dumps(memory, indent=2), "utf-8")
+            unfinished.replace(file)
+
+
+def _remembered(port: Port) -> int:
+    """Which port of the adapter was flashed last; the first when none was, which is right for most boards."""
+    place = _memory().get(_adapter(port), 0)
+    return place if isinstance(place, int) and 0 <= place < port.count else 0
+
+
+def _adapter(port: Port) -> str:
+    return f"{port.usb} {port.serial_number}"
+
+
+def _memory_file() -> Path:
+    return Path(click.get_app_dir("maixpix")) / "ports.json"
+
+
+def _memory() -> dict[str, object]:
+    try:
+        known = json.loads(_memory_file().read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}  # none was written yet, or by something else: every adapter begins at its first port
+    return known if isinstance(known, dict) else {}
 
 
 def trouble(device: str) -> str:

@@ -12,6 +12,8 @@ from maixpix import boards, flash, kfpkg, ui
 from maixpix import ports as port_list
 from maixpix.commands.common import port_option
 from maixpix.errors import UserError
+from maixpix.flash_plan import Job, plan
+from maixpix.kflash_watch import LOADER
 
 
 @click.command()
@@ -83,9 +85,11 @@ def flash_command(
     if not images and not erase:
         raise click.UsageError("name an IMAGE, or give --erase")
     board = boards.find(board_name)
-    job = flash.plan([_item(text) for text in images], erase, over_files)
-    for title, part in zip(job.titles, job.parts, strict=False):
-        ui.say(f"0x{part.address:06X}  {title}")
+    job = plan([_item(text) for text in images], erase, over_files)
+    for title in job.titles:
+        ui.say(title)
+    if job.parts and all(part.address for part in job.parts):
+        ui.say("note: nothing goes to address 0, so the board boots what it booted before")
     if bundle is not None:
         _write_bundle(job, bundle)
         return
@@ -94,18 +98,18 @@ def flash_command(
     device = port_list.choose(port, board)
     ui.say(f"port {device}, board {board.name} ({board.title})")
     if not images:
+        ui.say("erasing the whole flash: up to 4 minutes")
         flash.erase(device, board, 0, 0)
         click.echo("the flash is erased")
         return
     with ui.meter("flash") as meter:
-        rate = flash.write(
-            job,
-            device,
-            board,
-            baud,
-            progress=lambda name, done, total: meter.update(done, total, name),
-            note=ui.say,
-        )
+
+        def progress(name: str, done: int, total: int) -> None:
+            if name != LOADER:
+                meter.update(done, total, name)
+
+        rate = flash.write(job, device, board, baud, progress, note=ui.say)
+    port_list.remember(device)
     click.echo(f"flashed {job.size:,} bytes at {rate} baud")
     if check and job.version:
         if flash.confirm(device):
@@ -114,7 +118,7 @@ def flash_command(
             ui.say("note: MaixPy was not heard starting; press reset, then `maixpix doctor`")
 
 
-def _write_bundle(job: flash.Job, path: Path) -> None:
+def _write_bundle(job: Job, path: Path) -> None:
     if path.suffix != ".kfpkg":
         raise UserError(f"{path} does not end in .kfpkg", "tools take a package for firmware under any other name")
     try:
