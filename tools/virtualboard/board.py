@@ -51,8 +51,6 @@ class BoardConfig:
     card_bytes: int = 256 * 1024 * 1024
     flash_dir: str | None = None
     """Folder that is /flash on the hosted engine."""
-    flash_image: str | None = None
-    """File that holds the 16 MiB flash of the k210 engine between runs."""
     camera: str | None = None
     """Picture file or folder that the camera sees."""
     no_camera: bool = False
@@ -157,7 +155,7 @@ class Board:
         self.card.power_loss()
 
     def power_off(self) -> None:
-        """Orderly end: links closed, the card's and the flash's contents on the host."""
+        """Orderly end: links closed, the card's contents on the host. Who wants to keep the flash saves it."""
         self.modem.enable(False)
         self.network.close()
         self.card.close()

@@ -12,6 +12,7 @@ pytest.importorskip("unicorn", reason="the k210 engine needs the extra maixpix[k
 
 from virtualboard.board import Board, BoardConfig
 from virtualboard.k210.engine import K210Engine
+from virtualboard.k210.soc import Soc
 
 from .asm import assemble
 
@@ -26,6 +27,12 @@ def board() -> Iterator[Board]:
 @pytest.fixture
 def engine(board: Board) -> K210Engine:
     return K210Engine(board)
+
+
+@pytest.fixture
+def soc(board: Board) -> Soc:
+    """The chip without programs: tests store to its registers as drivers do, and let the board's clock run."""
+    return Soc(board)
 
 
 @pytest.fixture

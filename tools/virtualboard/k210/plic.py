@@ -15,11 +15,12 @@ if TYPE_CHECKING:
 
 SOURCES = 65
 
-IRQ_SPI0, IRQ_I2C0, IRQ_UART1, IRQ_TIMER0A, IRQ_RTC = 1, 8, 11, 14, 20
+IRQ_I2C0, IRQ_UART1, IRQ_TIMER0A = 8, 11, 14
 IRQ_WDT0, IRQ_GPIO, IRQ_DVP, IRQ_DMA0, IRQ_UARTHS, IRQ_GPIOHS0 = 21, 23, 24, 27, 33, 34
 """Source numbers (SDK plic_irq_t). Numbered blocks follow their first: UART2 is IRQ_UART1 + 1."""
 
 _PENDING, _ENABLES, _ENABLES_STEP, _CONTEXT, _CONTEXT_STEP = 0x1000, 0x2000, 0x100, 0x20_0000, 0x2000
+_WORDS = -(-SOURCES // 32)  # of 32 sources each, in the pending and enable registers
 
 
 class Plic(Device):
@@ -78,12 +79,13 @@ class Plic(Device):
                 return self.thresholds[core]
         elif offset >= _ENABLES:
             core, register = divmod(offset - _ENABLES, _ENABLES_STEP)
-            if core < 2:
+            if core < 2 and register < 4 * _WORDS:
                 return self.enables[core] >> 8 * register & 0xFFFF_FFFF
-        elif offset >= _PENDING:
+        elif 0 <= offset - _PENDING < 4 * _WORDS:
             return (self.levels & ~self.in_service) >> 8 * (offset - _PENDING) & 0xFFFF_FFFF
         elif offset < 4 * SOURCES:
             return self.priorities[offset >> 2]
+        self._unknown(offset, "read")
         return 0
 
     def write(self, offset: int, value: int) -> None:
@@ -95,13 +97,19 @@ class Plic(Device):
                 if self.thresholds[core] == value:
                     return  # handlers store it twice for each interrupt (SDK handle_irq_m_ext)
                 self.thresholds[core] = value
+            else:
+                self._unknown(offset, f"written with {value:#x}")
         elif offset >= _ENABLES:
             core, register = divmod(offset - _ENABLES, _ENABLES_STEP)
-            if core < 2:
+            if core < 2 and register < 4 * _WORDS:
                 shift = 8 * register
                 self.enables[core] = self.enables[core] & ~(0xFFFF_FFFF << shift) | value << shift
+            else:
+                self._unknown(offset, f"written with {value:#x}")
         elif offset < 4 * SOURCES:
             self.priorities[offset >> 2] = value
+        else:
+            self._unknown(offset, f"written with {value:#x}")
         self._update()
 
     def _best(self, core: int) -> int:

@@ -73,6 +73,7 @@ class Soc:
         self.plic = Plic(self)
         self.sysctl = Sysctl(self)
         self.timebase = Timebase(self.sysctl.cpu_hz)
+        self._line_rates = (self.sysctl.cpu_hz, self.sysctl.apb_hz(0))
         self.clint = Clint(self)
         self.fpioa = Fpioa(self)
         self.uarths = Uarths(self)
@@ -184,6 +185,11 @@ class Soc:
         if hz != self.timebase.hz:
             self.timebase.set_hz(hz, self.cycles_now())
             self.clint.reschedule()
+        for counter in (*self.timers, *self.wdts):
+            counter.clocks_changed()
+        rates = (hz, self.sysctl.apb_hz(0))
+        if rates != self._line_rates:
+            self._line_rates = rates
             self.pads_changed()
 
     def polled(self) -> None:

@@ -240,7 +240,7 @@ class Spi(Device):
 
     def _set_ssienr(self, value: int) -> None:
         if not value & 1:
-            self._release()
+            self._finish()
             self._tx.clear()
             self._rx.clear()
         was = self._selected
@@ -249,13 +249,10 @@ class Spi(Device):
 
     def _set_ser(self, value: int) -> None:
         if value != self.regs.get(_SER, 0):
-            self._release()
+            self._finish()
         was = self._selected
         self.regs[_SER] = value
         self._selection(was)
-
-    def _release(self) -> None:
-        self._finish()
 
     def _selection(self, was: Target | None) -> None:
         now = self._selected

@@ -35,7 +35,8 @@ class Sysctl(Device):
 
     def __init__(self, soc: Soc) -> None:
         super().__init__(soc)
-        self.writes = {_PLL0: self._set_pll0, _CLK_SEL0: self._set_clk_sel0, _SOFT_RESET: self._set_soft_reset}
+        self.writes = {at: lambda v, at=at: self._set_clock(at, v) for at in (_PLL0, _CLK_SEL0, _TH2, _TH6)}
+        self.writes[_SOFT_RESET] = self._set_soft_reset
         self.reset_cause = RESET_PIN
         self.reset()
 
@@ -90,13 +91,11 @@ class Sysctl(Device):
         """Clock of watchdog `index`."""
         return CRYSTAL_HZ // (((self.regs.get(_TH6, 0) >> 8 * index & 0xFF) + 1) * 2)
 
-    def _set_pll0(self, value: int) -> None:
-        self.regs[_PLL0] = value
-        self.soc.clocks_changed()
-
-    def _set_clk_sel0(self, value: int) -> None:
-        self.regs[_CLK_SEL0] = value
-        self.soc.clocks_changed()
+    def _set_clock(self, at: int, value: int) -> None:
+        # SPI clocks (clk_th1) are looked up for each transfer; nothing runs on them in between.
+        if value != self.regs.get(at, 0):
+            self.regs[at] = value
+            self.soc.clocks_changed()
 
     def _set_soft_reset(self, value: int) -> None:
         if value & 1:

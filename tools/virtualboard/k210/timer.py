@@ -34,6 +34,7 @@ class Timer(Device):
         self._raised = 0
         self._start = [0] * CHANNELS
         self._alarms: list[Alarm | None] = [None] * CHANNELS
+        self._hz = soc.sysctl.timer_hz(index)
         for channel in range(CHANNELS):
             at = channel * _STEP
             self.reads[at + _CURRENT] = lambda c=channel: self._current(c)
@@ -57,12 +58,24 @@ class Timer(Device):
         for channel in range(CHANNELS):
             self._go(channel)
 
+    def clocks_changed(self) -> None:
+        """The rate may have changed: the counts that are left stay, and take another time."""
+        before, self._hz = self._hz, self.soc.sysctl.timer_hz(self._index)
+        if before == self._hz:
+            return
+        now = self.soc.clock.now
+        for channel, alarm in enumerate(self._alarms):
+            if alarm is not None:
+                alarm.cancel()
+                self._start[channel] = now - (now - self._start[channel]) * before // self._hz
+                self._arm(channel)
+
     def _control(self, channel: int) -> int:
         return self.regs.get(channel * _STEP + _CONTROL, 0)
 
     def _period_ns(self, channel: int) -> int:
         load = self.regs.get(channel * _STEP + _LOAD, 0) if self._control(channel) & _USER_MODE else 0xFFFF_FFFF
-        return max(1, load) * SECOND // self.soc.sysctl.timer_hz(self._index)
+        return max(1, load) * SECOND // self._hz
 
     def _set_control(self, channel: int, value: int) -> None:
         before = self._control(channel)
@@ -103,7 +116,7 @@ class Timer(Device):
         if not self._control(channel) & _ENABLE:
             return self.regs.get(channel * _STEP + _LOAD, 0)
         left = self._start[channel] + self._period_ns(channel) - self.soc.clock.now
-        return max(0, left * self.soc.sysctl.timer_hz(self._index) // SECOND) & 0xFFFF_FFFF
+        return max(0, left * self._hz // SECOND) & 0xFFFF_FFFF
 
     def _end(self, channels: int) -> int:
         self._raised &= ~channels

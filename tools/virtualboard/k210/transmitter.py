@@ -53,24 +53,12 @@ class Transmitter:
         left = self._free_at - self._soc.clock.now
         return -(-left // self._byte_ns) if left > 0 else 0
 
-    @property
-    def free_at(self) -> int:
-        """Virtual time when the last bit is out."""
-        return self._free_at
-
     def wait_for_room(self) -> bool:
         """True when the FIFO is full. Time passes to when it is not, if nothing else wants to run meanwhile."""
         if self.pending() <= self._depth:
             return False
         self._soc.wait_until(self._free_at - self._depth * self._byte_ns)
         return self.pending() > self._depth
-
-    def wait_until_empty(self) -> bool:
-        """True while bytes are leaving. Time passes to the end of the last, if nothing else wants to run."""
-        if self.pending() == 0:
-            return False
-        self._soc.wait_until(self._free_at)
-        return self.pending() > 0
 
     def tell_when_empty(self) -> None:
         """Call `changed` once everything is out."""

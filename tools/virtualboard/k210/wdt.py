@@ -33,6 +33,7 @@ class Watchdog(Device):
         self._index = index
         self._barked = False
         self._alarm: Alarm | None = None
+        self._hz = soc.sysctl.wdt_hz(index)
         self.reads = {_CCVR: self._count, _STAT: lambda: int(self._barked), _EOI: self._end}
         self.writes = {_CR: self._set_cr, _CRR: self._kick}
 
@@ -46,9 +47,17 @@ class Watchdog(Device):
         super().restore(state)
         self._start()
 
+    def clocks_changed(self) -> None:
+        """The rate may have changed: the counts that are left stay, and take another time."""
+        before, self._hz = self._hz, self.soc.sysctl.wdt_hz(self._index)
+        if self._alarm is not None and before != self._hz:
+            left = self._alarm.when - self.soc.clock.now
+            self._stop()
+            self._alarm = self.soc.clock.after(left * before // self._hz, self._elapse)
+
     @property
     def _period_ns(self) -> int:
-        return (1 << 16 + (self.regs.get(_TORR, 0) & 15)) * SECOND // self.soc.sysctl.wdt_hz(self._index)
+        return (1 << 16 + (self.regs.get(_TORR, 0) & 15)) * SECOND // self._hz
 
     def _set_cr(self, value: int) -> None:
         was = self.regs.get(_CR, 0) & _ENABLE
@@ -86,7 +95,7 @@ class Watchdog(Device):
     def _count(self) -> int:
         if self._alarm is None:
             return 0
-        return (self._alarm.when - self.soc.clock.now) * self.soc.sysctl.wdt_hz(self._index) // SECOND & 0xFFFF_FFFF
+        return (self._alarm.when - self.soc.clock.now) * self._hz // SECOND & 0xFFFF_FFFF
 
     def _end(self) -> int:
         self._barked = False
