@@ -12,6 +12,9 @@ A plan is a list of entries, each with `when` and `do`:
 from 0 over the life of the lane, has arrived), `lane` with `chance` (per byte; only for faults of the wire), or
 `command` (an AT command that begins so, `nth` time, default the first). Everything random comes from the board's
 seed: the same plan and the same peers give the same run.
+
+`ACTIONS` and `WIRE_ACTIONS` say what can be done and with which options; `check_plan` refuses everything else before
+a board is built, so that no mistake in a plan surfaces in the middle of a run.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +36,66 @@ Entry = dict[str, Any]
 Act = Callable[["Board", Entry], None]
 
 
+@dataclass(frozen=True)
+class Number:
+    """An option that is a number from `low` to `high`, both allowed."""
+
+    low: float
+    high: float
+    whole: bool = True
+    required: bool = False
+
+    def takes(self, value: Any) -> bool:
+        """Whether `value` may stand in a plan; NaN and true are no numbers."""
+        if isinstance(value, bool) or not isinstance(value, int if self.whole else (int, float)):
+            return False
+        return self.low <= value <= self.high
+
+    def __str__(self) -> str:
+        return f"a {'whole ' if self.whole else ''}number from {self.low:.15g} to {self.high:.15g}"
+
+
+@dataclass(frozen=True)
+class Text:
+    """An option that is text, of `choices` when there are any."""
+
+    choices: tuple[str, ...] = ()
+    required: bool = True
+
+    def takes(self, value: Any) -> bool:
+        """Whether `value` may stand in a plan."""
+        if not isinstance(value, str) or any("\ud800" <= c <= "\udfff" for c in value):
+            return False  # half a surrogate pair, which JSON can write, has no bytes
+        return value in self.choices if self.choices else value != ""
+
+    def __str__(self) -> str:
+        return f"one of {', '.join(self.choices)}" if self.choices else "a text"
+
+
+@dataclass(frozen=True)
+class Flag:
+    """An option that is true or false."""
+
+    required: bool = False
+
+    def takes(self, value: Any) -> bool:
+        """Whether `value` may stand in a plan."""
+        return isinstance(value, bool)
+
+    def __str__(self) -> str:
+        return "true or false"
+
+
+Options = dict[str, Number | Text | Flag]
+
+LANES = ("to_chip", "to_modem", "console_rx", "console_tx")
+"""Names of a board's lanes, as seen from the chip and from the console."""
+
+_DAY_MS = 86_400_000
+_DURATION = Number(0, _DAY_MS, whole=False)
+_COUNT = Number(1, 1_000_000)
+
+
 def _lose_wifi(board: Board, entry: Entry) -> None:
     board.modem.drop_wifi()
     if "for_ms" in entry:
@@ -39,9 +103,17 @@ def _lose_wifi(board: Board, entry: Entry) -> None:
 
 
 def _remove_card(board: Board, entry: Entry) -> None:
+    if not board.card.present:
+        return
     board.card.remove()
+
+    def back() -> None:
+        # Somebody else may have been faster.
+        if not board.card.present:
+            board.card.insert()
+
     if "for_ms" in entry:
-        board.clock.after(round(entry["for_ms"] * MS), board.card.insert)
+        board.clock.after(round(entry["for_ms"] * MS), back)
 
 
 def _press_key(board: Board, entry: Entry) -> None:
@@ -50,45 +122,58 @@ def _press_key(board: Board, entry: Entry) -> None:
     board.clock.after(round(entry.get("for_ms", 100) * MS), lambda: board.press(pad, False))
 
 
-ACTIONS: dict[str, tuple[Act, set[str]]] = {
-    "reset-modem": (lambda b, e: b.modem.restart(e.get("cause", 4)), {"cause"}),
-    "brown-out": (lambda b, e: b.modem.brown_out(), set()),
-    "lose-wifi": (_lose_wifi, {"for_ms"}),
-    "close-link": (lambda b, e: b.modem.close_link(e.get("link", 0), reset=e.get("reset", False)), {"link", "reset"}),
-    "stall-modem": (lambda b, e: b.modem.stall(round(e.get("ms", 1000) * MS)), {"ms"}),
-    "busy-modem": (lambda b, e: b.modem.busy(round(e.get("ms", 1000) * MS)), {"ms"}),
-    "fail-send": (lambda b, e: b.modem.fail_send(), set()),
-    "say": (lambda b, e: b.modem.inject(e["text"].encode()), {"text"}),
-    "stall-card": (lambda b, e: b.card.stall(round(e.get("ms", 300) * MS)), {"ms"}),
-    "stall-card-every": (lambda b, e: b.card.stall_every(e["bytes"], round(e.get("ms", 300) * MS)), {"bytes", "ms"}),
-    "fail-card-reads": (lambda b, e: b.card.fail_reads(e.get("count", 1)), {"count"}),
-    "fail-card-writes": (lambda b, e: b.card.fail_writes(e.get("count", 1)), {"count"}),
-    "fill-card": (lambda b, e: b.card.fill(e.get("leave", 0)), {"leave"}),
-    "remove-card": (_remove_card, {"for_ms"}),
-    "cut-power": (lambda b, e: b.cut_power(), set()),
-    "press-key": (_press_key, {"pad", "for_ms"}),
+ACTIONS: dict[str, tuple[Act, Options]] = {
+    "reset-modem": (lambda b, e: b.modem.restart(e.get("cause", 4)), {"cause": Number(0, 7)}),
+    "brown-out": (lambda b, e: b.modem.brown_out(), {}),
+    "lose-wifi": (_lose_wifi, {"for_ms": _DURATION}),
+    "close-link": (
+        lambda b, e: b.modem.close_link(e.get("link", 0), reset=e.get("reset", False)),
+        {"link": Number(0, 4), "reset": Flag()},
+    ),
+    "stall-modem": (lambda b, e: b.modem.stall(round(e.get("ms", 1000) * MS)), {"ms": _DURATION}),
+    "busy-modem": (lambda b, e: b.modem.busy(round(e.get("ms", 1000) * MS)), {"ms": _DURATION}),
+    "fail-send": (lambda b, e: b.modem.fail_send(), {}),
+    "say": (lambda b, e: b.modem.inject(e["text"].encode()), {"text": Text()}),
+    "stall-card": (lambda b, e: b.card.stall(round(e.get("ms", 300) * MS)), {"ms": _DURATION}),
+    "stall-card-every": (
+        lambda b, e: b.card.stall_every(e["bytes"], round(e.get("ms", 300) * MS)),
+        {"bytes": Number(0, 1 << 40, required=True), "ms": _DURATION},
+    ),
+    "fail-card-reads": (lambda b, e: b.card.fail_reads(e.get("count", 1)), {"count": _COUNT}),
+    "fail-card-writes": (lambda b, e: b.card.fail_writes(e.get("count", 1)), {"count": _COUNT}),
+    "fill-card": (lambda b, e: b.card.fill(e.get("leave", 0)), {"leave": Number(0, 1 << 40)}),
+    "remove-card": (_remove_card, {"for_ms": _DURATION}),
+    "cut-power": (lambda b, e: b.cut_power(), {}),
+    "press-key": (_press_key, {"pad": Number(0, 47), "for_ms": _DURATION}),
 }
 """What can go wrong with a part: name -> (what to do, options it takes)."""
 
-WIRE_ACTIONS: dict[str, set[str]] = {"drop": {"count"}, "double": {"count"}, "flip": {"count", "mask"}}
+WIRE_ACTIONS: dict[str, Options] = {
+    "drop": {"count": _COUNT},
+    "double": {"count": _COUNT},
+    "flip": {"count": _COUNT, "mask": Number(1, 255)},
+}
 """What can go wrong with bytes on a lane, and the options it takes."""
 
-_TRIGGERS: tuple[frozenset[str], ...] = (
-    frozenset({"ms"}),
-    frozenset({"lane", "byte"}),
-    frozenset({"lane", "chance"}),
-    frozenset({"command"}),
-    frozenset({"command", "nth"}),
-)
+TRIGGERS: dict[frozenset[str], Options] = {
+    frozenset({"ms"}): {"ms": _DURATION},
+    frozenset({"lane", "byte"}): {"lane": Text(LANES), "byte": Number(0, 1 << 40)},
+    frozenset({"lane", "chance"}): {"lane": Text(LANES), "chance": Number(0, 1, whole=False)},
+    frozenset({"command"}): {"command": Text()},
+    frozenset({"command", "nth"}): {"command": Text(), "nth": Number(1, 1_000_000)},
+}
+"""What starts a fault: the keys of "when" -> what each may be."""
 
 
 def load_plan(text_or_path: str) -> list[Entry]:
     """A plan from JSON text or from a file of it; ValueError says what is wrong with it."""
-    text = text_or_path if text_or_path.lstrip().startswith("[") else _read(Path(text_or_path))
+    text = text_or_path if text_or_path.lstrip().startswith(("[", "{")) else _read(Path(text_or_path))
     try:
         plan = json.loads(text)
     except json.JSONDecodeError as error:
         raise ValueError(f"the fault plan is not JSON: {error}") from None
+    except RecursionError:
+        raise ValueError("the fault plan is not JSON: it is nested too deeply") from None
     check_plan(plan)
     return plan
 
@@ -98,6 +183,8 @@ def _read(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except OSError as error:
         raise ValueError(f"cannot read the fault plan {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"the fault plan {path} is no text in UTF-8") from None
 
 
 def check_plan(plan: Any) -> None:
@@ -116,39 +203,61 @@ def _check_entry(entry: Any) -> None:
         raise ValueError('an entry needs "when" (an object) and "do"')
     what = entry.get("do")
     when = frozenset(entry["when"])
-    if when not in _TRIGGERS:
-        known = "; ".join(" with ".join(sorted(t, reverse=True)) for t in _TRIGGERS)
-        raise ValueError(f"no trigger is {' with '.join(sorted(when)) or 'empty'}; known: {known}")
+    if when not in TRIGGERS:
+        known = "; ".join(" with ".join(sorted(t, reverse=True)) for t in TRIGGERS)
+        raise ValueError(f"no trigger is {' with '.join(sorted(map(str, when))) or 'empty'}; known: {known}")
+    if not isinstance(what, str) or (what not in WIRE_ACTIONS and what not in ACTIONS):
+        raise ValueError(f"cannot do {what!r}; known: {', '.join([*WIRE_ACTIONS, *ACTIONS])}")
     if what in WIRE_ACTIONS:
         if "lane" not in when:
             raise ValueError(f'{what} happens to bytes: "when" needs a lane')
         options = WIRE_ACTIONS[what]
-    elif what in ACTIONS:
+        if "chance" in when and "count" in entry:
+            raise ValueError(f'{what} takes no count with a chance: every byte has its own; "count" goes with "byte"')
+    else:
         if "chance" in when:
             raise ValueError(f"{what} cannot have a chance per byte; only {', '.join(WIRE_ACTIONS)} can")
         options = ACTIONS[what][1]
-    else:
-        raise ValueError(f"cannot do {what!r}; known: {', '.join([*WIRE_ACTIONS, *ACTIONS])}")
-    unknown = sorted(set(entry) - options - {"when", "do"})
+    _check_options('"when"', entry["when"], TRIGGERS[when])
+    _check_options(what, {name: entry[name] for name in entry if name not in ("when", "do")}, options)
+
+
+def _check_options(owner: str, values: dict[str, Any], options: Options) -> None:
+    unknown = sorted(set(values) - set(options))
     if unknown:
-        raise ValueError(f"{what} takes no {', '.join(unknown)}")
+        known = ", ".join(f'"{name}" ({kind})' for name, kind in options.items()) or "none"
+        raise ValueError(f"{owner} takes no {', '.join(unknown)}; its options: {known}")
+    for name, kind in options.items():
+        if name not in values:
+            if kind.required:
+                raise ValueError(f'{owner} needs "{name}", {kind}')
+        elif not kind.takes(values[name]):
+            raise ValueError(f'"{name}" of {owner} must be {kind}, not {_shown(values[name])}')
+
+
+def _shown(value: Any) -> str:
+    """`value` as the plan has it, shortened."""
+    text = json.dumps(value, default=str)
+    return text if len(text) <= 40 else text[:37] + "..."
 
 
 class Faults:
-    """A plan armed on one board. `happened` lists (virtual ns, what) in order, for reports and tests."""
+    """A plan armed on one board. `happened` lists (virtual ns, what) in order, for reports and tests.
+
+    `on_happened(virtual ns, what)`, when set, is told at once. ValueError for a plan that `check_plan` refuses.
+    """
 
     def __init__(self, board: Board, plan: list[Entry], seed: int = 0) -> None:
         check_plan(plan)
         self.happened: list[tuple[int, str]] = []
+        self.on_happened: Callable[[int, str], None] | None = None
         self._board = board
         self._seed = seed
         self._commands: list[list[Any]] = []
-        lanes = {lane.name: lane for lane in (board.to_chip, board.to_modem, board.console_rx, board.console_tx)}
+        lanes: dict[str, Lane] = {name: getattr(board, name) for name in LANES}
         wire: dict[str, list[Entry]] = {}
         for entry in plan:
             when = entry["when"]
-            if "lane" in when and when["lane"] not in lanes:
-                raise ValueError(f"no lane {when['lane']!r}; known: {', '.join(lanes)}")
             if entry["do"] in WIRE_ACTIONS:
                 wire.setdefault(when["lane"], []).append(entry)
             elif "ms" in when:
@@ -164,7 +273,10 @@ class Faults:
             board.modem.on_command = self._on_command
 
     def _note(self, what: str) -> None:
-        self.happened.append((self._board.clock.now, what))
+        now = self._board.clock.now
+        self.happened.append((now, what))
+        if self.on_happened is not None:
+            self.on_happened(now, what)
 
     def _do(self, entry: Entry) -> None:
         self._note(entry["do"])

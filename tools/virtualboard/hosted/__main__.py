@@ -2,9 +2,9 @@
 
 Job: {"config": {...}, "run": {"source": ..., "filename": ...} or null, "repl": false, "pty": false, "argv": [],
 "end_ns": null, "card_delay_ms": 120, "cpu": 1.0, "panel": path or null, "frames": folder or null, "pace": false,
-"mpy_sources": [folders]}. Events: {"t": ns, "console": text}, {"pty": path}, {"panel": n, "file": path},
-{"report": {...}} at the end. Exit code: 0, 1 after an uncaught exception, 2 for a bad job, 3 after a reset, a crash or
-the time limit.
+"mpy_sources": [folders], "heap_size": bytes or null, "dns": false}. Events: {"t": ns, "console": text}, {"t": ns,
+"fault": what}, {"pty": path}, {"panel": n, "file": path}, {"report": {...}} at the end. Exit code: 0, 1 after an
+uncaught exception, 2 for a bad job, 3 after a reset, a crash or the time limit.
 """
 
 from __future__ import annotations
@@ -45,7 +45,9 @@ def run_job(job: dict[str, Any], events: _Events) -> int:
     """Build the board, run the program, report; returns the exit code."""
     config = BoardConfig.from_dict(job["config"])
     board = Board(config, Clock(pace=bool(job.get("pace", False))))
+    board.network.dns = bool(job.get("dns", False))
     faults = Faults(board, config.faults, config.seed)
+    faults.on_happened = lambda when, what: events.send({"t": when, "fault": what})
     program = job.get("run")
     sources = [Path(folder) for folder in job.get("mpy_sources") or ()]
     factor = float(job.get("cpu", 1.0))
@@ -59,6 +61,8 @@ def run_job(job: dict[str, Any], events: _Events) -> int:
         decode_mpy=SourceIndex(sources).source_of if sources else None,
         argv=job.get("argv"),
     )
+    if job.get("heap_size"):
+        engine.chip.next_heap_size = int(job["heap_size"])  # what gc_heap_size() left before the last reset
     signal.signal(signal.SIGTERM, lambda *_: engine.power_off("terminated"))
 
     def console(when: int, data: bytes) -> None:

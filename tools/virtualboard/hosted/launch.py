@@ -62,6 +62,8 @@ def run_app(
     card_delay_ms: int = CARD_DELAY_MS,
     cpu: float = 1.0,
     mpy_sources: list[Path] | None = None,
+    heap_size: int | None = None,
+    dns: bool = False,
 ) -> RunResult:
     """Run `script` on a board and wait for its end.
 
@@ -69,6 +71,9 @@ def run_app(
     `__main__` after the boot, with the card mounted and its directory current. `timeout_s` is real time: after it the
     board is switched off and TimeoutError raised. `end_ms` switches it off at that virtual time (exit code 3).
     `panel` gets a PNG of the panel at the end, `frames` is a folder for every frame. `cpu` scales the processor.
+    `heap_size` is the GC heap in bytes that `gc_heap_size` was set to before. `dns` lets names be looked up by this
+    machine's resolver; connections still need `config.reach`. `on_event` gets what the board does as it happens, see
+    `virtualboard.hosted.__main__`.
     """
     with BoardProcess(
         config,
@@ -81,6 +86,8 @@ def run_app(
         card_delay_ms=card_delay_ms,
         cpu=cpu,
         mpy_sources=mpy_sources,
+        heap_size=heap_size,
+        dns=dns,
     ) as board:
         return board.wait(timeout_s)
 
@@ -107,6 +114,8 @@ class BoardProcess:
         card_delay_ms: int = CARD_DELAY_MS,
         cpu: float = 1.0,
         mpy_sources: list[Path] | None = None,
+        heap_size: int | None = None,
+        dns: bool = False,
     ) -> None:
         self._on_event = on_event
         self._panel = panel
@@ -128,6 +137,8 @@ class BoardProcess:
             "card_delay_ms": card_delay_ms,
             "cpu": cpu,
             "mpy_sources": [str(folder) for folder in mpy_sources or ()],
+            "heap_size": heap_size,
+            "dns": dns,
         }
         root = str(Path(virtualboard.__file__).resolve().parent.parent)
         paths = [root, os.environ.get("PYTHONPATH", "")]
