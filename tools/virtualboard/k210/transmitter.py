@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Transmitter:
-    """FIFO of `depth` bytes (the shift register holds one more). `changed` is called when it has run empty."""
+    """FIFO of `depth` bytes (the shift register holds one more). `changed` is called as `tell_when_below` asked."""
 
     def __init__(self, soc: Soc, depth: int, changed: Callable[[], None]) -> None:
         self._soc = soc
@@ -34,7 +34,8 @@ class Transmitter:
     def attach(self, lane: Lane | None, baud: int) -> None:
         """Send through `lane` (or into the air) at `baud`."""
         self._lane = lane
-        self._byte_ns = BITS * SECOND // max(1, baud)
+        # Rounded up: lanes end each byte on a whole nanosecond, and n of them must not count as n + 1.
+        self._byte_ns = -(-BITS * SECOND // max(1, baud))
         if lane is not None and baud > 0:
             lane.tx_baud = baud
 
@@ -60,8 +61,8 @@ class Transmitter:
         self._soc.wait_until(self._free_at - self._depth * self._byte_ns)
         return self.pending() > self._depth
 
-    def tell_when_empty(self) -> None:
-        """Call `changed` once everything is out."""
+    def tell_when_below(self, count: int) -> None:
+        """Call `changed` once fewer than `count` bytes are left."""
         if self._alarm is not None:
             self._alarm.cancel()
-        self._alarm = self._soc.clock.at(self._free_at, self._changed)
+        self._alarm = self._soc.clock.at(self._free_at - (count - 1) * self._byte_ns, self._changed)

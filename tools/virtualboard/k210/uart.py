@@ -99,7 +99,7 @@ class Uart(Device):
         self.transmitter.put(value)
         if self.regs.get(_IER, 0) & _ETBEI:
             self._thre = False
-            self.transmitter.tell_when_empty()
+            self.transmitter.tell_when_below(1)
             self._update()
 
     def _write_ier(self, value: int) -> None:
@@ -110,7 +110,7 @@ class Uart(Device):
         rising = value & ~self.regs.get(_IER, 0) & _ETBEI
         self.regs[_IER] = value
         if rising:
-            self.transmitter.tell_when_empty()
+            self.transmitter.tell_when_below(1)
         self._update()
 
     def _write_dlf(self, value: int) -> None:

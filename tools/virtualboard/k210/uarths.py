@@ -30,7 +30,7 @@ class Uarths(Device):
         self.receiver = Receiver(soc, _DEPTH, self._update)
         self.transmitter = Transmitter(soc, _DEPTH, self._update)
         self.reads = {_TXDATA: self._read_txdata, _RXDATA: self._read_rxdata, _IP: self._ip}
-        self.writes = {_TXDATA: self.transmitter.put, _IE: self._set_ie, _TXCTRL: self._set_txctrl, _DIV: self._set_div}
+        self.writes = {_TXDATA: self._put, _IE: self._set_ie, _TXCTRL: self._set_txctrl, _DIV: self._set_div}
 
     def reset(self) -> None:
         super().reset()
@@ -51,6 +51,12 @@ class Uarths(Device):
 
     def _read_txdata(self) -> int:
         return 0x8000_0000 if self.transmitter.wait_for_room() else 0
+
+    def _put(self, value: int) -> None:
+        self.transmitter.put(value)
+        if self.regs.get(_IE, 0) & 1:
+            self.transmitter.tell_when_below(self.regs.get(_TXCTRL, 0) >> 16 & 7)
+            self._update()
 
     def _read_rxdata(self) -> int:
         byte = self.receiver.read()

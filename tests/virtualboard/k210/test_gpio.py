@@ -1,0 +1,208 @@
+"""GPIO, GPIOHS and FPIOA by the accesses of the SDK's gpio.c, gpiohs.c and fpioa.c, down to the pads."""
+
+from __future__ import annotations
+
+import pytest
+
+from virtualboard.board import Board
+from virtualboard.k210.soc import Soc
+
+from .registers import Registers, claim, complete, enable_interrupt, pending
+
+GPIOHS, GPIO = 24, 56  # FUNC_GPIOHS0, FUNC_GPIO0
+UP, DOWN = 1 << 16, 1 << 17
+IRQ_GPIO, IRQ_GPIOHS = 23, 34
+FALLING, RISING, LOW, HIGH = 1, 2, 4, 8  # gpio_pin_edge_t
+EDGES = (("rise", RISING), ("fall", FALLING), ("low", LOW), ("high", HIGH))
+
+
+def set_function(soc: Soc, pad: int, function: int, pull: int = 0) -> None:
+    """fpioa_set_function: any other pad that carries the function gets none (RESV0)."""
+    fpioa = Registers(soc.fpioa)
+    for other in range(48):
+        if other != pad and fpioa[f"io[{other}]"] & 0xFF == function:
+            fpioa[f"io[{other}]"] = 120
+    fpioa[f"io[{pad}]"] = function | pull
+
+
+def set_drive_mode(pins: Registers, pin: int, output: bool) -> None:
+    """gpiohs_set_drive_mode: one enable off, the other on."""
+    for name in ("input_en", "output_en") if output else ("output_en", "input_en"):
+        pins.insert(name, int(name == ("output_en" if output else "input_en")), pin, 1)
+
+
+def set_pin_edge(pins: Registers, pin: int, edge: int) -> None:
+    """gpiohs_set_pin_edge: all off and cleared, then what is wanted."""
+    for name, _ in EDGES:
+        pins.insert(f"{name}_ie", 0, pin, 1)
+        pins.insert(f"{name}_ip", 1, pin, 1)
+    for name, bit in EDGES:
+        pins.insert(f"{name}_ie", int(bool(edge & bit)), pin, 1)
+
+
+def serve(pins: Registers, pin: int, edge: int) -> None:
+    """gpiohs_pin_onchange_isr: disable, clear, enable."""
+    for name, bit in EDGES:
+        if edge & bit:
+            pins.insert(f"{name}_ie", 0, pin, 1)
+            pins.insert(f"{name}_ip", 1, pin, 1)
+            pins.insert(f"{name}_ie", 1, pin, 1)
+
+
+# -- GPIOHS -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def gpiohs(soc: Soc) -> Registers:
+    return Registers(soc.gpiohs)
+
+
+@pytest.mark.parametrize("pin", [0, 17, 31])
+def test_gpiohs_drives_the_pad_that_the_fpioa_gives(soc: Soc, gpiohs: Registers, board: Board, pin: int) -> None:
+    set_function(soc, 20, GPIOHS + pin)
+    gpiohs.insert("output_val", 1, pin, 1)
+    assert not board.pads.driven(20)
+    set_drive_mode(gpiohs, pin, output=True)
+    assert board.pads.level(20)
+    gpiohs.insert("output_val", 0, pin, 1)
+    assert board.pads.driven(20)
+    assert not board.pads.level(20)
+    gpiohs.insert("output_xor", 1, pin, 1)
+    assert board.pads.level(20)
+    set_function(soc, 21, GPIOHS + pin)  # the function moves, and the old pad is let go
+    assert not board.pads.driven(20)
+    assert board.pads.level(21)
+
+
+def test_gpiohs_reads_the_pad_its_pull_up_and_only_enabled_pins(soc: Soc, gpiohs: Registers, board: Board) -> None:
+    set_function(soc, 20, GPIOHS + 5)
+    set_drive_mode(gpiohs, 5, output=False)
+    assert gpiohs["input_val"] == 0
+    set_function(soc, 20, GPIOHS + 5, UP)
+    assert gpiohs["input_val"] == 1 << 5
+    board.pads.press(20, False)
+    assert gpiohs["input_val"] == 0
+    board.pads.press(20, None)
+    gpiohs.insert("input_en", 0, 5, 1)
+    assert gpiohs["input_val"] == 0
+
+
+@pytest.mark.parametrize(
+    ("edge", "moments"),
+    [(FALLING, [False]), (RISING, [True]), (FALLING | RISING, [False, True])],
+)
+def test_gpiohs_edges_interrupt_once_each(
+    soc: Soc, gpiohs: Registers, board: Board, edge: int, moments: list[bool]
+) -> None:
+    pin, source = 7, IRQ_GPIOHS + 7
+    set_function(soc, 16, GPIOHS + pin, UP)
+    set_drive_mode(gpiohs, pin, output=False)
+    set_pin_edge(gpiohs, pin, edge)
+    enable_interrupt(soc, source)
+    assert not pending(soc)
+    seen = []
+    for level in (False, None):  # the key goes down and up again
+        board.pads.press(16, level)
+        if pending(soc):
+            assert claim(soc) == source
+            seen.append(bool(gpiohs["input_val"] >> pin & 1))
+            serve(gpiohs, pin, edge)
+            complete(soc, source)
+            assert not pending(soc)
+    assert seen == moments
+
+
+def test_gpiohs_levels_interrupt_as_long_as_they_last(soc: Soc, gpiohs: Registers, board: Board) -> None:
+    set_function(soc, 16, GPIOHS + 7, UP)
+    set_drive_mode(gpiohs, 7, output=False)
+    set_pin_edge(gpiohs, 7, LOW)
+    enable_interrupt(soc, IRQ_GPIOHS + 7)
+    board.pads.press(16, False)
+    for _ in range(2):
+        assert claim(soc) == IRQ_GPIOHS + 7
+        serve(gpiohs, 7, LOW)
+        complete(soc, IRQ_GPIOHS + 7)
+    board.pads.press(16, None)
+    assert not pending(soc)
+
+
+# -- GPIO ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def gpio(soc: Soc) -> Registers:
+    return Registers(soc.gpio)
+
+
+def test_gpio_drives_and_reads(soc: Soc, gpio: Registers, board: Board) -> None:
+    set_function(soc, 17, GPIO + 0)
+    set_function(soc, 16, GPIO + 7, UP)
+    gpio.insert("direction", 1, 0, 1)
+    gpio.insert("data_output", 1, 0, 1)
+    assert board.pads.level(17)
+    gpio.insert("data_output", 0, 0, 1)
+    assert not board.pads.level(17)
+    assert gpio["data_input"] == 1 << 7
+    board.pads.press(16, False)
+    assert gpio["data_input"] == 0
+
+
+@pytest.mark.parametrize(("polarity", "both", "wanted"), [(0, 0, [False]), (1, 0, [True]), (0, 1, [False, True])])
+def test_gpio_edges_share_one_interrupt(
+    soc: Soc, gpio: Registers, board: Board, polarity: int, both: int, wanted: list[bool]
+) -> None:
+    set_function(soc, 16, GPIO + 3, UP)
+    gpio.insert("interrupt_level", 1, 3, 1)  # by edge
+    gpio.insert("interrupt_polarity", polarity, 3, 1)
+    gpio.insert("interrupt_bothedge", both, 3, 1)
+    gpio.insert("interrupt_enable", 1, 3, 1)
+    enable_interrupt(soc, IRQ_GPIO)
+    seen = []
+    for level in (False, None):
+        board.pads.press(16, level)
+        if pending(soc):
+            assert claim(soc) == IRQ_GPIO
+            assert gpio["interrupt_status"] == 1 << 3
+            seen.append(bool(gpio["data_input"] >> 3 & 1))
+            gpio["interrupt_clear"] = 1 << 3
+            complete(soc, IRQ_GPIO)
+    assert seen == wanted
+    assert not pending(soc)
+
+
+def test_gpio_mask_hides_what_is_latched(soc: Soc, gpio: Registers, board: Board) -> None:
+    set_function(soc, 16, GPIO + 3, UP)
+    gpio["interrupt_level"] = gpio["interrupt_enable"] = gpio["interrupt_mask"] = 1 << 3
+    enable_interrupt(soc, IRQ_GPIO)
+    board.pads.press(16, False)
+    assert (gpio["interrupt_status"], gpio["interrupt_status_raw"], pending(soc)) == (0, 1 << 3, False)
+    gpio["interrupt_mask"] = 0
+    assert pending(soc)
+
+
+# -- FPIOA --------------------------------------------------------------------------------------------------
+
+
+def test_fpioa_after_reset(soc: Soc) -> None:
+    fpioa = Registers(soc.fpioa)
+    assert [fpioa[f"io[{pad}]"] & 0xFF for pad in range(6)] == [0, 1, 2, 3, 18, 19]  # JTAG and UARTHS
+    assert (soc.fpioa.pad(18), soc.fpioa.pad(19), soc.fpioa.pad(GPIOHS)) == (4, 5, None)
+
+
+def test_fpioa_init_and_pulls(soc: Soc) -> None:
+    fpioa = Registers(soc.fpioa)
+    for word in range(8):
+        fpioa[f"tie.val[{word}]"] = 0xF0F0 << word
+        fpioa[f"tie.en[{word}]"] = 0x0FF0 << word
+    assert [fpioa[f"tie.en[{word}]"] for word in range(8)] == [0x0FF0 << word for word in range(8)]
+    for pull, high in ((UP, True), (DOWN, False), (0, False)):
+        fpioa["io[33]"] = fpioa["io[33]"] & ~(UP | DOWN) | pull  # fpioa_set_io_pull
+        assert soc.pad_level(33) is high
+
+
+def test_fpioa_a_function_on_two_pads_is_read_at_the_lower(soc: Soc) -> None:
+    soc.fpioa.write(4 * 30, GPIOHS)
+    soc.fpioa.write(4 * 25, GPIOHS)
+    assert soc.fpioa.pad(GPIOHS) == 25
+    soc.fpioa.write(4 * 25, 0)
+    assert soc.fpioa.pad(GPIOHS) == 30
