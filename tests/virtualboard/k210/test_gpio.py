@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Callable
+
 import pytest
 
 from virtualboard.board import Board
+from virtualboard.clock import MS
+from virtualboard.k210.engine import K210Engine
 from virtualboard.k210.soc import Soc
 
 from .registers import Registers, claim, complete, enable_interrupt, pending
@@ -206,3 +211,60 @@ def test_fpioa_a_function_on_two_pads_is_read_at_the_lower(soc: Soc) -> None:
     assert soc.fpioa.pad(GPIOHS) == 25
     soc.fpioa.write(4 * 25, 0)
     assert soc.fpioa.pad(GPIOHS) == 30
+
+
+def test_a_key_interrupts_a_program_of_ours(run_program: Callable[..., K210Engine], board: Board) -> None:
+    """IO16 as GPIOHS7 with pull-up; both edges; the handler notes level and time and clears the latch."""
+    engine = run_program(
+        f"""
+        csrr t0, mhartid
+    park: bne t0, zero, park
+        la t0, handler
+        csrw mtvec, t0
+        li s0, 0x502B0000
+        li t0, {UP | GPIOHS + 7:#x}
+        sw t0, 64(s0)           # io[16]
+        li s1, 0x38001000
+        addi s2, zero, 128      # pin 7
+        sw s2, 4(s1)            # input_en
+        sw s2, 0x18(s1)         # rise_ie
+        sw s2, 0x20(s1)         # fall_ie
+        li s3, 0x0C000000
+        addi t0, zero, 1
+        sw t0, {4 * (IRQ_GPIOHS + 7)}(s3)
+        li s4, 0x0C002000
+        li t0, {1 << IRQ_GPIOHS + 7 - 32:#x}
+        sw t0, 4(s4)
+        li s5, 0x0C200000
+        li s6, 0x80100000
+        li t0, 0x800
+        csrw mie, t0
+        addi t0, zero, 8
+        csrs mstatus, t0
+    wait: wfi
+        j wait
+    handler:
+        lw t1, 4(s5)            # claim
+        lw t2, 0(s1)            # input_val
+        sw s2, 0x1C(s1)         # rise_ip
+        sw s2, 0x24(s1)         # fall_ip
+        sw t1, 0(s6)
+        sw t2, 4(s6)
+        csrr t3, mcycle
+        sd t3, 8(s6)
+        addi s6, s6, 16
+        sw t1, 4(s5)            # complete
+        mret
+        """
+    )
+    moments = []
+    for down in (True, False):
+        engine.run(timeout_ns=3 * MS)
+        moments.append(board.clock.now)
+        board.press(16, down)
+    engine.run(timeout_ns=3 * MS)
+    noted = [struct.unpack_from("<IIQ", engine.soc.ram, 0x100000 + 16 * n) for n in range(3)]
+    assert [entry[:2] for entry in noted] == [(IRQ_GPIOHS + 7, 0), (IRQ_GPIOHS + 7, 128), (0, 0)]
+    for when, (_, _, cycles) in zip(moments, noted, strict=False):
+        assert 0 <= cycles - when * engine.soc.hz // 1_000_000_000 <= 200
+    assert engine.idle

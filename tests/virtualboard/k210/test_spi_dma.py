@@ -11,6 +11,9 @@ import pytest
 from virtualboard.board import Board
 from virtualboard.clock import MS
 from virtualboard.k210.engine import K210Engine
+from virtualboard.k210.soc import Soc
+
+from .registers import Registers
 
 Run = Callable[..., K210Engine]
 
@@ -161,3 +164,78 @@ def test_dma_completion_interrupts(run_program: Run) -> None:
     assert struct.unpack_from("<I", engine.soc.ram, 0x100000)[0] == 27
     assert struct.unpack_from("<I", engine.soc.ram, 0x300000)[0] == 0xCAFE_F00D
     assert engine.soc.dmac.enabled == 0
+
+
+# -- quad transfers, as MaixPy-v1's w25qxx.c makes them ------------------------------------------------------
+
+
+def quad(soc: Soc, phases: int, mode: int, count: int = 1) -> Registers:
+    """spi_init in quad format with 8-bit frames, spi_init_non_standard, spi_set_tmod."""
+    spi = Registers(soc.spis[3])
+    for name in ("imr", "dmacr", "ser", "ssienr"):
+        spi[name] = 0
+    spi["ctrlr0"] = 2 << 22 | mode << 10 | 7
+    spi["spi_ctrlr0"] = phases
+    spi["ctrlr1"] = count - 1
+    spi["baudr"] = 20
+    spi["ssienr"] = 1
+    return spi
+
+
+def finish(soc: Soc, spi: Registers) -> None:
+    while spi["sr"] & 5 != 4:
+        soc.clock.advance(1000)
+    spi["ser"] = spi["ssienr"] = 0
+
+
+def quad_read(soc: Soc, address: int, count: int) -> bytes:
+    """w25qxx_read_data: EB by spi_receive_data_multiple, the address with eight mode bits behind it."""
+    spi = quad(soc, 4 << 11 | 2 << 8 | 8 << 2 | 1, 3, count)  # instruction on one line, address on four
+    spi["dr[0]"], spi["ser"] = 0xEB, 1
+    spi["dr[0]"] = address << 8
+    data = bytearray()
+    while len(data) < count:
+        for _ in range(spi["rxflr"]):
+            data.append(spi["dr[0]"])
+        soc.clock.advance(100)
+    finish(soc, spi)
+    return bytes(data)
+
+
+def quad_program(soc: Soc, address: int, data: bytes) -> None:
+    """w25qxx_page_program: write enable, then 32 by spi_send_data_multiple with address and data on four lines."""
+    soc.board.flash.transfer(0x06)
+    spi = quad(soc, 2 << 8 | 6 << 2, 1)
+    spi["ser"] = 1
+    for word in (0x32, address, *data):
+        spi["dr[0]"] = word
+    finish(soc, spi)
+
+
+def test_quad_read(soc: Soc) -> None:
+    soc.board.flash.data[0x12345:0x12445] = random.Random(2).randbytes(256)
+    start = soc.clock.now
+    assert quad_read(soc, 0x12345, 256) == bytes(soc.board.flash.data[0x12345:0x12445])
+    # 8 bits alone, 32 + 16 and 2048 on four lines, at 13 MHz / 20 (crystal after reset).
+    assert soc.clock.now - start >= (8 + 4 + 8 + 512) * 20 * 1000 // 13
+
+
+def test_quad_program_and_read_back(soc: Soc) -> None:
+    page = random.Random(3).randbytes(256)
+    quad_program(soc, 0x4000, page)
+    soc.clock.advance(MS)
+    assert quad_read(soc, 0x3FF0, 288) == b"\xff" * 16 + page + b"\xff" * 16
+
+
+def test_quad_without_the_enable_bit_reads_nothing(soc: Soc) -> None:
+    """w25qxx_enable_quad_mode sets QE in status register 2 first."""
+    flash = soc.board.flash
+    flash.data[0:4] = b"data"
+    flash.transfer(0x06)
+    flash.transfer(0x31, None, b"\x00")
+    soc.clock.advance(20 * MS)
+    assert quad_read(soc, 0, 4) == b"\xff" * 4
+    flash.transfer(0x06)
+    flash.transfer(0x31, None, b"\x02")
+    soc.clock.advance(20 * MS)
+    assert quad_read(soc, 0, 4) == b"data"
