@@ -12,6 +12,7 @@ import pytest
 from firmware_like import maixpy_like
 
 from maixpix import kfpkg
+from maixpix.cli import run as maixpix
 from maixpix.errors import UserError
 from maixpix.images import identify, identify_bytes, require_firmware
 
@@ -114,3 +115,72 @@ def test_the_real_image_and_its_truncations():
     data = path.read_bytes()
     for cut in (5, 2048, 4096, 65536, len(data) // 2):
         assert "truncated" in refusal(data[:-cut])
+
+
+# -- the command --------------------------------------------------------------------------------------------
+
+
+def firmware_command(capsys, *words):
+    """(exit code, output, errors) of `maixpix firmware`."""
+    code = maixpix(["firmware", *map(str, words)])
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+@pytest.fixture
+def named(tmp_path):
+    """A function that writes a file into a folder of its own."""
+
+    def write(name, data):
+        path = tmp_path / name
+        path.write_bytes(data)
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize("words", [(), ("show",)])
+@pytest.mark.parametrize(
+    ("name", "data", "what"),
+    [
+        ("a.bin", maixpy_like(), "MaixPy v0.6.2-44-gd9dc6c58c of 2021-03-30"),
+        ("a.kfpkg", kfpkg.build([kfpkg.Part(0, "a.bin", maixpy_like(), True)]), "flash package of 1"),
+        ("a.kmodel", b"KMDL" + bytes(99), "neural network for the KPU"),
+        ("other.bin", maixpy_like().replace(b"MicroPython", b"SomethingEl"), "K210 program that is not MaixPy"),
+    ],
+)
+def test_the_command_tells_what_a_file_is(capsys, named, words, name, data, what):
+    path = named(name, data)
+    code, out, err = firmware_command(capsys, *words, path)
+    assert (code, err) == (0, "")
+    assert f"{path}: {what}" in out
+    assert hashlib.sha256(data).hexdigest() in out
+
+
+@pytest.mark.parametrize("words", [(), ("show",)])
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (random.Random(1).randbytes(100_000), "is no K210 firmware (its start is unknown)"),
+        (b"PK\x03\x04" + bytes(90), "is a zip archive"),
+        (maixpy_like()[:-9000], "is truncated"),
+        (b"", "is empty"),
+    ],
+)
+def test_the_command_refuses_what_is_no_firmware(capsys, named, words, data, why):
+    code, out, err = firmware_command(capsys, *words, named("a.bin", data))
+    assert (code, out) == (1, "")
+    assert why in err
+    assert err.count("\n") == 1
+
+
+def test_a_name_that_is_neither_command_nor_file_is_wrong_usage(capsys, tmp_path):
+    code, _, err = firmware_command(capsys, tmp_path / "none.bin")
+    assert code == 2
+    assert "No such command" in err
+
+
+def test_several_files_stop_at_the_first_that_is_refused(capsys, named):
+    good, bad = named("a.bin", maixpy_like()), named("b.bin", bytes(range(256)) * 9)
+    code, out, err = firmware_command(capsys, good, bad)
+    assert (code, "MaixPy" in out, "b.bin is no K210 firmware" in err) == (1, True, True)

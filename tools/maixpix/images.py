@@ -137,11 +137,21 @@ def require_firmware(image: Image) -> None:
             f"{name} is a model, not firmware", f"give it an address beside a firmware: FIRMWARE {name}@0x300000"
         )
     if not image.bootable:
-        raise UserError(f"{name} is no K210 firmware (its start is unknown)", _GET_MAIXPY)
+        raise _no_firmware(image)
     if image.size > FIRMWARE_LIMIT:
         raise UserError(
             f"{name} has {image.size:,} bytes, firmware ends at 0x{FIRMWARE_LIMIT:X}", "use a smaller build"
         )
+
+
+def require_known(image: Image) -> None:
+    """Raise UserError for bytes of which nothing is known: they are no program, package or model for the K210."""
+    if image.kind == "data":
+        raise _no_firmware(image)
+
+
+def _no_firmware(image: Image) -> UserError:
+    return UserError(f"{image.path.name} is no K210 firmware (its start is unknown)", _GET_MAIXPY)
 
 
 def _without_header(data: bytes, name: str) -> tuple[bytes, bool]:

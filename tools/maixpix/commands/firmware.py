@@ -9,13 +9,26 @@ import click
 from maixpix import firmware_get, images, ui
 
 
-@click.group()
+class _ShowsFiles(click.Group):
+    """A group where the name of a file stands for `show` with that file."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if self.get_command(ctx, args[0]) is None and Path(args[0]).exists():
+            args = ["show", *args]
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=_ShowsFiles)
 def firmware() -> None:
     """Recognise firmware files and download official MaixPy builds.
 
+    The name of a file alone is the same as `show` with it.
+
     \b
     Examples:
-      maixpix firmware show maixpy_v0.6.2_84_g8fcd84a58.bin
+      maixpix firmware maixpy_v0.6.2_84_g8fcd84a58.bin
       maixpix firmware get v0.6.2_84_g8fcd84a58_minimum_with_ide_support
     """
 
@@ -23,12 +36,13 @@ def firmware() -> None:
 @firmware.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 def show(files: tuple[Path, ...]) -> None:
-    """Tell what FILES are: build and version of MaixPy, packages, models.
+    """Tell what FILES are: build and version of MaixPy, other K210 programs, flash packages, models for the KPU.
 
-    A truncated, damaged or foreign file is refused with its reason and exit code 1.
+    Whatever is none of these, and whatever is truncated or damaged, is refused with its reason and exit code 1.
     """
     for path in files:
         image = images.identify(path)
+        images.require_known(image)
         click.echo(f"{path}: {image.title}")
         if image.headed:
             click.echo("  with flash header (its digest is right)")
