@@ -30,14 +30,17 @@ def run_on_chip(
     on_text: Callable[[int, str], None],
     panel: Path,
     timeout_s: float = 300.0,
+    on_fault: Callable[[int, str], None] | None = None,
 ) -> dict[str, Any]:
     """Boot the firmware of `options` and run the file `path` of the board, e.g. "/sd/apps/show.py".
 
-    `on_text(virtual_ns, text)` gets what it prints, `panel` the panel as PNG. Returns figures of the run, plain data.
+    `on_text(virtual_ns, text)` gets what it prints, `on_fault(virtual_ns, what)` each fault of the plan that strikes,
+    `panel` the panel as PNG. Returns figures of the run, plain data.
     Raises UserError when the program raises, or does not end within `timeout_s` of the board's time.
     """
     started = time.monotonic()
     live = LiveBoard(options)
+    live.faults.on_happened = on_fault
     board = live.board
     try:
         error = live.execute(

@@ -14,6 +14,7 @@ from typing import Any
 from maixpix.errors import UserError
 from maixpix.mailbox import Mailbox
 from maixpix.players import Player, make_player
+from maixpix.reach import LOOPBACK
 from virtualboard.board import Board, BoardConfig, WifiNetwork
 from virtualboard.clock import SECOND, Clock
 from virtualboard.console import ConsoleLine
@@ -40,6 +41,9 @@ class LiveOptions:
     paced: bool = True
     isp: bool = False
     cpu_factor: float = 1.0
+    model: str = "dock"
+    reach: list[str] = field(default_factory=list)
+    """Address ranges beyond loopback that links may reach; with any, the system's resolver is asked for names."""
 
 
 class LiveBoard:
@@ -56,6 +60,7 @@ class LiveBoard:
             raise UserError(f"there is no picture {options.camera}", "name a picture file or a folder of pictures")
         self.options = options
         config = BoardConfig(
+            model=options.model,
             at=options.at,
             card=str(options.card) if options.card else None,
             flash_dir=str(options.flash) if options.flash and options.engine == "hosted" else None,
@@ -64,10 +69,12 @@ class LiveBoard:
             panel_height=options.panel[1] if options.panel else None,
             wifi=[WifiNetwork(name, key) for name, key in options.wifi],
             names=options.names,
+            reach=[LOOPBACK, *options.reach],
             faults=options.faults,
             seed=options.seed,
         )
         self.board = Board(config, Clock(pace=options.paced))
+        self.board.network.dns = bool(options.reach)
         self.console = ConsoleLine(self.board)
         self.mailbox = Mailbox(self.board.clock)
         self._stopped = threading.Event()

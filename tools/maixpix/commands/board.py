@@ -13,6 +13,7 @@ import click
 
 from maixpix.errors import UserError
 from maixpix.options import SIZE
+from maixpix.reach import reach_option
 
 if TYPE_CHECKING:
     from maixpix.live import LiveBoard
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 )
 @click.option("--panel", type=SIZE, help="Size of the panel, for example 240x240.")
 @click.option("--wifi", nargs=2, multiple=True, metavar="NAME KEY", help="Network in range (a made-up one).")
+@reach_option
 @click.option("--faults", metavar="PLAN", help="Fault plan: a JSON file, or the JSON itself.")
 @click.option("--seed", default=0, show_default=True, help="Seed of everything random.")
 @click.option("--speed", type=click.Choice(["real", "max"]), help="Board's time as real time, or as fast as it goes.")
@@ -60,6 +62,7 @@ def board(
     at: str,
     panel: tuple[int, int] | None,
     wifi: tuple[tuple[str, str], ...],
+    reach: tuple[str, ...],
     faults: str | None,
     seed: int,
     speed: str | None,
@@ -101,6 +104,7 @@ def board(
     options = LiveOptions(
         chosen, firmware, flash, card, camera, at, panel, faults=plan, seed=seed, isp=isp, cpu_factor=cpu_factor
     )
+    options.reach = list(reach)
     if wifi:
         options.wifi = list(wifi)
     # People want to see a board at its own pace; a program that is typed in wants its answer.
