@@ -65,6 +65,7 @@ def test_a_picture_goes_both_ways(tmp_path, options, board, share):
     assert f"{report['line_share']:.1%} of the line rate" in done.stdout
     assert "modem latency 1 ms a command" in report["time_model"]
     assert report["payload_bytes"] == report["file_bytes"] == (out / "card" / "show.jpg").stat().st_size
+    assert {"ms": 0.0, "text": "power off, power on: now a snapshot goes the other way"} in report["stages"]
     kept = list((out / "uploads").rglob("s0000001.jpg"))
     assert len(kept) == 1 and kept[0].read_bytes() == (out / "received.jpg").read_bytes()
     assert not list((out / "card" / "outbox").glob("*.jpg"))

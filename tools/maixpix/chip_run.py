@@ -42,12 +42,25 @@ def run_on_chip(
     live = LiveBoard(options)
     live.faults.on_happened = on_fault
     board = live.board
+    ended = "finished"
+
+    def power_cut() -> None:
+        nonlocal ended
+        ended = "power cut"
+        live.stop()
+
+    board.on_power_cut = power_cut
     try:
-        error = live.execute(
-            (_PROGRAM % path).encode(),
-            lambda data: on_text(board.clock.now, data.decode("utf-8", "replace").replace("\r\n", "\n")),
-            timeout_s,
-        )
+        try:
+            error = live.execute(
+                (_PROGRAM % path).encode(),
+                lambda data: on_text(board.clock.now, data.decode("utf-8", "replace").replace("\r\n", "\n")),
+                timeout_s,
+            )
+        except KeyboardInterrupt:
+            if ended != "power cut":
+                raise
+            error = ""
         board.panel.save(panel)
     finally:
         live.close()
@@ -56,6 +69,7 @@ def run_on_chip(
     lanes = (board.to_chip, board.to_modem, board.console_rx, board.console_tx)
     return {
         "virtual_ns": board.clock.now,
+        "ended": ended,
         "waited_real_ns": board.clock.waited_ns,
         "host_s": round(time.monotonic() - started, 3),
         "lanes": {lane.name: {"bytes": lane.sent, "busy_ns": lane.busy_ns} for lane in lanes},

@@ -83,7 +83,7 @@ def run_demo(options: DemoOptions, say: Say) -> dict[str, Any]:
             say(speed)
         snapshot: dict[str, Any] = {}
         if ok:
-            say("power off, power on: now a snapshot goes the other way")
+            console.power_cycle("power off, power on: now a snapshot goes the other way")
             more = {"upload": f"{base}/files/", "snaps": 1, "snap_s": 1}
             snap = board.play("snap", {**settings, **more}, out / "snap-panel.png", [])
             snapshot = {**received(server.url, card, camera_picture(), out / "received.jpg"), "board": snap}

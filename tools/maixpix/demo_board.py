@@ -30,6 +30,7 @@ BIG_HEAP = 2 * 1024 * 1024
 none either: by then, what stays in use lies all over the heap, and no 300 kB between are in one piece."""
 
 _MOST_FAULT_LINES = 20
+_CHATTER = ("[MAIXPY]", "[MaixPy]", "[Warning]", "init i2c")  # what the firmware itself says while it starts parts
 
 
 @dataclass
@@ -225,6 +226,11 @@ class Console:
             for line in lines:
                 self._line(line)
 
+    def power_cycle(self, what: str) -> None:
+        """The board starts anew, and its time with it, for the reason `what`."""
+        self._now = 0
+        self._stage(what, "plain")
+
     def finish(self) -> None:
         """The board is off: what it did not finish is a line too."""
         self._line(self._text)
@@ -232,7 +238,7 @@ class Console:
 
     def _line(self, line: str) -> None:
         line = line.strip()
-        if line.startswith(("[MAIXPY]", "[MaixPy]", "[Warning]")) or not any(c.isalnum() for c in line):
+        if line.startswith(_CHATTER) or not any(c.isalnum() for c in line):
             return
         rate = re.fullmatch(r"modem .*\bat (\d+) baud", line)
         if rate:
