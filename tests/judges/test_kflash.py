@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import serial
 from board_process import ROOT, BoardProcess
 
 pytest.importorskip("unicorn", reason="the emulated chip needs the k210 extra")
@@ -31,14 +32,15 @@ def headed(payload: bytes) -> bytes:
     return data + hashlib.sha256(data).digest()
 
 
+ENVIRONMENT = dict(os.environ, PYTHONPATH=str(ROOT / "tools"), COLUMNS="100", LINES="24", PYTHONUNBUFFERED="1")
+
+
+def command(port: str, *words: str) -> list[str]:
+    return [sys.executable, "-m", "maixpix.kflash_run", "-p", port, "-n", *words]
+
+
 def kflash(port: str, *words: str, code: int = 0) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "maixpix.kflash_run", "-p", port, "-n", *words],
-        capture_output=True,
-        text=True,
-        timeout=110,
-        env=dict(os.environ, PYTHONPATH=str(ROOT / "tools"), COLUMNS="100", LINES="24"),
-    )
+    done = subprocess.run(command(port, *words), capture_output=True, text=True, timeout=110, env=ENVIRONMENT)
     assert done.returncode == code, (done.stdout[-800:], done.stderr[-800:])
     return done.stdout
 
@@ -92,6 +94,47 @@ def test_through_the_network_kflash_resets_the_board_itself(tmp_path, wiring, bo
         kflash(board.rfc2217, "-B", board_type, "-b", "1500000", str(program))
         board.stop()
     want = headed(program.read_bytes())
+    assert flashed(file)[: len(want)] == want
+
+
+@pytest.mark.parametrize("board_type", ["kd233", "goD", "trainer"])
+def test_the_other_board_types_reset_sequences(tmp_path, board_type):
+    """Up to a program in memory, which kflash only reaches through the ROM of the board that it has reset."""
+    file, program = tmp_path / "flash", tmp_path / "program.bin"
+    file.write_bytes(headed(image(2_000, 3)))
+    program.write_bytes(image(1_000, 4))
+    options = ("--engine", "k210", "--flash", str(file), "--rfc2217", "0", "--lines", board_type)
+    with BoardProcess(*options) as board:
+        said = kflash(board.rfc2217, "-B", board_type, "-s", str(program))
+        assert "Greeting Message Detected" in said and "Boot user code from SRAM" in said
+
+
+def test_a_cable_pulled_in_mid_transfer(tmp_path):
+    """The half written image does not boot, the board waits in its ROM instead, and is flashed again."""
+    file, program, smaller = tmp_path / "flash", tmp_path / "program.bin", tmp_path / "smaller.bin"
+    file.write_bytes(headed(image(2_000, 6)))
+    program.write_bytes(image(135_000, 7))  # three frames
+    smaller.write_bytes(image(9_000, 8))
+    with BoardProcess("--engine", "k210", "--flash", str(file), "--rfc2217", "0", "--lines", "dan") as board:
+        words = ("-B", "dan", "-b", "1500000")
+        flashing = command(board.rfc2217, *words, str(program))
+        with subprocess.Popen(flashing, stdout=subprocess.PIPE, env=ENVIRONMENT) as cut:
+            heard = b""
+            while b"Programming BIN:" not in heard:  # the first 64 KiB are written, the second are on the line
+                piece = os.read(cut.stdout.fileno(), 4096)
+                assert piece, heard[-500:]
+                heard += piece
+            cut.kill()
+        with serial.serial_for_url(board.rfc2217, 115200, timeout=2) as port:
+            port.dtr = False  # the reset key: RTS alone pulls the reset pin
+            port.rts = True
+            port.rts = False
+            port.reset_input_buffer()
+            port.write(b"\xc0\xc2" + bytes(12) + b"\xc0")
+            assert port.read(4) == b"\xc0\xc2\xe0\xc0"
+        assert "rebooting" in kflash(board.rfc2217, *words, str(smaller))
+        board.stop()
+    want = headed(smaller.read_bytes())
     assert flashed(file)[: len(want)] == want
 
 

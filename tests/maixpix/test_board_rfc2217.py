@@ -162,8 +162,8 @@ def test_a_program_that_dies_lets_go_of_the_lines():
 
 
 def test_unknown_lines_are_named():
-    with pytest.raises(ValueError, match="known: dan, goE"):
-        ResetLines(Board(BoardConfig()), "kd233", lambda on: None)
+    with pytest.raises(ValueError, match="known: kd233, dan, bit,"):
+        ResetLines(Board(BoardConfig()), "amigo", lambda on: None)
 
 
 @pytest.mark.parametrize("engine", ENGINES)

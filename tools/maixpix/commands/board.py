@@ -14,6 +14,7 @@ import click
 from maixpix.errors import UserError
 from maixpix.options import SIZE
 from maixpix.reach import reach_option
+from virtualboard.reset_lines import WIRINGS
 
 if TYPE_CHECKING:
     from maixpix.live import LiveBoard
@@ -44,8 +45,8 @@ if TYPE_CHECKING:
     "--lines",
     default="dan",
     show_default=True,
-    type=click.Choice(["dan", "goE"]),
-    help="How DTR and RTS reach reset and BOOT: Dock, Bit (dan) or Go, Maixduino, Amigo, Cube (goE).",
+    type=click.Choice(list(WIRINGS)),
+    help="How DTR and RTS reach reset and BOOT, by kflash's board types: Dock is dan; Go, Amigo and Cube are goE.",
 )
 @click.option("--exec", "code", metavar="CODE", help="Type CODE at the REPL, print the answer, stop.")
 @click.option("--run", "program", type=click.Path(path_type=Path), help="The same with a file.")
