@@ -12,26 +12,12 @@ from pix.errors import PixError
 from pix.log import Log
 from pix.screen import Screen
 from pix.start import once
+from pix.tell import Tell
+from pix.url import picture_url, quote
 
 TARGET = "/sd/frame.jpg"
 _FIRST_PAUSE_MS = 2000
 _LONGEST_PAUSE_MS = 60000
-
-
-def frame_url(settings, screen):
-    # The URL of "the next picture"; a whole URL in "picture" is fetched again and again instead.
-    if settings.picture.startswith("http://") or settings.picture.startswith("https://"):
-        return settings.picture
-    if not settings.server:
-        raise PixError("settings", "server is not set")
-    return "%s/frame?board=%s&size=%dx%d&fit=%s&format=%s" % (
-        settings.server.rstrip("/"),
-        settings.name or "board",
-        screen.width,
-        screen.height,
-        settings.fit,
-        settings.format,
-    )
 
 
 def main():
@@ -39,16 +25,12 @@ def main():
     screen = Screen(settings.board, settings.rotation)
     for warning in settings.warnings:
         print(warning)
-    url = frame_url(settings, screen)
+    # "The next picture"; a whole URL in the setting "picture" is fetched again and again instead.
+    url = picture_url(settings, screen, "frame?board=%s&" % quote(settings.name or "board"))
     log = Log()
     store.recover("/sd")
     shown = _show_last(screen)
-
-    def stage(name, detail=""):
-        print("%s %s" % (name, detail))
-        if not shown:
-            screen.stage("%s %s" % (name, detail))
-
+    tell = Tell(None if shown else screen)
     modem = None
     etag = ""
     pause_ms = _FIRST_PAUSE_MS
@@ -56,8 +38,8 @@ def main():
         started = utime.ticks_ms()
         try:
             if modem is None:
-                modem = wifi.bring_up(settings, stage)
-            result = fetch.fetch(modem, url, TARGET, etag=etag)
+                modem = wifi.bring_up(settings, tell.stage)
+            result = fetch.fetch(modem, url, TARGET, tell.progress, etag=etag, check=screen.check, again=tell.again)
             if not result.not_modified:
                 screen.show(TARGET)
                 shown = True
@@ -73,6 +55,7 @@ def main():
             etag = ""
             wait_ms = pause_ms
             pause_ms = min(2 * pause_ms, _LONGEST_PAUSE_MS)
+        tell.screen = None  # the picture or the card stays until the next picture
         gc.collect()
         while utime.ticks_diff(utime.ticks_ms(), started) < wait_ms:
             utime.sleep_ms(50)  # in slices: Ctrl-C acts between two of them only

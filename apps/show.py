@@ -4,44 +4,27 @@
 
 import utime
 
-from pix import config, fetch, wifi
-from pix.errors import PixError
+from pix import config, fetch, store, wifi
 from pix.screen import Screen
 from pix.start import once
+from pix.tell import Tell
+from pix.url import picture_url, public
 
 TARGET = "/sd/show.jpg"
-
-
-def picture_url(settings, screen):
-    # The URL to fetch. From a maixpix server the picture is asked for in exactly the size of the panel.
-    if settings.picture.startswith("http://") or settings.picture.startswith("https://"):
-        return settings.picture
-    if not settings.server or not settings.picture:
-        raise PixError("settings", "server and picture are not set")
-    return "%s/pictures/%s?size=%dx%d&fit=%s&format=%s" % (
-        settings.server.rstrip("/"),
-        settings.picture,
-        screen.width,
-        screen.height,
-        settings.fit,
-        settings.format,
-    )
 
 
 def main():
     settings = config.load()
     screen = Screen(settings.board, settings.rotation)
+    tell = Tell(screen)
     for warning in settings.warnings:
         print(warning)
+    store.free_bytes("/sd")  # a missing card is told now and not after half a minute of Wi-Fi
     url = picture_url(settings, screen)
-
-    def stage(name, detail=""):
-        print("%s %s" % (name, detail))
-        screen.stage("%s %s" % (name, detail))
-
-    modem = wifi.bring_up(settings, stage)
-    stage("fetching", url)
-    result = fetch.fetch(modem, url, TARGET, progress=screen.progress)
+    modem = wifi.bring_up(settings, tell.stage)
+    tell.stage("fetching", public(url))
+    # The file replaces the last picture only when `check` finds that it can be shown.
+    result = fetch.fetch(modem, url, TARGET, tell.progress, check=screen.check, again=tell.again)
     print("fetched %d bytes in %d ms" % (result.bytes, result.elapsed_ms))
     started = utime.ticks_ms()
     width, height = screen.show(TARGET)

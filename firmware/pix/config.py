@@ -58,6 +58,8 @@ class Settings:
 
     def describe(self):
         # One line a setting, secrets masked.
+        from pix.url import public
+
         lines = []
         for name in sorted(KEYS):
             value = getattr(self, name)
@@ -65,6 +67,8 @@ class Settings:
                 value = ", ".join([n[0] + (" (key set)" if n[1] else " (open)") for n in value]) or "none"
             elif KEYS[name][1] == "secret":
                 value = "set" if value else "not set"
+            elif KEYS[name][1] == "text":
+                value = public(value)
             lines.append("%s: %s" % (name, value))
         return "\n".join(lines)
 

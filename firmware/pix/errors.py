@@ -1,9 +1,10 @@
 # What can go wrong, and what to tell people about it.
 #
 # One table for the panel's error cards, the console and the log. Every text is plain ASCII; a title has at most 26
-# characters, a cause or remedy at most 76, so that a card fits a panel of 240 or 320 pixels in 8-pixel letters.
+# characters, a cause or remedy of the table at most 76 and a cause with its detail 110, so that a card fits a panel of
+# 240 or 320 pixels in 8-pixel letters.
 
-_LONGEST = 76
+_LONGEST = 110
 
 # A record: code, title, cause, remedy, and "again" when the trouble is transient: it may be gone when the same is tried
 # again. One text and not a dictionary, because it is always in memory and seldom read: 200 objects cost 9 kB of heap.
@@ -175,14 +176,19 @@ Not a picture
 This is no JPEG or BMP file
 Check the URL in a browser
 
-png
-PNG cannot be shown
+not-jpeg
+Kind cannot be shown
 MaixPy decodes JPEG and BMP only
 Fetch it through the companion: maixpix serve
 
 progressive
 Progressive JPEG
 MaixPy decodes baseline JPEG only
+Fetch it through the companion: maixpix serve
+
+jpeg-kind
+Unsupported JPEG
+MaixPy cannot decode this kind of JPEG
 Fetch it through the companion: maixpix serve
 
 bmp-kind

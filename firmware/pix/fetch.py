@@ -25,6 +25,7 @@ _FIRST_PAUSE_MS = const(250)
 _LONGEST_PAUSE_MS = const(8000)
 _LONGEST_WISH_MS = const(30000)  # of a server's Retry-After
 _FLUSH_BYTES = const(65536)  # what a power cut may cost at most
+_STUBBORN = ("digest-mismatch", "dns-failed", "wifi-lost")  # the same once more, and it will not pass
 _DOUBTFUL = ("bad-response", "truncated", "too-long")  # what lost bytes look like
 
 
@@ -55,6 +56,8 @@ def fetch(
     idle_ms=10000,
     total_ms=1800000,
     buffer=None,
+    check=None,
+    again=None,
 ):
     # Fetch `url` to the file `path` (absolute) and return a Fetched.
     #
@@ -65,6 +68,9 @@ def fetch(
     # etag: of the file at `path`; when the server still has it, nothing is fetched (`not_modified`).
     # retries: attempts after the first in which nothing new arrived; pauses of 0.25 s doubling to 8 s.
     # total_ms: the longest time for everything. buffer: at least 4096 bytes to work in, made here when absent.
+    # check(path): looks at the whole, proven file before it takes the place of the old one; the PixError it raises
+    #   ends the fetch, and the old file stays.
+    # again(error, ms): before every pause, with the PixError of the failed attempt.
     #
     # Raises PixError. A part that can be resumed stays on the card.
     job = _Fetch(connector, parse(url), path, progress, headers, token, etag)
@@ -72,6 +78,8 @@ def fetch(
     job.connect_ms = connect_ms
     job.idle_ms = idle_ms
     job.total_ms = total_ms
+    job.check = check
+    job.again = again
     job.view = memoryview(buffer if buffer is not None else bytearray(BLOCK))[:BLOCK]
     return job.run(retries)
 
@@ -106,7 +114,7 @@ class _Fetch:
         best = part.size
         left = retries
         pause_ms = _FIRST_PAUSE_MS
-        mismatched = False
+        seen = []
         try:
             while True:
                 try:
@@ -119,17 +127,21 @@ class _Fetch:
                         best = part.size
                         left = retries
                         pause_ms = _FIRST_PAUSE_MS
-                    again = error.transient and left > 0 and self._left_ms() > 0
-                    if error.code == "digest-mismatch":
-                        # Once more, in case the damage happened on the way; the same twice is the server's file.
-                        again = again and not mismatched
-                        mismatched = True
-                    if not again:
+                        seen = []
+                    if not error.transient or error.code in seen or left <= 0 or self._left_ms() <= 0:
                         self._leave(error)
+                        if error.code == "bytes-lost" and hasattr(self._connector, "settle"):
+                            self._connector.settle()  # raises what noise often is: a module that restarts
                         raise
+                    if error.code in _STUBBORN:
+                        seen.append(error.code)
                     left -= 1
+                    trouble = error
                 gc.collect()
-                utime.sleep_ms(max(0, min(max(pause_ms, self._wish_ms), self._left_ms())))
+                wait_ms = max(0, min(max(pause_ms, self._wish_ms), self._left_ms()))
+                if self.again is not None:
+                    self.again(trouble, wait_ms)
+                utime.sleep_ms(wait_ms)
                 pause_ms = min(2 * pause_ms, _LONGEST_PAUSE_MS)
         finally:
             part.close()
@@ -188,6 +200,12 @@ class _Fetch:
         if self._digest.told and not self._digest.proves(self._part, self.view):
             self._part.discard()
             raise PixError("digest-mismatch")
+        if self.check is not None:
+            try:
+                self.check(self._part.path)
+            except PixError:
+                self._part.discard()
+                raise
         size = self._part.size
         self._part.commit(self._digest.told)
         return self._result(response, response.status, size)

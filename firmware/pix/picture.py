@@ -6,7 +6,7 @@
 
 from micropython import const
 
-from pix.errors import PixError
+from pix.errors import PixError, from_os
 
 _SOF0 = const(0xC0)
 _SOF2 = const(0xC2)
@@ -31,24 +31,24 @@ def inspect(path):
     # The Kind of the picture at `path`. Raises PixError: no such file, not a picture, a kind that the board cannot
     # show (PNG, progressive JPEG, BMP variants), or a file that ends too early.
     try:
-        f = open(path, "rb")
-    except OSError:
-        raise PixError("not-picture", "there is no file %s" % path)
-    try:
-        head = f.read(32)
-        if head[:2] == b"\xff\xd8":
-            return _jpeg(f)
-        if head[:2] == b"BM":
-            return _bmp(f, head + f.read(38))
-        if head[:8] == b"\x89PNG\r\n\x1a\n":
-            raise PixError("png")
-        if len(head) == 0:
-            raise PixError("not-picture", "the file is empty")
-        if head[:1] == b"<" or head[:2] == b"\r\n":
-            raise PixError("not-picture", "the file is a web page")
-        raise PixError("not-picture", "neither JPEG nor BMP")
-    finally:
-        f.close()
+        with open(path, "rb") as f:
+            head = f.read(32)
+            if head[:2] == b"\xff\xd8":
+                return _jpeg(f)
+            if head[:2] == b"BM":
+                return _bmp(f, head + f.read(38))
+    except OSError as error:
+        if error.args and error.args[0] == 2:  # ENOENT
+            raise PixError("not-picture", "there is no file %s" % path)
+        raise from_os(error)
+    for at, mark, name in ((0, b"\x89PNG", "PNG"), (0, b"GIF8", "GIF"), (8, b"WEBP", "WebP")):
+        if head[at : at + 4] == mark:
+            raise PixError("not-jpeg", "this is a " + name)
+    if not head:
+        raise PixError("not-picture", "the file is empty")
+    if head[:1] == b"<" or head[:2] == b"\r\n":
+        raise PixError("not-picture", "the file is a web page")
+    raise PixError("not-picture", "neither JPEG nor BMP")
 
 
 def _size(f):
@@ -79,7 +79,7 @@ def _jpeg(f):
             raise PixError("progressive")
         if 0xC0 <= marker <= 0xCF and marker not in (_DHT, _JPG, _DAC):
             if marker != _SOF0:
-                raise PixError("bad-picture", "JPEG coding %02X is not baseline" % marker)
+                raise PixError("jpeg-kind", "arithmetic coding" if marker > _JPG else "coding %02X" % marker)
             return _frame(f, head, size)
         at += 2 + (head[2] << 8 | head[3])
     raise PixError("bad-picture", "the JPEG header never ends")
@@ -94,12 +94,12 @@ def _frame(f, head, size):
     count = head[9]
     components = f.read(3 * count) if count <= 4 else b""
     if head[4] != 8 or count not in (1, 3):
-        raise PixError("bad-picture", "only 8-bit grey or YCbCr JPEG works")
+        raise PixError("jpeg-kind", "%d colours of %d bits" % (count, head[4]))
     if width == 0 or height == 0 or len(components) < 3 * count:
         raise PixError("bad-picture", "the JPEG frame header is damaged")
     if count == 3:
         if components[1] not in (0x11, 0x21, 0x12, 0x22) or components[4] != 0x11 or components[7] != 0x11:
-            raise PixError("bad-picture", "this JPEG chroma sampling does not work")
+            raise PixError("jpeg-kind", "its chroma sampling")
     # The decoder would show a cut-off file half grey and say nothing.
     f.seek(max(0, size - 64))
     if f.read(64).find(b"\xff\xd9") < 0:

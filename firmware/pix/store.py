@@ -60,7 +60,7 @@ class Sidecar:
 
 class Part:
     # The part of `target`, an absolute path of a file. One program at a time may have a part of a target.
-    # Every method raises PixError "no-card", "card-full" or "card-error".
+    # Every method raises PixError "no-card", "card-full" or "card-error"; they name the target, not the part.
     def __init__(self, target):
         self.target = target
         self.path, self._side = names(target)
@@ -69,23 +69,23 @@ class Part:
         self.size = 0  # bytes that were written and count
         self._flushed = 0  # bytes of them that are on the card for certain
         self._stale = 0  # size of the file on the card; beyond self.size it is refuse
-        info = read_side(self._side)
+        info = read_side(self._side, self.target)
         if info is not None and info.state == "done":
             # A commit was cut short: the part may be the only copy there is.
             from pix.recover import finish
 
             finish(info, self.path)
-            remove(self._side)
+            remove(self._side, self.target)
 
     def load(self, key):
         # Look for a part of the source `key` from earlier. Returns its Sidecar when some of it can be kept, with
         # `self.size` as the bytes that count, else None.
-        info = read_side(self._side)
+        info = read_side(self._side, self.target)
         self._info = None
         self.size = self._flushed = self._stale = 0
         if info is None or info.target != self.target or info.key != key or info.state != "part":
             return None
-        stale = size_of(self.path)
+        stale = size_of(self.path, self.target)
         if stale is None or not info.validator:
             return None
         kept = stale - BLOCK if info.limit < 0 else min(stale - BLOCK, info.limit)
@@ -105,7 +105,7 @@ class Part:
             _write_side(self._side, self._info)
             self._file = open(self.path, "wb")
         except OSError as error:
-            raise from_os(error, self.path)
+            raise from_os(error, self.target)
 
     def resume(self):
         # Open the part again to go on at `self.size`.
@@ -116,16 +116,16 @@ class Part:
             self._file = open(self.path, "r+b")
             self._file.seek(self.size)
         except OSError as error:
-            raise from_os(error, self.path)
+            raise from_os(error, self.target)
 
     def write(self, block):
         # Append `block` (bytes or memoryview).
         try:
             written = self._file.write(block)
         except OSError as error:
-            raise from_os(error, self.path)
+            raise from_os(error, self.target)
         if written is not None and written != len(block):
-            raise PixError("card-full", self.path)
+            raise PixError("card-full", self.target)
         self.size += len(block)
         self._stale = max(self._stale, self.size)
 
@@ -134,7 +134,7 @@ class Part:
         try:
             self._file.flush()
         except OSError as error:
-            raise from_os(error, self.path)
+            raise from_os(error, self.target)
         self._flushed = self.size
         if self._info.limit >= 0 and self.size >= self._stale:
             self._set_limit(-1)
@@ -142,7 +142,7 @@ class Part:
     def read_into(self, buffer, visit):
         # Read back what counts, in pieces of up to len(buffer) bytes, each given to visit(memoryview). Not while
         # the part is open for writing.
-        read_back(self.path, self.size, buffer, visit)
+        read_back(self.path, self.size, buffer, visit, self.target)
 
     def cut(self, size):
         # Forget everything beyond `size` bytes. The part must be closed.
@@ -158,14 +158,14 @@ class Part:
             try:
                 file.close()
             except OSError as error:
-                raise from_os(error, self.path)
+                raise from_os(error, self.target)
             self._flushed = self.size
 
     def commit(self, digest=""):
         # Make the part the target. PixError "card-error" when the card does not hold what was written; then the part
         # is gone and the target is as it was.
         self.close()
-        if size_of(self.path) != self.size:
+        if size_of(self.path, self.target) != self.size:
             self.discard()
             raise PixError("card-error", "%s is not whole" % self.target)
         self._info.state = "done"
@@ -189,8 +189,8 @@ class Part:
                 file.close()
             except OSError:
                 pass  # it is removed below, or the card is gone and that is told there
-        remove(self.path)
-        remove(self._side)
+        remove(self.path, self.target)
+        remove(self._side, self.target)
         self.size = self._flushed = self._stale = 0
 
     def _set_limit(self, limit):
@@ -198,7 +198,7 @@ class Part:
         try:
             _write_side(self._side, self._info)
         except OSError as error:
-            raise from_os(error, self._side)
+            raise from_os(error, self.target)
 
 
 def names(target):
@@ -219,23 +219,24 @@ def recover(folder):
     return run(folder)
 
 
-def size_of(path):
-    # Bytes in the file, None when there is none. Raises PixError for a card that is gone or broken.
+def size_of(path, name=""):
+    # Bytes in the file, None when there is none. Raises PixError for a card that is gone or broken. Here and below
+    # `name` is what the error calls the file instead of `path`.
     try:
         return uos.stat(path)[6]
     except OSError as error:
         if error.args and error.args[0] == _ENOENT:
             return None
-        raise from_os(error, path)
+        raise from_os(error, name or path)
 
 
-def remove(path):
+def remove(path, name=""):
     # Remove the file if it is there; one that is not is as good (asked first, because SPIFFS prints a complaint).
-    if size_of(path) is not None:
+    if size_of(path, name) is not None:
         try:
             uos.remove(path)
         except OSError as error:
-            raise from_os(error, path)
+            raise from_os(error, name or path)
 
 
 def free_bytes(folder):
@@ -260,7 +261,7 @@ def replace(part, target):
     uos.rename(part, target)
 
 
-def read_back(path, size, buffer, visit):
+def read_back(path, size, buffer, visit, name=""):
     # The first `size` bytes of a file, in pieces of up to len(buffer) bytes, each given to visit(memoryview).
     view = memoryview(buffer)
     try:
@@ -269,16 +270,16 @@ def read_back(path, size, buffer, visit):
             while size > 0:
                 n = f.readinto(view[: min(size, len(view))])
                 if not n:
-                    raise PixError("card-error", "%s is shorter than written" % path)
+                    raise PixError("card-error", "%s is shorter than written" % (name or path))
                 visit(view[:n])
                 size -= n
         finally:
             f.close()
     except OSError as error:
-        raise from_os(error, path)
+        raise from_os(error, name or path)
 
 
-def read_side(path):
+def read_side(path, name=""):
     # The Sidecar at `path`, None when there is none or it is damaged. Raises PixError.
     try:
         with open(path, "rb") as f:
@@ -286,7 +287,7 @@ def read_side(path):
     except OSError as error:
         if error.args and error.args[0] == _ENOENT:
             return None
-        raise from_os(error, path)
+        raise from_os(error, name or path)
     try:
         return Sidecar.unpack(data)
     except (ValueError, UnicodeError):

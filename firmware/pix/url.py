@@ -1,4 +1,4 @@
-# http URLs: taken apart for the request, and put together for redirects (RFC 3986).
+# http URLs: taken apart for the request, put together for redirects (RFC 3986), and made from the settings.
 
 from pix.errors import PixError
 
@@ -70,6 +70,35 @@ def resolve(base, reference):
     return url
 
 
+def quote(text):
+    # `text` with all percent-encoded that has a meaning in a URL, "/" excepted.
+    return _encoded(text, '%?#&+;=<>"')
+
+
+def public(text):
+    # The URL `text` as it may be shown: without user and password.
+    at = text.find("://")
+    if at < 0:
+        return text
+    authority, rest = _split(text[at + 3 :], "/?#")
+    return text[: at + 3] + authority[authority.rfind("@") + 1 :] + rest
+
+
+def picture_url(settings, screen, path=""):
+    # What to fetch for `screen`: the setting "picture" if that is a URL, else the picture of that name, or `path`
+    # (up to "?" or "&", encoded), from the server, which is asked for exactly the size of the panel. Raises PixError
+    # "settings", "https" or "bad-url".
+    url = settings.picture
+    if "://" not in url:
+        if not settings.server or not (path or url):
+            raise PixError("settings", "%s is not set" % ("picture" if settings.server else "server"))
+        path = path or "pictures/%s?" % quote(url)
+        size = (screen.width, screen.height, settings.fit, settings.format)
+        url = "%s/%ssize=%dx%d&fit=%s&format=%s" % ((settings.server.rstrip("/"), path) + size)
+    parse(url)
+    return url
+
+
 def _scheme(text):
     # ("http", "//host/path"), or ("", text) for a relative reference.
     head, tail = _split(text, ":/?#")
@@ -114,13 +143,13 @@ def _target(rest):
     return _encoded(rest)
 
 
-def _encoded(text):
-    # Only what cannot stand in a request line; an existing %20 stays.
+def _encoded(text, marks=""):
+    # What cannot stand in a request line and the characters `marks`; an existing %20 stays.
     out = ""
     for b in text.encode():
         if b < 0x20 or b == 0x7F:
             raise PixError("bad-url", "it holds a control character")
-        out += "%%%02X" % b if b == 0x20 or b > 0x7F else chr(b)
+        out += "%%%02X" % b if b == 0x20 or b > 0x7F or chr(b) in marks else chr(b)
     return out
 
 

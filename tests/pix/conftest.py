@@ -5,6 +5,7 @@ import threading
 
 import pytest
 from pix_device import Device
+from pix_fetch import OLD
 from pix_servers import Origin, Raw
 
 
@@ -14,6 +15,13 @@ def device(tmp_path):
     card = tmp_path / "card"
     card.mkdir()
     return Device(card)
+
+
+@pytest.fixture
+def shown(device):
+    """The device with a previous picture on its card."""
+    (device.folder / "show.jpg").write_bytes(OLD)
+    return device
 
 
 @pytest.fixture(scope="session")

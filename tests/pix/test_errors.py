@@ -9,8 +9,8 @@ CODES = {
     "no-modem", "modem-rebooted", "wrong-password", "no-network", "no-address", "join-timeout", "wifi-lost",
     "dns-failed", "refused", "connect-timeout", "link-lost", "timeout", "send-failed", "bytes-lost", "http-status",
     "redirect-loop", "bad-response", "truncated", "too-long", "https", "bad-url", "digest-mismatch", "no-card",
-    "card-full", "card-error", "not-picture", "png", "progressive", "bmp-kind", "too-big", "bad-picture", "no-memory",
-    "settings", "no-camera", "sensor-timeout", "upload-refused", "internal",
+    "card-full", "card-error", "not-picture", "not-jpeg", "progressive", "jpeg-kind", "bmp-kind", "too-big",
+    "bad-picture", "no-memory", "settings", "no-camera", "sensor-timeout", "upload-refused", "internal",
 }
 # fmt: on
 
@@ -38,8 +38,8 @@ def test_statuses(pix_modules, code, title, transient):
 
 
 def test_details_are_made_fit(pix_modules):
-    error = pix_modules.PixError("settings", "wifi[0]\r\n\x1b[2Jé" + "x" * 100)
-    assert len(error.cause) == 76 and error.cause.endswith("...")
+    error = pix_modules.PixError("settings", "wifi[0]\r\n\x1b[2Jé" + "x" * 200)
+    assert len(error.cause) == 110 and error.cause.endswith("...")
     assert set(error.cause) <= set(string.printable) - set("\r\n\x1b")
     assert pix_modules.PixError("http-404", "").cause == pix_modules.load("errors").lookup("http-404")[2]
 

@@ -4,6 +4,7 @@ import json
 
 import pytest
 from PIL import Image
+from pix_board import run
 
 from virtualboard.board import BoardConfig
 from virtualboard.hosted.launch import run_app
@@ -48,12 +49,18 @@ def verdicts(tmp_path_factory, board_card):
     photo.save(folder / "prog.jpg", progressive=True)
     photo.convert("CMYK").save(folder / "cmyk.jpg")
     photo.save(folder / "real.png")
+    photo.save(folder / "real.gif")
+    photo.save(folder / "real.web", "WEBP")
     photo.save(folder / "b24.bmp")
     whole = (folder / "base.jpg").read_bytes()
     (folder / "cut.jpg").write_bytes(whole[: len(whole) // 2])
     (folder / "head.jpg").write_bytes(whole[:30])
     (folder / "noise.jpg").write_bytes(b"\xff\xd8" + b"\x00" * 100)
     (folder / "arith.jpg").write_bytes(whole.replace(b"\xff\xc0", b"\xff\xc9", 1))
+    (folder / "loss.jpg").write_bytes(whole.replace(b"\xff\xc0", b"\xff\xc3", 1))
+    (folder / "ext.jpg").write_bytes(whole.replace(b"\xff\xc0", b"\xff\xc1", 1))
+    (folder / "deep.jpg").write_bytes(whole.replace(b"\xff\xc0\x00\x11\x08", b"\xff\xc0\x00\x11\x0c", 1))
+    (folder / "tall.jpg").write_bytes(whole.replace(b"\x03\x01\x22\x00", b"\x03\x01\x41\x00", 1))
     (folder / "page.jpg").write_bytes(b"<html>not found</html>")
     (folder / "empty.jpg").write_bytes(b"")
     (folder / "text.txt").write_bytes(b"hello")
@@ -92,12 +99,18 @@ def test_what_it_lets_through_loads(verdicts, name, format, width, height, heap)
     ("name", "code", "words"),
     [
         ("prog.jpg", "progressive", "baseline JPEG only"),
-        ("real.png", "png", "JPEG and BMP only"),
-        ("cmyk.jpg", "bad-picture", "8-bit grey or YCbCr"),
+        ("real.png", "not-jpeg", "JPEG and BMP only: this is a PNG"),
+        ("real.gif", "not-jpeg", "this is a GIF"),
+        ("real.web", "not-jpeg", "this is a WebP"),
+        ("cmyk.jpg", "jpeg-kind", "4 colours of 8 bits"),
+        ("deep.jpg", "jpeg-kind", "3 colours of 12 bits"),
+        ("loss.jpg", "jpeg-kind", "coding C3"),
+        ("ext.jpg", "jpeg-kind", "coding C1"),
+        ("tall.jpg", "jpeg-kind", "chroma sampling"),
         ("cut.jpg", "bad-picture", "ends too early"),
         ("head.jpg", "bad-picture", "ends in its header"),
         ("noise.jpg", "bad-picture", "header is damaged"),
-        ("arith.jpg", "bad-picture", "coding C9 is not baseline"),
+        ("arith.jpg", "jpeg-kind", "arithmetic coding"),
         ("page.jpg", "not-picture", "web page"),
         ("empty.jpg", "not-picture", "empty"),
         ("text.txt", "not-picture", "neither JPEG nor BMP"),
@@ -112,4 +125,30 @@ def test_what_it_lets_through_loads(verdicts, name, format, width, height, heap)
 def test_each_refusal_says_why(verdicts, name, code, words):
     assert verdicts[name][0] == code
     assert words in verdicts[name][1]
-    assert len(verdicts[name][1]) <= 76
+    assert len(verdicts[name][1]) <= 110
+
+
+@pytest.mark.parametrize(
+    ("what", "code", "words"),
+    [
+        ({"fail-card-reads": 1}, "card-error", "error 5"),
+        ({"remove-card": None}, "card-error", "error"),
+        ({}, "not-picture", "there is no file /sd/none.jpg"),
+    ],
+)
+def test_a_card_that_cannot_be_read_is_told_as_such(tmp_path, board_card, what, code, words):
+    card = board_card(tmp_path / "card")
+    Image.new("RGB", (32, 24)).save(card / "x.jpg")
+    faults = [{"when": {"ms": 4000}, "do": do, **({"count": count} if count else {})} for do, count in what.items()]
+    script = f"""
+import utime
+from pix.picture import inspect
+from pix.errors import PixError
+utime.sleep_ms(4000)
+try:
+    inspect("/sd/{"x" if what else "none"}.jpg")
+except PixError as e:
+    print("told", e.code, e.cause)
+"""
+    outcome = run(BoardConfig(card=str(card), faults=faults), script)
+    assert f"told {code} " in outcome.console and words in outcome.console, outcome.console
