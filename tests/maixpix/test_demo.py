@@ -118,7 +118,9 @@ def test_nothing_of_a_good_run_is_left_after_a_bad_one(tmp_path):
     (out / "notes.txt").write_text("mine")
     done = demo(tmp_path, "--faults", json.dumps([NO_WIFI]))
     assert done.returncode == 1
-    assert done.stderr.count("\n") == 1 and done.stderr.startswith("maixpix: no picture reached the card; ")
+    assert done.stderr.count("\n") == 1 and done.stderr.startswith(
+        "maixpix: no picture reached the card: no-network: The network is not in the air here: home; see the board's "
+    )
     assert "error " in done.stdout and "kB/s" not in done.stdout
     left = {path.name for path in out.iterdir()}
     assert left == {"panel.png", "demo.png", "report.json", "notes.txt", *FOLDERS, MARKER}

@@ -73,8 +73,8 @@ def run_demo(options: DemoOptions, say: Say) -> dict[str, Any]:
         report = board.play("show", settings, out / "panel.png", options.faults)
         target = card / "show.jpg"
         ok, verdict = judge(out / "panel.png", target, options.panel)
-        if not ok and report.get("ended") in _ENDS:
-            verdict += f": {_ENDS[report['ended']]}"
+        if not ok and (why := _ENDS.get(report.get("ended", "")) or console.last_error):
+            verdict += f": {why}"
         verdicts = [(verdict, ok)]
         file_bytes = target.stat().st_size if target.exists() else 0
         figures = link_figures(report, console.line_rate or options.baud, file_bytes)

@@ -212,6 +212,12 @@ class Console:
         self._now = 0
         self._faults = 0
 
+    @property
+    def last_error(self) -> str:
+        """Code and cause of the last error that the board told, without its remedy; "" when it told none."""
+        errors = [stage.text for stage in self.stages if stage.tone == "bad"]
+        return errors[-1].removeprefix("error ").partition("; ")[0] if errors else ""
+
     def on_event(self, event: dict[str, Any]) -> None:
         """One event of a board, see `virtualboard.hosted.__main__`."""
         self._now = event.get("t", self._now)
