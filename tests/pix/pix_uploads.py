@@ -1,20 +1,17 @@
 """What the tests of apps/send.py and apps/snap.py share: a board with a camera and a network, and the companion."""
 
-import io
 import json
 import re
+import sys
 from pathlib import Path
-
-from PIL import Image
 
 from maixpix.companion import ServeSettings
 from virtualboard.board import BoardConfig, WifiNetwork
 from virtualboard.hosted.launch import run_app
 
-ROOT = Path(__file__).resolve().parents[2]
-PICTURES = ROOT / "assets" / "pictures"
-KEY = "sesame-open-42"
-TOKEN = "upload-token-77"
+sys.path.append(str(Path(__file__).resolve().parents[2]))  # `benchmarks` is no installed package
+
+from benchmarks.upload_station import KEY, PICTURES, TOKEN, plant, scenes
 
 
 class Station:
@@ -27,26 +24,12 @@ class Station:
 
     def plant(self, count):
         """Pictures of an earlier day in the outbox; name -> bytes."""
-        self.outbox.mkdir(exist_ok=True)
-        with Image.open(PICTURES / "chelsea.jpg") as source:
-            for i in range(count):
-                out = io.BytesIO()
-                source.convert("RGB").resize((320, 240)).save(out, "JPEG", quality=50 + i)
-                (self.outbox / f"s{i + 1:07}.jpg").write_bytes(out.getvalue())
-        (self.outbox / "number").write_bytes(b"%07d\n" % count)
-        return self.waiting()
+        return plant(self.outbox, count)
 
     def scenes(self):
         """A folder of views that no earlier run has seen."""
         self._runs += 1
-        folder = self.card.parent / f"scenes{self._runs}"
-        folder.mkdir()
-        with Image.open(PICTURES / "coffee.jpg") as source:
-            wide = source.convert("RGB").resize((500, 340))
-        for i in range(24):
-            x, y = 7 * i, 4 * self._runs
-            wide.crop((x, y, x + 320, y + 240)).save(folder / f"v{i:02}.bmp")
-        return folder
+        return scenes(self.card.parent / f"scenes{self._runs}", self._runs)
 
     def run(self, app, settings, ssid="home", timeout_s=60.0, panel=None, end_ms=None, on_event=None, **config):
         whole = {"wifi": [[ssid, KEY]], "colour": "on", "token": TOKEN, **settings}
