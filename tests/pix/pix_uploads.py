@@ -7,11 +7,14 @@ from pathlib import Path
 
 from maixpix.companion import ServeSettings
 from virtualboard.board import BoardConfig, WifiNetwork
+from virtualboard.hosted import font
 from virtualboard.hosted.launch import run_app
 
 sys.path.append(str(Path(__file__).resolve().parents[2]))  # `benchmarks` is no installed package
 
-from benchmarks.upload_station import KEY, PICTURES, TOKEN, plant, scenes
+from benchmarks.upload_station import KEY, PICTURES, TOKEN, plant, play, scenes
+
+__all__ = ["KEY", "PICTURES", "TOKEN", "Station", "play", "receiver", "state_line", "stored", "taken"]
 
 
 class Station:
@@ -52,6 +55,17 @@ class Station:
         if not self.outbox.exists():
             return {}
         return {entry.name: entry.read_bytes() for entry in sorted(self.outbox.iterdir()) if entry.suffix == ".jpg"}
+
+
+def state_line(picture):
+    """The text at the bottom of a panel's picture, read glyph by glyph; what is no glyph reads "?"."""
+    glyphs = {font.glyph(chr(c)).convert("L").tobytes(): chr(c) for c in range(33, 127)}
+    glyphs[bytes(font.WIDTH * font.HEIGHT)] = " "
+    top, text = picture.height - 16, ""
+    for x in range(8, picture.width - font.WIDTH, font.WIDTH):
+        cell = picture.convert("L").crop((x, top, x + font.WIDTH, top + font.HEIGHT))
+        text += glyphs.get(cell.tobytes(), "?")
+    return text.rstrip()
 
 
 def taken(console):

@@ -1,15 +1,21 @@
 """apps/snap.py end to end: camera, outbox, modem, companion; no picture lost, doubled or damaged."""
 
 import io
+import json
 import re
+import threading
+import time
+import urllib.parse
+import urllib.request
 
 import pytest
 from PIL import Image
 from pix_servers import Raw
-from pix_uploads import TOKEN, Station, receiver, stored, taken
+from pix_uploads import KEY, TOKEN, Station, play, receiver, state_line, stored, taken
 
 from maixpix.companion import UploadLimits, running
-from maixpix.demo import psnr
+from maixpix.verdicts import psnr
+from virtualboard.board import BoardConfig, WifiNetwork
 
 
 @pytest.fixture
@@ -75,6 +81,44 @@ def test_a_command_of_the_companion_takes_a_picture(station, tmp_path):
     assert len(server.requests) == 2 and b"Bearer " + TOKEN.encode() in server.requests[0]
 
 
+def test_a_click_in_the_gallery_brings_a_picture_there(station, tmp_path):
+    """The whole way: POST /gallery/snap -> /command -> camera -> upload -> gallery, byte for byte."""
+    committed = {}
+    clicked = []
+    with running(receiver(tmp_path, token=None)) as companion:
+
+        def fetch(path, form=None):
+            data = None if form is None else urllib.parse.urlencode(form).encode()
+            with urllib.request.urlopen(companion.url + path, data, timeout=20) as answer:
+                return answer.read()
+
+        def click():
+            """As a person would: once the page offers the board."""
+            end = time.monotonic() + 60
+            while time.monotonic() < end:
+                page = fetch("/gallery").decode()
+                if "shed" in page:
+                    secret = re.search(r'name="secret" value="([^"]+)"', page)[1]
+                    clicked.append(fetch("/gallery/snap", {"secret": secret, "board": "shed"}))
+                    return
+                time.sleep(0.02)
+
+        settings = {"wifi": [["home", KEY]], "upload": tus(companion), "snaps": 1, "name": "shed",
+                    "command": f"http://pc:{companion.port}/command?board=shed"}  # fmt: skip
+        (station.card / "pix.json").write_text(json.dumps(settings))
+        config = BoardConfig(card=str(station.card), camera=str(station.scenes()), names={"pc": "127.0.0.1"},
+                             wifi=[WifiNetwork("home", KEY)])  # fmt: skip
+        person = threading.Thread(target=click)
+        person.start()
+        played = play(config, "snap", 3_600_000, committed.__setitem__)
+        person.join()
+        listed = json.loads(fetch("/uploads.json"))["uploads"]
+        pictures = [fetch(entry["url"]) for entry in listed]
+    assert clicked and "done, 1 taken" in played.console, played.console
+    assert [entry["board"] for entry in listed] == ["shed"]
+    assert pictures == list(committed.values()) and list(committed) == taken(played.console)
+
+
 def test_without_a_network_pictures_collect(station, tmp_path):
     """Looking for a network takes 20 s a time; what is due meanwhile is taken all the same."""
     result = station.run(
@@ -112,6 +156,38 @@ def test_the_panel_tells_when_the_card_is_full_and_nothing_is_removed(station, t
         top = (0, 0, 320, 220)
         views = [Image.open(view).convert("RGB") for view in (tmp_path / "scenes1").iterdir()]
         assert max(psnr(shown.convert("RGB").crop(top), view.crop(top)) for view in views) > 30
+
+
+def test_the_panel_shows_the_picture_and_every_state_of_it(station, tmp_path):
+    """taken / sending n % / safe, read back glyph by glyph from the panel itself."""
+    states, shown = [], []
+    views = station.scenes()
+
+    def watch(board):
+        def look():
+            picture = board.panel.image()
+            text = state_line(picture)
+            if text and "?" not in text and text not in states:
+                states.append(text)
+                shown.append(picture.crop((0, 0, 320, 220)))
+
+        board.panel.on_frame = look
+
+    with running(receiver(tmp_path)) as companion:
+        settings = {"wifi": [["home", KEY]], "upload": tus(companion), "token": TOKEN, "snaps": 1, "snap_s": 1}
+        (station.card / "pix.json").write_text(json.dumps({**settings, "colour": "on", "quality": 95}))
+        config = BoardConfig(card=str(station.card), camera=str(views), names={"pc": "127.0.0.1"},
+                             wifi=[WifiNetwork("home", KEY)])  # fmt: skip
+        played = play(config, "snap", 60_000, lambda name, data: None, watch)
+    assert "done, 1 taken" in played.console, played.console
+    assert states[0] == "s0000001.jpg taken, 1 waiting"
+    assert states[-2:] == ["s0000001.jpg safe, 0 waiting", "1 taken, none waiting"]
+    percents = [int(found[1]) for text in states if (found := re.fullmatch(r"s0000001.jpg sending (\d+) %", text))]
+    assert len(percents) > 5 and percents == sorted(percents) and percents[-1] >= 90
+    order = [text.split(" ")[1].rstrip(",") for text in states if text.startswith("s0000001")]
+    assert order == ["taken"] + ["sending"] * len(percents) + ["safe"]
+    sent = Image.open(io.BytesIO(*stored(tmp_path).values())).convert("RGB").crop((0, 0, 320, 220))
+    assert all(psnr(picture, sent) > 30 for picture in shown)
 
 
 def test_no_camera_is_told_and_old_pictures_are_still_delivered(station, tmp_path):
