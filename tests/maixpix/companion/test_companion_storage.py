@@ -219,7 +219,7 @@ def test_a_crash_during_recovery_is_recovered_too(tmp_path, after, monkeypatch):
         store.open()
         partial = store.create(Facts(id="", name="snap.jpg", length=len(BODY)))
         store.write(partial, BODY)
-        monkeypatch.setattr(store, "_settle", lambda *arguments: (_ for _ in ()).throw(Crash))
+        monkeypatch.setattr(store._placing, "_settle", lambda *arguments: (_ for _ in ()).throw(Crash))
         with pytest.raises(Crash):
             store.finish(partial)
         store._folder_lock.close()
@@ -319,4 +319,36 @@ def test_nothing_is_held_in_memory_of_a_big_upload(tmp_path):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 1_000_000
+    store.close()
+
+
+def test_an_error_while_settling_can_be_dropped_or_made_good(tmp_path, monkeypatch):
+    """The facts name the final place already, the file has not moved there yet."""
+    told: list[str] = []
+    store = UploadStore(tmp_path / "u", UploadLimits(), lambda what, stored: told.append(f"{what} {stored.name}"))
+    store.open()
+
+    def fail(self: Path, target: Path) -> Path:
+        if target.suffix == ".jpg":
+            raise OSError(5, "Input/output error")
+        return replace(self, target)
+
+    replace = Path.replace
+    begun = []
+    for name in ("kept.jpg", "dropped.jpg"):
+        partial = store.create(Facts(id="", name=name, length=len(BODY)))
+        store.write(partial, BODY)
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "replace", fail)
+            with pytest.raises(OSError, match="Input/output"):
+                store.finish(partial)
+        begun.append(partial)
+        if name == "dropped.jpg":
+            store.drop(partial)
+        else:
+            assert store.resume(partial.facts.id).facts.is_done
+            store.delete(store.list()[0].file)
+    assert told == ["added kept.jpg", "deleted kept.jpg"]
+    assert list((tmp_path / "u").glob("2*/*")) == []
+    assert (store.used, store._unfinished) == (0, set())
     store.close()

@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from maixpix.companion import UploadLimits
+from maixpix.companion.uploads.partial import Partial
 
 
 def repr_digest(body: bytes) -> str:
@@ -312,6 +313,61 @@ def test_silent_and_dripping_senders_are_dropped_but_can_resume(companion, uploa
         else:
             pytest.fail("a sender of 20 bytes a second was never dropped")
     assert 10 <= int(tus.head(url)["Upload-Offset"]) < 50
+
+
+def chunked(headers: str, body: bytes) -> bytes:
+    return (
+        f"POST /files/ HTTP/1.1\r\nHost: localhost\r\nTus-Resumable: 1.0.0\r\n{headers}"
+        "Content-Type: application/offset+octet-stream\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+        f"{len(body):x}\r\n"
+    ).encode() + body + b"\r\n0\r\n\r\n"  # fmt: skip
+
+
+@pytest.mark.parametrize("trouble", ["460 checksum", "460 digest", "413", "507", "507 at the end", "broken off"])
+def test_a_creation_that_fails_leaves_nothing(companion, uploads, tus_for, make_jpeg, monkeypatch, trouble):
+    """Its sender never learned an address, so what it left could neither be resumed nor ended, only be in the way."""
+    server = companion(uploads=uploads, upload_limits=UploadLimits(max_unfinished=2))
+    tus = tus_for(server)
+    body = make_jpeg(20, (400, 300))
+
+    def full(*arguments: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    def damaged() -> int:
+        if trouble == "460 checksum":
+            return tus.create(len(body), body, Upload_Checksum=checksum("sha1", b"other")).status
+        if trouble == "460 digest":
+            return tus.create(len(body), body, Repr_Digest=repr_digest(b"other")).status
+        with socket.create_connection(("127.0.0.1", server.port), timeout=20) as peer:
+            if trouble == "413":
+                peer.sendall(chunked(f"Upload-Length: {len(body) - 1}\r\n", body))
+                return int(peer.recv(1000).split()[1])
+            if trouble == "broken off":
+                peer.sendall(chunked(f"Upload-Length: {len(body)}\r\n", body)[:-200])
+                assert wait_until(lambda: server.companion.store.used > 0)
+                return 0
+        with monkeypatch.context() as patch:
+            patch.setattr(Partial, "write" if trouble == "507" else "sync", full)
+            return tus.create(len(body), body).status
+
+    for _ in range(3):
+        assert damaged() == (0 if trouble == "broken off" else int(trouble[:3]))
+        assert wait_until(lambda: not [path.name for path in (uploads / ".partial").iterdir() if path.name != "lock"])
+    assert wait_until(lambda: server.companion.store.used == 0)
+    answer = tus.create(len(body), body)
+    assert answer.status == 201, answer.text
+    assert server.companion.store.used == len(body)
+
+
+def test_begun_uploads_count_against_the_number_of_files(companion, uploads, tus_for, make_jpeg):
+    """Else as many senders as begin before the last place is taken would all get one."""
+    tus = tus_for(companion(uploads=uploads, upload_limits=UploadLimits(max_files=3)))
+    begun = [tus.create(len(make_jpeg(number)))["Location"] for number in range(3)]
+    full = tus.create(10)
+    assert (full.status, "0 uploads are stored and 3 begun" in full.text) == (507, True)
+    for number, url in enumerate(begun):
+        assert tus.patch(url, 0, make_jpeg(number)).status == 204
+    assert "3 uploads are stored;" in tus.create(10).text
 
 
 def test_limits_on_number_and_bytes(companion, uploads, tus_for, make_jpeg):

@@ -33,6 +33,8 @@ from maixpix.errors import UserError
 log = logging.getLogger("maixpix.companion")
 
 _UPLOAD_THREADS = 4
+_READ_AHEAD = 128 * 1024
+"""Bytes of one request body after which reading waits for the disk (aiohttp holds up to twice as many)."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -111,7 +113,8 @@ class Companion:
             await asyncio.to_thread(store.open)
         except OSError as error:
             raise UserError(
-                f"the uploads folder {uploads} is not usable ({error.strerror})", "name another one"
+                f"the uploads folder {uploads} is not usable ({error.strerror})",
+                "name another one by --uploads, or receive nothing by --no-uploads",
             ) from error
         self.store = store
         self._on_close(lambda: asyncio.to_thread(store.close))
@@ -156,6 +159,7 @@ class Companion:
             logger=_HttpLog(log, {}),
             keepalive_timeout=settings.http.keepalive_s,
             lingering_time=2.0,
+            read_bufsize=_READ_AHEAD,
             shutdown_timeout=2.0,
         )
         await runner.setup()

@@ -16,8 +16,8 @@ from aiohttp import web
 from maixpix.companion.events import EventHub
 from maixpix.companion.hosts import PageSecret
 from maixpix.companion.problems import Refused
+from maixpix.companion.tokens import check_bearer
 from maixpix.companion.uploads.names import safe_board
-from maixpix.companion.uploads.tus import check_token
 
 AWAY_S = 60.0
 """Seconds after its last question for which a board is offered on the page, and for which a wish waits for it."""
@@ -54,7 +54,7 @@ class BoardDesk:
 
     async def command(self, request: web.Request) -> web.Response:
         """A board asks: 200 with the word `snap`, or 204 when there is nothing to do."""
-        check_token(self._token, request.headers.get("Authorization", ""))
+        check_bearer(self._token, request.headers.get("Authorization", ""))
         name = safe_board(request.query.get("board", "")) or (request.remote or "")
         is_new = name not in self.present()
         board = self._boards.setdefault(name, _Board(0.0))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from concurrent.futures import Executor
 from pathlib import Path
@@ -23,6 +22,7 @@ from maixpix.companion.settings import ServeSettings
 from maixpix.companion.sniff import HEAD_BYTES, media_type_of
 from maixpix.companion.uploads.log import Stored
 from maixpix.companion.uploads.storage import UploadStore
+from maixpix.companion.work import in_thread
 
 PER_PAGE = 60
 PER_LISTING = 1000
@@ -125,10 +125,8 @@ class Gallery:
             return convert(file, rendition, self.settings.pictures)
 
     async def _run(self, function: Callable[..., Result], *arguments: object) -> Result:
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._executor, function, *arguments)
-        except FileNotFoundError:
-            raise Refused(404, "gone", "the upload was removed just now", "see /gallery for the list") from None
+        gone = Refused(404, "gone", "the upload was removed just now", "see /gallery for the list")
+        return await in_thread(self._executor, function, *arguments, missing=gone)
 
 
 def card(stored: Stored) -> dict[str, object]:

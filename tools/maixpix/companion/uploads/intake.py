@@ -1,4 +1,4 @@
-"""One raw TCP connection read through one fixed buffer, and the three ways in which it can end."""
+"""One raw TCP connection read through one bounded buffer, and the three ways in which it can end."""
 
 from __future__ import annotations
 
@@ -9,8 +9,12 @@ import struct
 from collections.abc import Callable
 from typing import cast
 
-BUFFER = 64 * 1024
-"""Bytes held in memory for one sender; the rest waits in the kernel and in its own memory."""
+BUFFER = 16 * 1024
+MAX_BUFFER = 256 * 1024
+"""Bytes of each of a sender's two buffers, at first and at most; the rest waits in the kernel and at the sender.
+
+Every piece costs a change of threads, so whoever fills a buffer gets a bigger one. Boards never do: they send 2 KiB.
+"""
 
 
 class Intake(asyncio.BufferedProtocol):
@@ -22,17 +26,14 @@ class Intake(asyncio.BufferedProtocol):
         self._on_connect = on_connect
         self._buffer = bytearray(BUFFER)
         self._filled = 0
-        self._lent = False
+        self._lent = bytearray(BUFFER)
+        self._paused = False
         self._ended = False
         self._lost = False
         self._news: asyncio.Future[None] | None = None
 
     async def read(self) -> memoryview:
         """What has arrived, empty at the orderly end; valid until the next read. Raises `ConnectionResetError`."""
-        if self._lent:
-            self._lent = False
-            self._filled = 0
-            self.transport.resume_reading()
         while not self._filled:
             if self._ended:
                 return memoryview(b"")
@@ -40,10 +41,16 @@ class Intake(asyncio.BufferedProtocol):
                 raise ConnectionResetError("the connection broke")
             self._news = asyncio.get_running_loop().create_future()
             await self._news
-        # The buffer is the caller's until it comes back for more.
-        self.transport.pause_reading()
-        self._lent = True
-        return memoryview(self._buffer)[: self._filled]
+        piece, filled = self._buffer, self._filled
+        # The caller has done with the other buffer: it takes what arrives while this one is written to disk.
+        self._buffer, self._filled = self._lent, 0
+        self._lent = piece
+        if filled >= len(self._buffer) < MAX_BUFFER:
+            self._buffer = bytearray(min(4 * filled, MAX_BUFFER))
+        if self._paused:
+            self._paused = False
+            self.transport.resume_reading()
+        return memoryview(piece)[:filled]
 
     @property
     def peer(self) -> str:
@@ -77,11 +84,15 @@ class Intake(asyncio.BufferedProtocol):
         self._on_connect(self)
 
     def get_buffer(self, sizehint: int) -> memoryview:
+        if self._filled == len(self._buffer):
+            # Windows' event loop has read already what it hands over, and does not stop in the middle.
+            self._buffer = self._buffer + bytes(max(sizehint, BUFFER))
         return memoryview(self._buffer)[self._filled :]
 
     def buffer_updated(self, nbytes: int) -> None:
         self._filled += nbytes
-        if self._filled == BUFFER:
+        if self._filled == len(self._buffer) and not self._paused:
+            self._paused = True
             self.transport.pause_reading()
         self._wake()
 

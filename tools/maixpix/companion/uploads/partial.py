@@ -33,6 +33,16 @@ def write_durably(path: Path, data: bytes) -> None:
     new.replace(path)
 
 
+def part_path(partials: Path, upload_id: str) -> Path:
+    """Where the bytes of an upload are until it is finished."""
+    return partials / f"{upload_id}.part"
+
+
+def facts_path(partials: Path, upload_id: str) -> Path:
+    """Where the facts of an upload are, also after it is finished."""
+    return partials / f"{upload_id}.json"
+
+
 @dataclass
 class Facts:
     """What is known of an upload beside its bytes; `length` in bytes, `created` in seconds since 1970.

@@ -11,11 +11,9 @@ whatever a crash between two steps left behind.
 
 from __future__ import annotations
 
-import dataclasses
 import datetime
 import re
 import secrets
-import shutil
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -29,8 +27,10 @@ from maixpix.companion.sniff import HEAD_BYTES, TAIL_BYTES, recognise
 from maixpix.companion.uploads.folder_lock import lock_folder
 from maixpix.companion.uploads.index import UploadIndex
 from maixpix.companion.uploads.log import Stored
-from maixpix.companion.uploads.names import numbered, safe_board, safe_name
-from maixpix.companion.uploads.partial import Facts, Partial, fsync_folder
+from maixpix.companion.uploads.names import safe_board, safe_name
+from maixpix.companion.uploads.partial import Facts, Partial, facts_path, fsync_folder, part_path
+from maixpix.companion.uploads.placing import Placing
+from maixpix.companion.uploads.room import Room
 
 _ID = re.compile(r"[0-9a-f]{32}")
 _MAX_RECORDS = 10_000
@@ -49,15 +49,20 @@ class UploadStore:
         self.root = root
         self.limits = limits
         self.on_change = on_change or (lambda what, stored: None)
-        self.used = 0
-        """Bytes of finished and unfinished uploads."""
         self._index = UploadIndex(root)
         self._partials = root / ".partial"
+        self._room = Room(root, limits)
+        self._placing = Placing(root, self._partials, self._index, self._room)
         self._open: dict[str, Partial] = {}
         self._resting: OrderedDict[str, Partial] = OrderedDict()
         self._unfinished: set[str] = set()
         self._lock = RLock()
         self._folder_lock: BinaryIO | None = None
+
+    @property
+    def used(self) -> int:
+        """Bytes of finished and unfinished uploads."""
+        return self._room.used
 
     # -- start and end ------------------------------------------------------------------------------------
 
@@ -66,10 +71,10 @@ class UploadStore:
         self._partials.mkdir(parents=True, exist_ok=True)
         self._folder_lock = lock_folder(self._partials)
         self._index.load()
-        self._recover_partials()
+        self._unfinished = self._placing.recover()
         self._index.adopt_unlogged()
-        self.used = self._index.size
-        self.used += sum(path.stat().st_size for path in self._partials.glob("*.part"))
+        waiting = sum(path.stat().st_size for path in self._partials.glob("*.part"))
+        self._room.used = self._index.size + waiting
 
     def close(self) -> None:
         """Close open uploads (they can be resumed) and give the folder free."""
@@ -90,15 +95,18 @@ class UploadStore:
         if length == 0:
             raise Refused(400, "empty", "the upload is empty", "send a file with at least one byte")
         if length is not None:
-            self._check_size(length)
+            self._room.check_size(length)
         with self._lock:
-            if len(self._index) >= self.limits.max_files:
-                raise Refused(507, "too-many-files", f"{len(self._index)} uploads are stored", "delete old ones first")
+            if len(self._index) + len(self._unfinished) >= self.limits.max_files:
+                begun = f" and {len(self._unfinished)} begun" if self._unfinished else ""
+                raise Refused(
+                    507, "too-many-files", f"{len(self._index)} uploads are stored{begun}", "delete old ones first"
+                )
             if len(self._unfinished) >= self.limits.max_unfinished:
                 raise Refused(
                     507, "too-many-unfinished", "too many uploads are unfinished", "finish or end some of them"
                 )
-            self._check_room(length or 0)
+            self._room.check(length or 0)
             facts.id = secrets.token_hex(16)
             self._unfinished.add(facts.id)
         facts.created = time.time()
@@ -136,10 +144,7 @@ class UploadStore:
             partial = self._resting.pop(upload_id, None) or Partial(facts, self._part_path(upload_id))
         partial.facts = facts
         if facts.is_done:
-            with self._lock:
-                if partial.path.exists():
-                    # An error stopped `finish` halfway; the bytes are proven, so the rest of it can be done now.
-                    self._settle(facts, Path(str(facts.file)).name, _now())
+            self._finish_late(partial)
             partial.offset = facts.length or 0
             return partial
         if not partial.path.exists():
@@ -150,23 +155,19 @@ class UploadStore:
 
     def write(self, partial: Partial, piece: bytes | memoryview) -> None:
         """Append to an upload within all limits. Raises `Refused` (413, 507)."""
-        self._check_size(partial.offset + len(piece))
-        with self._lock:
-            self._check_room(len(piece))
-            self.used += len(piece)
+        self._room.check_size(partial.offset + len(piece))
+        self._room.take(len(piece))
         try:
             partial.write(piece)
         except OSError as error:
-            with self._lock:
-                self.used -= len(piece)
+            self._room.give_back(len(piece))
             raise Refused(
                 507, "disk", f"the disk did not take the upload: {error.strerror}", "make room on it"
             ) from error
 
     def cut(self, partial: Partial, offset: int) -> None:
         """Forget the bytes of an upload after `offset`."""
-        with self._lock:
-            self.used -= partial.offset - offset
+        self._room.give_back(partial.offset - offset)
         partial.cut(offset)
 
     def rest(self, partial: Partial) -> None:
@@ -187,10 +188,7 @@ class UploadStore:
             self._open.pop(partial.facts.id, None)
             self._resting.pop(partial.facts.id, None)
             self._unfinished.discard(partial.facts.id)
-            if not partial.facts.is_done:
-                self.used -= partial.offset
-            partial.path.unlink(missing_ok=True)
-            self._facts_path(partial.facts.id).unlink(missing_ok=True)
+            self._placing.abandon(partial.facts, partial.offset)
 
     def finish(self, partial: Partial, check_content: bool = False) -> Facts:
         """All bytes are here: store the upload for good and return its facts with `file` and `sha256`.
@@ -210,12 +208,11 @@ class UploadStore:
             self.drop(partial)
             raise Refused(422, "incomplete", "the end of the picture is missing", "send it again")
         partial.close()
-        now = datetime.datetime.now().astimezone()
-        fallback = now.strftime("%H%M%S") + "-" + digest[:8]
+        fallback = datetime.datetime.now().strftime("%H%M%S") + "-" + digest[:8]
         name = safe_name(facts.name, fallback, kind)
         with self._lock:
             try:
-                stored = self._place(facts, digest, partial.offset, name, now)
+                stored = self._placing.place(facts, digest, partial.offset, name)
             finally:
                 self._open.pop(facts.id, None)
             self._unfinished.discard(facts.id)
@@ -236,7 +233,7 @@ class UploadStore:
                 if self._is_expired(upload_id) or (number >= _MAX_RECORDS and not unfinished):
                     part = self._part_path(upload_id)
                     if part.exists():
-                        self.used -= part.stat().st_size
+                        self._room.give_back(part.stat().st_size)
                     part.unlink(missing_ok=True)
                     path.unlink(missing_ok=True)
                     self._unfinished.discard(upload_id)
@@ -270,110 +267,30 @@ class UploadStore:
             stored, path = self.find(file)
             path.unlink()
             self._index.remove(stored)
-            self.used -= stored.size
+            self._room.give_back(stored.size)
         self.on_change("deleted", stored)
         return stored
 
     # -- inner parts --------------------------------------------------------------------------------------
 
-    def _place(self, facts: Facts, digest: str, size: int, name: str, now: datetime.datetime) -> Stored:
-        """Give a proven upload its place: that of equal content, or a new one."""
-        known = self._index.same_content(digest)
-        duplicate = known is not None
-        file = known.file if known is not None else self._reserve(now.strftime("%Y-%m-%d"), name)
-        done = dataclasses.replace(facts, file=file, sha256=digest, length=size, duplicate=duplicate)
-        try:
-            if facts.door == "tus":
-                done.save(self._facts_path(facts.id))
-                fsync_folder(self._partials)
-        except OSError:
-            if not duplicate:
-                (self.root / file).unlink(missing_ok=True)
-            raise
-        vars(facts).update(vars(done))
-        return self._settle(done, name, now)
-
-    def _settle(self, facts: Facts, name: str, now: datetime.datetime) -> Stored:
-        """The last steps of `finish`, and of a recovery: final name, then log."""
-        if facts.file is None or facts.sha256 is None or facts.length is None:
-            raise ValueError("the facts are not complete")
-        part = self._part_path(facts.id)
-        stored = Stored(
-            file=facts.file,
-            name=name,
-            size=facts.length,
-            sha256=facts.sha256,
-            when=now.isoformat(timespec="milliseconds"),
-            sender=facts.sender,
-            board=facts.board,
-            door=facts.door,
-        )
-        if facts.duplicate:
-            part.unlink(missing_ok=True)
-            self.used -= stored.size
-            self._index.note_duplicate(stored)
-            return stored
-        final = self.root / facts.file
-        part.replace(final)
-        fsync_folder(final.parent)
-        self._index.add(stored)
-        return stored
-
-    def _reserve(self, day: str, name: str) -> str:
-        """Take a free name in the day's folder by an empty file of that name; path below the root."""
-        folder = self.root / day
-        if not folder.is_dir():
-            folder.mkdir(exist_ok=True)
-            fsync_folder(self.root)
-        for number in range(100_000):
-            candidate = numbered(name, number)
-            try:
-                (folder / candidate).open("xb").close()
-            except FileExistsError:
-                continue
-            return f"{day}/{candidate}"
-        raise Refused(507, "too-many-names", f"too many uploads are called {name}", "use other names")
-
-    def _recover_partials(self) -> None:
-        for path in self._partials.glob("*.new"):
-            path.unlink()
-        for path in self._partials.glob("*.json"):
-            facts = Facts.load(path)
-            part = path.with_suffix(".part")
-            if facts is None or facts.id != path.stem or not (facts.is_done or part.exists()):
-                path.unlink()
-            elif facts.is_done and part.exists():
-                # Stopped between the facts and the final name; the bytes were durable and proven before.
-                (self.root / str(facts.file)).parent.mkdir(exist_ok=True)
-                self._settle(facts, Path(str(facts.file)).name, _now())
-            elif not facts.is_done:
-                self._unfinished.add(facts.id)
-        for part in self._partials.glob("*.part"):
-            # Without facts nobody can resume it, and its sender was told nothing.
-            if not part.with_suffix(".json").exists():
-                part.unlink()
+    def _finish_late(self, partial: Partial) -> None:
+        """An error stopped `finish` halfway; the bytes are proven, so the rest of it can be done now."""
+        with self._lock:
+            if not partial.path.exists():
+                return
+            stored = self._placing.settle(partial.facts)
+            self._unfinished.discard(partial.facts.id)
+        if not partial.facts.duplicate:
+            self.on_change("added", stored)
 
     def _is_expired(self, upload_id: str) -> bool:
         return self.expires(upload_id) < time.time()
 
-    def _check_size(self, size: int) -> None:
-        limit = self.limits.max_file_bytes
-        if size > limit:
-            raise Refused(413, "too-big", f"the upload is bigger than {limit} bytes", "send a smaller file")
-
-    def _check_room(self, count: int) -> None:
-        if self.used + count > self.limits.quota_bytes:
-            raise Refused(
-                507, "quota", f"uploads may use {self.limits.quota_bytes} bytes in all", "delete old ones first"
-            )
-        if shutil.disk_usage(self.root).free - count < self.limits.reserve_bytes:
-            raise Refused(507, "disk-full", "the companion's disk is nearly full", "make room on it")
-
     def _part_path(self, upload_id: str) -> Path:
-        return self._partials / f"{upload_id}.part"
+        return part_path(self._partials, upload_id)
 
     def _facts_path(self, upload_id: str) -> Path:
-        return self._partials / f"{upload_id}.json"
+        return facts_path(self._partials, upload_id)
 
 
 def _modified(path: Path) -> float:
@@ -381,10 +298,6 @@ def _modified(path: Path) -> float:
         return path.stat().st_mtime
     except OSError:
         return 0.0
-
-
-def _now() -> datetime.datetime:
-    return datetime.datetime.now().astimezone()
 
 
 def _unknown() -> Refused:

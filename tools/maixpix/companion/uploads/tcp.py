@@ -13,7 +13,7 @@ All words are optional, values are percent-encoded. With `size` the file ends af
 from __future__ import annotations
 
 import asyncio
-import hmac
+import contextlib
 import logging
 import re
 import socket
@@ -24,10 +24,12 @@ from urllib.parse import unquote
 
 from maixpix.companion.problems import Refused
 from maixpix.companion.settings import ServeSettings
+from maixpix.companion.tokens import is_token
 from maixpix.companion.uploads.intake import Intake
 from maixpix.companion.uploads.pace import Pace, acknowledge_at_once
 from maixpix.companion.uploads.partial import Facts, Partial
 from maixpix.companion.uploads.storage import UploadStore
+from maixpix.companion.work import in_thread
 
 HEADER = b"#maixpix "
 MAX_HEADER = 1024
@@ -136,7 +138,7 @@ class TcpDoor:
             await self._fill(intake, pace, partial, piece, size)
             return await self._run(self.store.finish, partial, size is None)
         except BaseException:
-            if not partial.facts.is_done:
+            with contextlib.suppress(Refused):
                 await asyncio.shield(self._run(self.store.drop, partial))
             raise
 
@@ -161,19 +163,13 @@ class TcpDoor:
         return piece
 
     def _check_token(self, header: dict[str, str]) -> None:
-        token = self.settings.token
-        if token is not None and not hmac.compare_digest(
-            header.get("token", "").encode("utf-8", "replace"), token.encode()
-        ):
-            raise Refused(401, "token", "the upload token is missing or wrong", "send #maixpix token=... first")
+        if not is_token(self.settings.token, header.get("token", "")):
+            raise Refused(
+                401, "token", "the upload token is missing or wrong", "send #maixpix token=... first, or use tus"
+            )
 
     async def _run(self, function: Callable[..., Result], *arguments: object) -> Result:
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._executor, function, *arguments)
-        except OSError as error:
-            raise Refused(
-                507, "disk", f"the companion's disk failed: {error.strerror}", "look at the companion"
-            ) from error
+        return await in_thread(self._executor, function, *arguments)
 
 
 def parse_header(line: bytes) -> dict[str, str]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import contextlib
 import email.utils
 import hashlib
 import hmac
@@ -23,9 +24,11 @@ from aiohttp import ClientPayloadError, web
 from maixpix.companion.problems import Refused
 from maixpix.companion.ranges import parse_repr_digest, repr_digest
 from maixpix.companion.settings import ServeSettings
+from maixpix.companion.tokens import check_bearer
 from maixpix.companion.uploads.pace import Pace, acknowledge_at_once
 from maixpix.companion.uploads.partial import Facts, Partial
 from maixpix.companion.uploads.storage import UploadStore
+from maixpix.companion.work import in_thread
 
 VERSION = "1.0.0"
 EXTENSIONS = "creation,creation-with-upload,checksum,termination,expiration"
@@ -91,17 +94,18 @@ class TusDoor:
         algorithm = self._check_body(request, 0, facts.length or 0) if has_body else None
         partial = await self._run(self.store.create, facts)
         headers = {"Location": f"/files/{facts.id}"}
-        if has_body:
-            try:
+        try:
+            if has_body:
                 async with self._turn(request, facts.id):
                     headers |= await self._receive(request, partial, algorithm)
-            except ConnectionError:
-                # The sender never learned the address, so nobody could resume it.
+            else:
+                await self._run(self.store.rest, partial)
+                headers |= {"Upload-Offset": "0"} | self._expiry(partial)
+        except BaseException:
+            # The sender never learned the address, so nobody could go on with it or end it.
+            with contextlib.suppress(Refused):
                 await asyncio.shield(self._run(self.store.drop, partial))
-                raise
-        else:
-            await self._run(self.store.rest, partial)
-            headers |= {"Upload-Offset": "0"} | self._expiry(partial)
+            raise
         return self._answer(201, headers)
 
     async def head(self, request: web.Request) -> web.Response:
@@ -155,7 +159,7 @@ class TusDoor:
     # -- inner parts --------------------------------------------------------------------------------------
 
     def _admit(self, request: web.Request) -> None:
-        check_token(self.settings.token, request.headers.get("Authorization", ""))
+        check_bearer(self.settings.token, request.headers.get("Authorization", ""))
         if request.headers.get("Tus-Resumable") != VERSION:
             raise Refused(
                 412, "tus-version", "this is a tus 1.0.0 server", "send Tus-Resumable: 1.0.0", {"Tus-Version": VERSION}
@@ -240,12 +244,7 @@ class TusDoor:
         return web.Response(status=status, headers={"Tus-Resumable": VERSION, **headers})
 
     async def _run(self, function: Callable[..., Result], *arguments: object) -> Result:
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._executor, function, *arguments)
-        except OSError as error:
-            raise Refused(
-                507, "disk", f"the companion's disk failed: {error.strerror}", "look at the companion"
-            ) from error
+        return await in_thread(self._executor, function, *arguments)
 
 
 class _Turn:
@@ -273,18 +272,6 @@ class _Turn:
     async def __aexit__(self, *exception: object) -> None:
         del self._turns[self._id]
         self._over.set()
-
-
-def check_token(token: str | None, authorization: str) -> None:
-    """Raise `Refused` (401) unless the request shows the shared token, compared in constant time."""
-    if token is None:
-        return
-    scheme, _, given = authorization.partition(" ")
-    if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode("utf-8", "replace"), token.encode()):
-        raise Refused(
-            401, "token", "the upload token is missing or wrong", "send it as Authorization: Bearer",
-            {"WWW-Authenticate": 'Bearer realm="maixpix"'},
-        )  # fmt: skip
 
 
 def parse_metadata(value: str) -> dict[str, str]:
