@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from maixpix.companion.amounts import bytes_text
 from maixpix.companion.app import Companion
 from maixpix.companion.settings import ServeSettings
 
@@ -48,7 +49,15 @@ def announcement(companion: Companion) -> list[str]:
     settings = companion.settings
     lines = [f"pictures of {settings.folder} at {companion.url}/"]
     if settings.uploads is not None:
-        lines.append(f"uploads to {settings.uploads}: tus at {companion.url}/files/, seen at {companion.url}/gallery")
+        where = settings.uploads.absolute()
+        lines.append(f"uploads to {where}: tus at {companion.url}/files/, seen at {companion.url}/gallery")
+        limits = settings.upload_limits
+        lines.append(
+            f"at most {bytes_text(limits.max_file_bytes)} each and {bytes_text(limits.quota_bytes)} together;"
+            " --uploads names another folder, --no-uploads receives nothing"
+        )
+        if settings.uploads.resolve().is_relative_to(settings.folder.resolve()):
+            lines.append("warning: uploads lie among the pictures, so all boards are given them too")
     if companion.tcp_port is not None:
         lines.append(f"raw TCP uploads on port {companion.tcp_port}")
     if settings.is_local:

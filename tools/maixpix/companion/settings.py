@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from maixpix.companion.amounts import bytes_text
 from maixpix.errors import UserError
 
 MIB = 1024 * 1024
@@ -120,6 +121,12 @@ class ServeSettings:
         if not all(1 <= side <= MAX_SIDE for side in self.panel):
             raise UserError(
                 f"the panel size {self.panel[0]}x{self.panel[1]} is out of range", "use for example 320x240"
+            )
+        limits = self.upload_limits
+        if not 0 < limits.max_file_bytes <= limits.quota_bytes:
+            raise UserError(
+                f"one upload of {bytes_text(limits.max_file_bytes)} does not fit into {bytes_text(limits.quota_bytes)}",
+                "give --max-file at least one byte and --max-total more than it",
             )
         if self.uploads is not None and self.uploads.exists() and not self.uploads.is_dir():
             raise UserError(f"{self.uploads} is not a folder", "name another folder for uploads")
