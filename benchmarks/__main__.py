@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-TABLES = ("fetch_rate", "upload_rate", "receiver")
+TABLES = ("fetch_rate", "upload_rate", "receiver", "receiver_fuzz")
 
 
 def main() -> int:
