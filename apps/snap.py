@@ -1,9 +1,10 @@
 # snap: take pictures, keep them on the card, bring every one to the receiver of the setting "upload".
 #
 # A picture is taken at a press of the board's key, every "snap_s" seconds, and when the URL of the setting "command"
-# answers with the word "snap". It leaves the outbox only when the receiver has proven that it is safe there; without a
-# network pictures collect, as long as there is room on the card. With "snaps" set the app ends when that many are
-# taken and safe.
+# answers with the word "snap". It leaves the outbox only when the receiver has proven that it is safe there (or has all
+# of its bytes: then it goes to /sd/sent); without a network pictures collect, as long as there is room on the card.
+# What is due is taken also while the board looks for a network and between two pieces of an upload. With "snaps" set
+# the app ends when that many are taken and safe.
 
 import gc
 

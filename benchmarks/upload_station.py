@@ -52,7 +52,7 @@ def plant(outbox: Path, count: int, quality: int = 50, large: int = 0) -> dict[s
     for i in range(count):
         size = LARGE if i >= count - large else SMALL
         out = io.BytesIO()
-        _photograph("chelsea.jpg", size).save(out, "JPEG", quality=(92 if size == LARGE else quality) + i)
+        _photograph("chelsea.jpg", size).save(out, "JPEG", quality=(95 if size == LARGE else quality) + i)
         (outbox / f"s{i + 1:07}.jpg").write_bytes(out.getvalue())
     (outbox / "number").write_bytes(b"%07d\n" % count)
     return {file.name: file.read_bytes() for file in outbox.glob("*.jpg")}

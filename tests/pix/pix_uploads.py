@@ -25,9 +25,9 @@ class Station:
         self.outbox = card / "outbox"
         self._runs = 0
 
-    def plant(self, count):
+    def plant(self, count, large=0):
         """Pictures of an earlier day in the outbox; name -> bytes."""
-        return plant(self.outbox, count)
+        return plant(self.outbox, count, large=large)
 
     def scenes(self):
         """A folder of views that no earlier run has seen."""

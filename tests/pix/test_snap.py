@@ -143,6 +143,19 @@ def test_a_network_that_goes_away_costs_no_picture(station, tmp_path):
     assert result.console.count("\nsafe ") + len(station.waiting()) == len(names)
 
 
+def test_a_long_upload_costs_no_picture(station, tmp_path):
+    ours = station.plant(1, large=1)
+    with running(receiver(tmp_path)) as companion:
+        settings = {"upload": tus(companion), "snap_s": 1, "snaps": 9, "colour": "off"}
+        result = station.run("snap", settings)
+    console = result.console
+    assert len(ours["s0000001.jpg"]) > 200_000 and result.ok, console
+    during = console[console.index("wifi home, address") : console.index("safe s0000001.jpg")]
+    assert len(taken(during)) >= 2 and "error" not in console, console
+    kept = stored(tmp_path)
+    assert len(kept) == 10 and kept["s0000001.jpg"] == ours["s0000001.jpg"]
+
+
 def test_the_panel_tells_when_the_card_is_full_and_nothing_is_removed(station, tmp_path):
     settings = {"snap_s": 1, "reserve_kb": 2048, "quality": 95}
     panel = tmp_path / "panel.png"
