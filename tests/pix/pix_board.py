@@ -60,11 +60,11 @@ class Served(Script):
         self.finish()
 
 
-def run(config, program, answer=None, end_ms=None, port=80, watch=None):
+def run(config, program, answer=None, end_ms=None, port=80, watch=None, on_snap=None):
     """Run `program` (a path or source text) on a board described by `config`; `answer` plays SERVER.
 
-    `watch(board, engine)` may look in before the run begins. A program that prints "snap" has to pause, until the
-    line has left the UART.
+    `watch(board, engine)` may look in before the run begins, `on_snap()` is called for every line "snap". A program
+    that prints it has to pause, until the line has left the UART.
     """
     board = Board(config)
     heard = []
@@ -74,6 +74,8 @@ def run(config, program, answer=None, end_ms=None, port=80, watch=None):
         heard.append((when, data))
         if data.endswith(b"\n") and b"".join(data for _, data in heard[-8:]).endswith(b"snap\r\n"):
             snaps.append(board.panel.image())
+            if on_snap is not None:
+                on_snap()
 
     connections = []
     try:

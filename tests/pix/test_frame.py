@@ -1,12 +1,16 @@
 """`apps/frame.py`: the next picture every few seconds, and the last one kept on the panel when there is trouble."""
 
+import io
 import json
 import re
 from pathlib import Path
 
 import pytest
 from PIL import Image
+from pix_board import SERVER, run
+from pix_panel import card_of
 
+from maixpix.bundle import build
 from maixpix.companion import ServeSettings, running
 from maixpix.demo import expected_panel, psnr
 from virtualboard.board import BoardConfig, WifiNetwork
@@ -63,3 +67,88 @@ def test_a_board_that_never_showed_anything_shows_the_error(frame):
     result, _, panel = frame("http://127.0.0.1:1", 12_000)
     assert "error refused" in result.console
     assert panel.getpixel((300, 5))[0] > 200 and panel.getpixel((300, 5))[1] < 60  # the red band of a card
+
+
+# -- with a server in virtual time -------------------------------------------------------------------------------
+
+
+def picture(colour, format="JPEG", size=(320, 240)):
+    out = io.BytesIO()
+    Image.new("RGB", size, colour).save(out, format)
+    return out.getvalue()
+
+
+RED, BLUE = (200, 0, 0), (0, 0, 200)
+
+
+@pytest.fixture
+def virtual(tmp_path, board_card):
+    """virtual(answers, end_ms) -> (outcome, card, requests); the last answer is repeated. None: no server there."""
+    card = board_card(tmp_path / "card")
+
+    def start(answers, end_ms, name="desk"):
+        settings = {"wifi": [["home", "k"]], "server": f"http://{SERVER}", "interval_s": 2, "name": name}
+        (card / "pix.json").write_text(json.dumps(settings))
+        requests = []
+
+        def answer(path, head):
+            requests.append(path)
+            body = answers[min(len(requests), len(answers)) - 1]
+            return [f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n".encode(), body]
+
+        config = BoardConfig(card=str(card), wifi=[WifiNetwork("home", "k")])
+        served = (answer, 80) if answers else (answer, 81)
+        outcome = run(config, card / "apps" / "frame.py", served[0], end_ms=end_ms, port=served[1])
+        return outcome, card, requests
+
+    return start
+
+
+def shows(panel, colour):
+    return all(abs(a - b) < 12 for a, b in zip(panel.getpixel((160, 120)), colour, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("bad", "code"),
+    [
+        (picture(BLUE, "PNG"), "not-jpeg"),
+        (picture(BLUE, "JPEG", (1200, 900)), "too-big"),
+        (picture(BLUE)[:-40], "bad-picture"),
+        (b"<html>down for maintenance</html>", "not-picture"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_bad_picture_leaves_the_last_one_on_panel_and_card_even_over_a_reset(virtual, bad, code):
+    good = picture(RED)
+    outcome, card, requests = virtual([good, bad], 12_000)
+    assert f"error {code}: " in outcome.console and len(requests) >= 2, outcome.console
+    assert shows(outcome.panel, RED) and (card / "frame.jpg").read_bytes() == good
+    # Then the power goes, and the server too.
+    outcome, card, _ = virtual([], 13_000)
+    assert "error refused" in outcome.console
+    assert shows(outcome.panel, RED) and (card / "frame.jpg").read_bytes() == good
+
+
+def test_the_card_stays_until_there_is_a_picture(virtual):
+    bad = b"<html>not yet</html>"
+    outcome, _, _ = virtual([bad], 7_000)
+    assert card_of(outcome.panel)[0] == "Not a picture"
+    outcome, _, requests = virtual([bad, bad, picture(BLUE)], 15_000)
+    assert len(requests) >= 3 and shows(outcome.panel, BLUE)
+
+
+def test_the_server_hears_the_name_as_it_was_set(virtual):
+    _, _, requests = virtual([picture(RED)], 8_000, "desk & co #1")
+    assert requests[0] == "/frame?board=desk%20%26%20co%20%231&size=320x240&fit=fit&format=jpeg"
+
+
+def test_a_missing_card_is_told_before_wifi(tmp_path):
+    """`pix` is on the flash, flattened."""
+    files = build(ROOT, flat=True, mpy=False).files
+    for name, data in files.items():
+        if name.startswith("pix_"):
+            (tmp_path / name).write_bytes(data)
+    (tmp_path / "pix.json").write_text(json.dumps({"wifi": [["home", "k"]], "server": "http://pc"}))
+    outcome = run(BoardConfig(flash_dir=str(tmp_path)), files["apps/frame.py"].decode(), end_ms=30_000)
+    assert "error no-card" in outcome.console and "modem" not in outcome.console
+    assert card_of(outcome.panel)[0] == "No SD card"

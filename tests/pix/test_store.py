@@ -340,3 +340,37 @@ def test_a_part_that_shrank_is_not_committed(device):
         f.truncate(100)
     assert code_of(device, part.commit) == "card-error"
     assert device.listing() == {"show.jpg": OLD}
+
+
+@pytest.mark.parametrize("call", ["Part", "load", "begin", "resume", "write", "flush", "close", "read_into", "commit"])
+@pytest.mark.parametrize("trouble", ["removed", "reads", "writes"])
+def test_errors_name_the_file_that_the_user_knows(device, trouble, call):
+    """Not its part or sidecar; whatever operation the card fails in."""
+    store = device.load("store")
+    write_part(device, upto=2 * BLOCK)
+    part = store.Part(TARGET)
+    part.load("key")
+    if call in ("write", "flush", "close"):
+        part.resume()
+        part.write(NEW[:BLOCK])
+    arguments = {
+        "Part": (TARGET,),
+        "load": ("key",),
+        "begin": ("key",),
+        "write": (NEW[:BLOCK],),
+        "read_into": (bytearray(BLOCK), lambda piece: None),
+    }
+    if trouble == "removed":
+        device.card.remove()
+    elif trouble == "reads":
+        device.card.fail_reads(99)
+    else:
+        device.card.fail_writes(99)
+    try:
+        (store.Part if call == "Part" else getattr(part, call))(*arguments.get(call, ()))
+        part.close()
+    except device.PixError as error:
+        assert error.code in ("card-error", "no-card"), error
+        assert TARGET in error.cause and not set("$~#") & set(error.cause), error
+    else:
+        assert trouble != "removed" or call == "close"

@@ -1,0 +1,99 @@
+"""pix.url: addresses made from the settings, and shown without their secrets."""
+
+import types
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+relaxed = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=200)
+
+SCREEN = types.SimpleNamespace(width=320, height=240)
+
+
+@pytest.fixture(scope="module")
+def url(pix_modules):
+    return pix_modules.load("url")
+
+
+def made(url, picture="", server="http://pc:8000", path=""):
+    wanted = types.SimpleNamespace(picture=picture, server=server, fit="fill", format="bmp")
+    return url.picture_url(wanted, SCREEN, path)
+
+
+@relaxed
+@given(st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), min_size=1))
+def test_a_name_comes_through_a_url_as_it_is(url, name):
+    quoted = url.quote(name)
+    assert quoted.isascii() and not set(quoted) & set(' ?#&+;=<>"')
+    assert unquote(quoted) == name
+    if "://" not in name:
+        parts = urlsplit(made(url, name))
+        assert unquote(parts.path) == "/pictures/" + name and parts.fragment == ""
+        assert parse_qs(parts.query) == {"size": ["320x240"], "fit": ["fill"], "format": ["bmp"]}
+
+
+@pytest.mark.parametrize(
+    ("name", "target"),
+    [
+        ("my holiday #1.jpg", "/pictures/my%20holiday%20%231.jpg?"),
+        ("a%20b.jpg", "/pictures/a%2520b.jpg?"),
+        ("sub/x?.jpg", "/pictures/sub/x%3F.jpg?"),
+        ("Größe.jpg", "/pictures/Gr%C3%B6%C3%9Fe.jpg?"),
+    ],
+)
+def test_names(url, name, target):
+    text = made(url, name, "http://pc:8000/")
+    assert text == f"http://pc:8000{target}size=320x240&fit=fill&format=bmp"
+    assert url.parse(text).target == text.removeprefix("http://pc:8000")
+
+
+def test_a_path_of_the_server(url):
+    path = f"frame?board={url.quote('desk & co')}&"
+    assert made(url, path=path) == "http://pc:8000/frame?board=desk%20%26%20co&size=320x240&fit=fill&format=bmp"
+
+
+@pytest.mark.parametrize("picture", ["http://x/y.jpg", "HTTP://X/y z.jpg?a=b", "hTTp://u:p@x:81/"])
+def test_what_has_a_scheme_is_a_url_already(url, picture):
+    assert made(url, picture) == made(url, picture, "", "frame?") == picture
+
+
+@pytest.mark.parametrize(
+    ("picture", "server", "code", "words"),
+    [
+        ("ftp://x/y.jpg", "http://pc", "bad-url", "begin with http://"),
+        ("HTTPS://x/y.jpg", "http://pc", "https", "TLS"),
+        ("x.jpg", "", "settings", "server is not set"),
+        ("", "http://pc", "settings", "picture is not set"),
+        ("x.jpg", "pc", "bad-url", "begin with http://"),
+        ("x\n.jpg", "http://pc", "bad-url", "control character"),
+    ],
+)
+def test_what_cannot_be_fetched_is_told(pix_modules, url, picture, server, code, words):
+    with pytest.raises(pix_modules.PixError) as e:
+        made(url, picture, server)
+    assert e.value.code == code and words in e.value.cause
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("http://ann:s3cret@pc:8000/a@b.jpg?c@d", "http://pc:8000/a@b.jpg?c@d"),
+        ("HTTP://ann:p@ss@pc", "HTTP://pc"),
+        ("ftp://u@h/x", "ftp://h/x"),
+        ("http://pc/x@y", "http://pc/x@y"),
+        ("http://pc?u:p@x", "http://pc?u:p@x"),
+        ("a@b.jpg", "a@b.jpg"),
+        ("", ""),
+    ],
+)
+def test_user_and_password_are_not_shown(url, text, shown):
+    assert url.public(text) == shown
+
+
+def test_settings_are_described_without_them(pix_modules):
+    config = pix_modules.load("config")
+    values = config.Settings()
+    values.update({"picture": "http://ann:s3cret@pc/x.jpg", "command": "http://u:s3cret@pc/c"}, "here")
+    assert "s3cret" not in values.describe() and "picture: http://pc/x.jpg" in values.describe()
