@@ -14,11 +14,12 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 pytestmark = pytest.mark.slow
 
-DESKTOP = (1100, 800)
+PICTURES = sorted((Path(__file__).resolve().parents[3] / "assets" / "pictures").glob("*.jpg"))
+DESKTOP = (1100, 660)
 PHONE = (390, 844)
 
 
@@ -108,12 +109,13 @@ async def browser(profile: Path):
 
 
 @pytest.fixture
-def photographs(make_gradient):
-    """Bodies of pictures that differ from each other to the eye."""
+def photographs():
+    """Bodies of snapshots as boards take them: 320x240, each of another thing."""
 
     def make(number: int) -> bytes:
         out = io.BytesIO()
-        make_gradient(640, 480).rotate(47 * number).save(out, "JPEG", quality=90)
+        with Image.open(PICTURES[number % len(PICTURES)]) as picture:
+            ImageOps.fit(picture, (320, 240), centering=(0.5, 0.3)).save(out, "JPEG", quality=90)
         return out.getvalue()
 
     return make
@@ -174,6 +176,34 @@ def test_the_gallery_is_live_in_a_browser(receiver, tus, photographs, tmp_path, 
             await page.until("document.querySelectorAll('figure').length === 1")
             assert [name.split("/")[1] for name in stored_files()] == ["snap0001.jpg"]
             assert page.complaints == []
+
+    asyncio.run(look())
+
+
+def test_files_that_are_no_pictures_have_cards_too(receiver, tus, tmp_path):
+    """Text, a damaged picture and a long name: no broken image, nothing wider than a phone, live and after a reload."""
+    damaged = b"\xff\xd8\xff" + bytes(50) + b"\xff\xd9"
+    files = {"notes.txt": b"temperature 21", "damaged.jpg": damaged, "measurement-" * 9 + "x": b"22"}
+    shown = "[...document.images].filter(i => i.offsetParent !== null).length"
+    labels = "[...document.querySelectorAll('figure .file')].map(f => f.textContent).join()"
+
+    async def look() -> None:
+        async with browser(tmp_path / "profile") as page:
+            await page.show(f"{receiver.url}/gallery", PHONE)
+            await page.until("document.getElementById('live').dataset.state === 'on'")
+            for name, body in files.items():
+                answer = await asyncio.to_thread(tus.create, len(body), body, {"filename": name})
+                assert answer.status == 201
+            await page.until("document.querySelectorAll('figure').length === 3")
+            for _ in ("live", "reloaded"):
+                await page.value("document.querySelectorAll('img').forEach(i => i.loading = 'eager')")
+                await page.until(f"{shown} === 0")
+                assert await page.value(labels) == "bin,txt"
+                assert await page.value("document.documentElement.scrollWidth <= innerWidth")
+                await page.screenshot("gallery-files")
+                await page.show(f"{receiver.url}/gallery", PHONE)
+            # That the damaged picture could not be shown is the one complaint, once for each page.
+            assert all("422" in text or "415" in text for text in page.complaints), page.complaints
 
     asyncio.run(look())
 

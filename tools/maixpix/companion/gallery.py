@@ -16,6 +16,7 @@ from maixpix.companion.cache import RenditionCache
 from maixpix.companion.convert import Rendition, convert
 from maixpix.companion.events import EventHub
 from maixpix.companion.hosts import PageSecret
+from maixpix.companion.pictures import MEDIA_TYPES
 from maixpix.companion.problems import Refused
 from maixpix.companion.respond import Representation, send
 from maixpix.companion.settings import ServeSettings
@@ -131,7 +132,14 @@ class Gallery:
 
 def card(stored: Stored) -> dict[str, object]:
     """A stored upload as the page, its script and `/uploads.json` show it."""
-    return {"url": "/uploads/" + quote(stored.file), "sizeText": pages.size_text(stored.size), **stored.line()}
+    suffix = Path(stored.file).suffix.lower()
+    return {
+        "url": "/uploads/" + quote(stored.file),
+        "sizeText": pages.size_text(stored.size),
+        "picture": suffix in MEDIA_TYPES,
+        "kind": suffix.removeprefix(".") or "file",
+        **stored.line(),
+    }
 
 
 def _head(path: Path) -> bytes:

@@ -131,9 +131,13 @@ def _card(card: dict[str, object], secret: str) -> str:
         if secret
         else ""
     )
+    look = (
+        f'<a href="{url}"><img src="{url}?size=320x240" width="320" height="240" loading="lazy" alt="{name}"></a>'
+        if card["picture"]
+        else f'<a href="{url}" class="file">{escape(str(card["kind"]))}</a>'
+    )
     return (
-        f'<figure data-file="{escape(str(card["file"]))}"><a href="{url}">'
-        f'<img src="{url}?size=320x240" width="320" height="240" loading="lazy" alt="{name}"></a>'
+        f'<figure data-file="{escape(str(card["file"]))}">{look}'
         f"<figcaption><b>{name}</b><br>{board or escape(str(card['from']))} · "
         f'<time datetime="{when}">{when[:19].replace("T", " ")}</time> · {escape(str(card["sizeText"]))}'
         f'<div class="actions"><a href="{url}?download=1" download>Download</a>{delete}</div></figcaption></figure>\n'

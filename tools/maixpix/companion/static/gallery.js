@@ -23,7 +23,10 @@ function makeForm(action, fields, button) {
 }
 
 function makeCard(upload) {
-  const image = element("img", { src: upload.url + "?size=320x240", width: 320, height: 240, alt: upload.name });
+  const look = upload.picture
+    ? element("a", { href: upload.url },
+      element("img", { src: upload.url + "?size=320x240", width: 320, height: 240, alt: upload.name }))
+    : element("a", { href: upload.url, className: "file" }, upload.kind);
   const when = element("time", { dateTime: upload.when }, upload.when.slice(0, 19).replace("T", " "));
   const actions = element("div", { className: "actions" },
     element("a", { href: upload.url + "?download=1", download: "" }, "Download"));
@@ -32,7 +35,7 @@ function makeCard(upload) {
       element("button", { className: "delete" }, "Delete")));
   }
   const figure = element("figure", { className: "new" },
-    element("a", { href: upload.url }, image),
+    look,
     element("figcaption", {},
       element("b", {}, upload.name), element("br", {}),
       (upload.board || upload.from) + " · ", when, " · " + upload.sizeText, actions));
@@ -58,10 +61,15 @@ cards.addEventListener("submit", async (event) => {
   }
 });
 
-// Thumbnails of files that are no pictures cannot be made: their card keeps its text.
+// Thumbnails of damaged pictures cannot be made: their card keeps its text.
 cards.addEventListener("error", (event) => {
   if (event.target.tagName === "IMG") event.target.hidden = true;
 }, true);
+
+// Those that failed before this script ran are asked for again, to be heard.
+for (const image of cards.querySelectorAll("img")) {
+  if (image.complete && !image.naturalWidth) image.src = image.getAttribute("src");
+}
 
 tidy(0);
 
