@@ -1,16 +1,16 @@
-"""pix.tus against a tus server of other people: tuspyserver (FastAPI) from PyPI, part of the dev extra."""
+"""pix.upload against receivers of other people: the tus server tuspyserver (FastAPI, dev extra) and both netcats."""
 
 import random
+import re
+import shutil
 import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from pix_receivers import Sending
-
-for _package in ("tuspyserver", "fastapi", "uvicorn"):
-    pytest.importorskip(_package, reason=f"{_package} is not installed: pip install -e '.[dev]'")
 
 SERVER = """
 import sys
@@ -23,13 +23,24 @@ uvicorn.run(app, port=int(sys.argv[2]), log_level="warning")
 """
 
 
+def free_port():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+def is_listening(port):
+    tables = [table.read_text() for table in Path("/proc/net").glob("tcp*")]
+    return any(re.search(f":{port:04X} [0-9A-F:]+ 0A ", table) for table in tables)
+
+
 @pytest.fixture(scope="module")
 def foreign(tmp_path_factory):
     """(URL, folder of its uploads)."""
+    for package in ("tuspyserver", "fastapi", "uvicorn"):
+        pytest.importorskip(package, reason=f"{package} is not installed: pip install -e '.[dev]'")
     folder = tmp_path_factory.mktemp("foreign")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     process = subprocess.Popen([sys.executable, "-c", SERVER, str(folder), str(port)])
     try:
         end = time.monotonic() + 30
@@ -64,3 +75,33 @@ def test_a_foreign_server_takes_it(device, foreign, size, cuts):
     for file in folder.iterdir():
         if file.is_file():
             file.unlink()
+
+
+@pytest.mark.parametrize("size", [1, 7012, 300_001])
+@pytest.mark.parametrize(
+    "command", ["nc.openbsd -l {}", "nc.openbsd -l -p {}", "nc.openbsd -lN {}", "nc.traditional -l -p {}"]
+)
+def test_each_netcat_takes_a_raw_upload(device, tmp_path, command, size):
+    """As a user starts it, with a terminal that stays open; the sender waits until netcat has closed in order."""
+    program, *arguments = command.format(port := free_port()).split()
+    if shutil.which(program) is None or not Path("/proc/net/tcp").exists():
+        pytest.skip(f"no {program} on PATH (Debian: netcat-openbsd, netcat-traditional)")
+    body = random.Random(size).randbytes(size)
+    (device.folder / "a.jpg").write_bytes(body)
+    with (tmp_path / "x.jpg").open("wb") as out:
+        netcat = subprocess.Popen([program, *arguments], stdin=subprocess.PIPE, stdout=out)
+    try:
+        # It takes one connection only, so none can be spent on finding out whether it listens.
+        end = time.monotonic() + 30
+        while not is_listening(port):
+            assert netcat.poll() is None and time.monotonic() < end
+            time.sleep(0.01)
+        uploader = device.load("upload").Uploader(Sending(device), f"tcp://127.0.0.1:{port}")
+        sent = uploader.send("/sd/a.jpg")
+        assert netcat.wait(20) == 0
+    finally:
+        netcat.kill()
+        netcat.wait()
+        netcat.stdin.close()
+    assert (tmp_path / "x.jpg").read_bytes() == body
+    assert (sent.bytes, sent.proven) == (size, False)
