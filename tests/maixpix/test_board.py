@@ -119,7 +119,7 @@ def test_what_cannot_be_had_is_told_in_one_line(options, line, tmp_path, capsys)
 def test_wrong_usage_is_exit_code_2(capsys):
     assert maixpix(["board", "--exec", "1", "--run", "x.py"]) == 2
     assert maixpix(["board", "--web", "70000"]) == 2
-    assert maixpix(["board", "--lines", "kd233"]) == 2
+    assert maixpix(["board", "--lines", "amigo"]) == 2
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -12,6 +12,7 @@ from types import FrameType
 from typing import Any
 
 from maixpix.errors import UserError
+from maixpix.images import identify
 from maixpix.mailbox import Mailbox
 from maixpix.players import Player, make_player
 from maixpix.reach import LOOPBACK
@@ -20,6 +21,8 @@ from virtualboard.clock import SECOND, Clock
 from virtualboard.console import ConsoleLine
 from virtualboard.faults import Faults
 from virtualboard.typist import Typist
+
+_PROMPT_S = 60  # of the board's time at full speed; builds that format their flash need three of them
 
 
 @dataclass
@@ -110,21 +113,32 @@ class LiveBoard:
     def execute(self, code: bytes, on_output: Callable[[bytes], None], timeout_s: float = 600.0) -> str:
         """Type `code` at the REPL; returns its traceback ("" when it ended well), and ends the run.
 
-        `timeout_s` is in the board's time. Raises UserError when the program does not end in it, KeyboardInterrupt
-        when `stop` came before.
+        `timeout_s` is in the board's time. Raises UserError when no prompt appears or the program does not end in it,
+        KeyboardInterrupt when `stop` came before.
         """
         clock = self.board.clock
         typist = Typist(self.console, code, on_output, self._end)
         late = clock.after(round(timeout_s * SECOND), self._end)
+        patience_s = min(timeout_s, _PROMPT_S / min(1.0, self.options.cpu_factor))
+        silent = clock.after(round(patience_s * SECOND), lambda: None if typist.prompted else self._end())
         self.run()
         if typist.error is not None:
             late.cancel()
+            silent.cancel()
             return typist.error
+        if not silent.active and not typist.prompted:
+            raise UserError(f"no prompt appeared within {patience_s:g} s of the board's time", self._why_silent())
         if late.active:
             raise KeyboardInterrupt
         raise UserError(
             f"the program did not end within {timeout_s:g} s of the board's time", "raise --timeout, or look for a loop"
         )
+
+    def _why_silent(self) -> str:
+        image = identify(self.options.firmware) if self.options.firmware is not None else None
+        if image is not None and image.kind == "k210":
+            return f"{image.path.name} is no MaixPy build: watch it without --exec and --run"
+        return "see what it prints: run it without --exec and --run"
 
     def close(self) -> None:
         """Switch off: links closed, card and flash written back, doors closed. A second call does nothing."""

@@ -1,4 +1,4 @@
-"""Types a program at a board's REPL and collects the answer: a raw-REPL client on the console lanes.
+"""Types a program at a board's REPL and collects the answer: the raw-REPL client on the console lanes.
 
 It is a state machine on the host's end of the line, driven by what the board prints, so it works with either engine and
 costs no thread. The protocol is MicroPython 1.11's: Ctrl-A enters raw mode, Ctrl-D runs, and the answer is `OK`, the
@@ -8,12 +8,9 @@ output, 04, the traceback (empty when all went well), 04 (MicroPython v1.11, lib
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-from virtualboard.clock import MS
-
-if TYPE_CHECKING:
-    from virtualboard.console import ConsoleLine
+from virtualboard.clock import MS, Clock
 
 _PROMPT = b">>> "
 _RAW_PROMPT = b"raw REPL; CTRL-B to exit\r\n>"
@@ -21,14 +18,32 @@ _FIRST_KNOCK_NS = 4000 * MS  # a board without anything to run shows its prompt 
 _KNOCK_NS = 1000 * MS
 
 
+class Console(Protocol):
+    """The host's end of a serial console."""
+
+    clock: Clock
+
+    def listen(self, on_text: Callable[[int, bytes], None]) -> None:
+        """Hand what the board prints to `on_text`, with the virtual time of its arrival."""
+
+    def type(self, data: bytes) -> None:
+        """Send keystrokes."""
+
+
 class Typist:
     """Runs `code` once the board listens. `on_output(data)` gets what it prints, `on_end()` is called when it is over.
 
-    Afterwards `error` is the traceback text ("" when the program ended well); None while it has not ended.
+    Afterwards `error` is the traceback text ("" when the program ended well); None while it has not ended. With
+    `at_prompt` the board has shown its prompt already; otherwise `prompted` tells whether it has by now.
     """
 
     def __init__(
-        self, console: ConsoleLine, code: bytes, on_output: Callable[[bytes], None], on_end: Callable[[], None]
+        self,
+        console: Console,
+        code: bytes,
+        on_output: Callable[[bytes], None],
+        on_end: Callable[[], None],
+        at_prompt: bool = False,
     ) -> None:
         self._clock = console.clock
         self._line = console
@@ -36,12 +51,20 @@ class Typist:
         self._on_output = on_output
         self._on_end = on_end
         self._seen = bytearray()
-        self._state = self._boot
-        self._errors = bytearray()
+        self._state = self._enter if at_prompt else self._boot
         self.error: str | None = None
         self.boot_text = bytearray()
+        self.prompted = at_prompt
         console.listen(self._feed)
-        self._knock = self._clock.after(_FIRST_KNOCK_NS, self._interrupt)
+        self._knock = self._clock.after(_KNOCK_NS if at_prompt else _FIRST_KNOCK_NS, self._interrupt)
+        if at_prompt:
+            console.type(b"\r\x03\x01")
+
+    def stop(self) -> None:
+        """Give up on a program that does not end."""
+        self._seen.clear()
+        self._state = self._done
+        self._knock.cancel()
 
     def _feed(self, _when: int, data: bytes) -> None:
         self._seen += data
@@ -59,6 +82,7 @@ class Typist:
         if _PROMPT in self._seen:
             self.boot_text += self._seen
             self._seen.clear()
+            self.prompted = True
             self._state = self._enter
             self._line.type(b"\r\x01")
             self._knock.cancel()
@@ -95,9 +119,7 @@ class Typist:
 
     def _finish(self, error: str) -> None:
         self.error = error
-        self._seen.clear()
-        self._state = self._done
-        self._knock.cancel()
+        self.stop()
         self._on_end()
 
     def _done(self) -> None:

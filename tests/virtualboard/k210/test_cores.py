@@ -202,7 +202,7 @@ def test_loop_that_waits_for_memory_is_parked_and_let_go(run_program: Run) -> No
         """
     )
     assert engine.idle
-    assert [core.parked is not None for core in engine.soc.cores] == [True, True]
+    assert [core.loops.parked is not None for core in engine.soc.cores] == [True, True]
     struct.pack_into("<Q", engine.soc.ram, RESULT - 0x8000_0000 + 16, 77)  # as DMA would
     engine.run(timeout_ns=5_000_000)
     assert result(engine, 1) == 77
@@ -298,3 +298,21 @@ def test_countdown_in_memory_is_not_taken_for_idle(run_program: Run, padding: in
         timeout_ns=100_000_000,
     )
     assert result(engine, 1) == 5
+
+
+def test_waiting_for_a_block_that_is_not_modelled_is_warped(run_program: Run) -> None:
+    # A program that polls the AES unit would otherwise be executed at a fifteenth of real time, for nothing.
+    engine = run_program(
+        f"""{CORE0_ONLY}
+        li s1, {RESULT:#x}
+        li s0, 0x50450000
+    wait: lw t1, 0x14(s0)
+        ld t2, 0(s1)
+        addi t2, t2, 1
+        sd t2, 0(s1)
+        beq t1, zero, wait
+    end: j end
+        """,
+        timeout_ns=100_000_000,
+    )
+    assert 0 < result(engine) < 2000

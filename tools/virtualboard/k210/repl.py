@@ -1,17 +1,18 @@
-"""Talks to MaixPy's REPL through the console lanes, for tests and for `maixpix board --exec`."""
+"""MaixPy's REPL for programs that hold the engine in their hands (tests, benchmarks): run until it has answered."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from virtualboard.clock import SECOND
+from virtualboard.typist import Typist
 
 if TYPE_CHECKING:
     from virtualboard.k210.engine import K210Engine
 
-_RAW, _FRIENDLY, _INTERRUPT, _END = b"\x01", b"\x02", b"\x03", b"\x04"
+_FRIENDLY = b"\x02"
 _PROMPT = b">>> "
-_CHUNK, _CHUNK_NS = 256, 30_000_000
 
 
 class ReplError(RuntimeError):
@@ -28,6 +29,8 @@ class Repl:
     def __init__(self, engine: K210Engine) -> None:
         self._engine = engine
         self._board = engine.board
+        self._on_text: Callable[[int, bytes], None] = lambda _when, _data: None
+        self.clock = engine.clock
         self.output = bytearray()
 
     def text(self) -> str:
@@ -37,7 +40,10 @@ class Repl:
 
     def drain(self) -> None:
         """Collect what has arrived on the host's side."""
-        self.output += self._board.console_tx.take()
+        data = self._board.console_tx.take()
+        if data:
+            self.output += data
+            self._on_text(self.clock.now, data)
 
     def wait_for(self, token: bytes, timeout_ns: int = 20 * SECOND, start: int | None = None) -> bytes:
         """Run until `token` was printed after position `start`; returns the text up to and with it."""
@@ -59,29 +65,27 @@ class Repl:
         """Send keystrokes to the board."""
         self._board.console_rx.write(text.encode() if isinstance(text, str) else text)
 
+    def listen(self, on_text: Callable[[int, bytes], None]) -> None:
+        """Hand what is printed from now on to `on_text` alone, as `Typist` wants it."""
+        self._on_text = on_text
+
     def exec(self, code: str, timeout_ns: int = 60 * SECOND) -> str:
         """Run `code` through the raw REPL; returns what it printed. Raises `ReplError` with the traceback."""
         self.drain()
         mark = len(self.output)
-        self.type(b"\r" + _INTERRUPT + _RAW)
-        self.wait_for(b"raw REPL; CTRL-B to exit\r\n>", start=mark)
-        mark = len(self.output)
-        source = code.encode()
-        for at in range(0, len(source), _CHUNK):
-            self.type(source[at : at + _CHUNK])
-            self._engine.run(timeout_ns=_CHUNK_NS)
-        self.type(_END)
-        # In order: OK, what was printed, 04, what was raised, 04 and the next prompt.
-        self.wait_for(b"OK", start=mark)
-        begin = self.output.index(b"OK", mark) + 2
-        self.wait_for(_END, timeout_ns, start=begin)
-        middle = self.output.index(_END, begin)
-        self.wait_for(_END + b">", start=middle + 1)
-        raised = bytes(self.output[middle + 1 : self.output.index(_END, middle + 1)])
-        printed = bytes(self.output[begin:middle]).decode("utf-8", "replace")
+        printed, ended = bytearray(), []
+
+        def over() -> bool:
+            self.drain()
+            return bool(ended)
+
+        typist = Typist(self, code.encode(), printed.extend, lambda: ended.append(True), at_prompt=True)
+        if not self._engine.run(over, timeout_ns):
+            typist.stop()
+            raise ReplTimeout(f"not ended within {timeout_ns / SECOND:g} s; got {bytes(self.output[mark:])!r}")
         mark = len(self.output)
         self.type(b"\r" + _FRIENDLY)
         self.wait_for(_PROMPT, start=mark)
-        if raised:
-            raise ReplError(raised.decode("utf-8", "replace").strip())
-        return printed.replace("\r\n", "\n")
+        if typist.error:
+            raise ReplError(typist.error.strip())
+        return printed.decode("utf-8", "replace").replace("\r\n", "\n")
