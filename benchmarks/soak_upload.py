@@ -24,6 +24,7 @@ import json
 import multiprocessing
 import random
 import re
+import resource
 import sys
 import tempfile
 import time
@@ -80,6 +81,8 @@ def one_run(seed: int, root: Path, nursery: Nursery) -> Outcome:
         starts = rng.randrange(1, MAX_STARTS)
         for start in range(starts + 1):
             _start(rng, root, card, receiver, outcome, start, start == starts)
+        if outcome.door == "tcp":
+            _let_it_store(outcome, receiver)
         stored = receiver.stored()
     finally:
         receiver.kill()
@@ -92,6 +95,13 @@ def one_run(seed: int, root: Path, nursery: Nursery) -> Outcome:
         outcome.wrong += [f"{name} still waits" for name in outbox]
         outcome.wrong += [f"{name} was taken for not proven" for name in sent]
     return outcome
+
+
+def _let_it_store(outcome: Outcome, receiver: Receiver) -> None:
+    """Nobody is told when plain tcp:// is on the disk: give a busy machine time for the last one."""
+    end = time.monotonic() + (1 if excused(outcome) else 30)
+    while set(outcome.digests.values()) - set(map(digest, receiver.stored().values())) and time.monotonic() < end:
+        time.sleep(0.02)
 
 
 def _start(
@@ -270,8 +280,13 @@ def judge_unproven(outcome: Outcome, stored: dict[str, bytes], card: dict[str, b
         if name not in card:
             outcome.wrong.append(f"{name} is lost")
         outcome.counts["on the card only, plain tcp"] += 1
-        if not changed and not outcome.counts["kills of the companion"]:
+        if not excused(outcome):
             outcome.wrong.append(f"{name} was taken for sent without a reason")
+
+
+def excused(outcome: Outcome) -> bool:
+    """Whether a picture may be on the card alone after plain tcp://."""
+    return bool(outcome.counts["bytes changed on the way out"] or outcome.counts["kills of the companion"])
 
 
 def _worker(job: tuple[int, int]) -> Outcome:
@@ -322,6 +337,8 @@ def main() -> int:
     rows = [("doors", doors), ("faults", faults), ("counts", total)]
     for title, row in rows:
         print(f"{title}: " + ", ".join(f"{what} {count}" for what, count in sorted(row.items())))
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    print(f"{used.ru_utime + used.ru_stime:.0f} s of processor time, {options.jobs} processes at a time")
     print(f"{bad} of {options.runs} runs with a picture lost, doubled or damaged")
     return 1 if bad else 0
 

@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+import time
 from pathlib import Path
 
 from maixpix.companion import ServeSettings
@@ -14,7 +15,7 @@ sys.path.append(str(Path(__file__).resolve().parents[2]))  # `benchmarks` is no 
 
 from benchmarks.upload_station import KEY, PICTURES, TOKEN, plant, play, scenes
 
-__all__ = ["KEY", "PICTURES", "TOKEN", "Station", "play", "receiver", "state_line", "stored", "taken"]
+__all__ = ["KEY", "PICTURES", "TOKEN", "Station", "arrived", "play", "receiver", "state_line", "stored", "taken"]
 
 
 class Station:
@@ -35,7 +36,9 @@ class Station:
         return scenes(self.card.parent / f"scenes{self._runs}", self._runs)
 
     def run(self, app, settings, ssid="home", timeout_s=60.0, panel=None, end_ms=None, on_event=None, **config):
-        whole = {"wifi": [[ssid, KEY]], "colour": "on", "token": TOKEN, **settings}
+        # Plain tcp:// cannot carry a token.
+        token = "" if settings.get("upload", "").startswith("tcp:") else TOKEN
+        whole = {"wifi": [[ssid, KEY]], "colour": "on", "token": token, **settings}
         (self.card / "pix.json").write_text(json.dumps(whole))
         board = BoardConfig(
             card=str(self.card),
@@ -77,6 +80,14 @@ def receiver(tmp_path, **options):
     """Settings of a companion that takes uploads on both doors."""
     options = {"port": 0, "tcp_port": 0, "uploads": tmp_path / "uploads", "names": ("pc",), "token": TOKEN, **options}
     return ServeSettings(PICTURES, **options)
+
+
+def arrived(tmp_path, count):
+    """`stored` once it has `count` files: nobody is told when a plain tcp:// upload is on the disk."""
+    end = time.monotonic() + 30
+    while len(stored(tmp_path)) < count and time.monotonic() < end:
+        time.sleep(0.02)
+    return stored(tmp_path)
 
 
 def stored(tmp_path):

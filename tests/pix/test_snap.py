@@ -11,7 +11,7 @@ import urllib.request
 import pytest
 from PIL import Image
 from pix_servers import Raw
-from pix_uploads import KEY, TOKEN, Station, play, receiver, state_line, stored, taken
+from pix_uploads import KEY, TOKEN, Station, arrived, play, receiver, state_line, stored, taken
 
 from maixpix.companion import UploadLimits, running
 from maixpix.verdicts import psnr
@@ -240,8 +240,8 @@ def test_raw_tcp(station, tmp_path, door):
     with running(receiver(tmp_path, token=token)) as companion:
         settings = {"upload": f"{door}://pc:{companion.tcp_port}", "snaps": 1, "snap_s": 1}
         result = station.run("snap", settings)
+        kept = arrived(tmp_path, 3)
     assert result.ok, result.console
-    kept = stored(tmp_path)
     assert len(kept) == 3 and set(ours.values()) < set(kept.values()) and station.waiting() == {}
     # Without an answer nothing proves that it is safe: the card keeps it.
     sent = station.card / "sent"

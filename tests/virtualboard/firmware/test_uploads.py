@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 from pix_receivers import Listener
-from pix_uploads import KEY, TOKEN, plant, receiver, stored, taken
+from pix_uploads import KEY, TOKEN, arrived, plant, receiver, stored, taken
 
 from maixpix.chip_run import run_on_chip
 from maixpix.companion import running
@@ -92,7 +92,7 @@ def test_every_door_gets_every_byte(engine: Engine, waiting: tuple, tmp_path: Pa
     with running(receiver(tmp_path, token=token)) as companion:
         target = f"http://pc:{companion.port}/files/" if door == "tus" else f"{door}://pc:{companion.tcp_port}"
         console = engine.run(card, "send", at, upload=target, token=token or "")
-    kept = stored(tmp_path)
+        kept = arrived(tmp_path, len(ours))
     assert "done, 0 not sent" in console, console
     assert list((card / "outbox").glob("*.jpg")) == []
     if door == "tcp":
