@@ -14,7 +14,7 @@ from maixpix.cli import run as maixpix
 from maixpix.commands.setup import setup
 from maixpix.errors import UserError
 from maixpix.link import BoardError, Link
-from maixpix.places import BoardPlace
+from maixpix.places import BoardPlace, FolderPlace
 
 
 @pytest.fixture
@@ -22,6 +22,7 @@ def impatient(monkeypatch):
     """Short waits, for boards that never answer."""
     monkeypatch.setattr("maixpix.link._ENTER_TIMEOUT_S", 1)
     monkeypatch.setattr("maixpix.link._CHARACTER_TIMEOUT_S", 0.5)
+    monkeypatch.setattr("maixpix.link._IDE_TRIES", 3)
 
 
 @pytest.fixture
@@ -66,13 +67,17 @@ def test_files_arrive_byte_for_byte_and_run(board, tmp_path):
     assert (board.card / "main.py").read_bytes() == want.loader
 
 
-def test_an_unchanged_tree_costs_little_line_time(board, tmp_path):
-    tree = device_tree(tmp_path / "tree", "one", files=20)
-    put(board.port, tree, start=False)
-    cable = CutCable(board.port, 1 << 30)
-    again = put(cable.port, tree, start=False)
-    cable.close()
-    assert (again.changed, again.sent) == (False, 0)
+def test_an_unchanged_deployment_of_everything_costs_little_line_time(tmp_path, monkeypatch, capsys):
+    card, flash = make(tmp_path / "sd"), make(tmp_path / "flash")
+    install.install(FolderPlace(card), bundle.build(mpy=False))
+    install.install_loader(FolderPlace(flash), bundle.loader())
+    with RunningBoard(card, flash) as board:
+        with Link(board.port):
+            pass  # the app tries to find a modem, and stays stopped
+        cable = CutCable(board.port, 1 << 30)
+        assert maixpix(["deploy", "--source", "--no-start", "--port", cable.port]) == 0
+        cable.close()
+    assert capsys.readouterr().out.startswith("the card is up to date: version 1, ")
     # At 115200 baud 11520 bytes take a second; questions and answers do not overlap.
     assert cable.passed + cable.returned < 3 * 11520
 
@@ -87,53 +92,20 @@ def test_only_a_changed_file_travels(board, tmp_path):
     assert (board.card / "maixpix" / "a" / "apps" / "show.py").exists()
 
 
-def test_a_cable_pulled_anywhere_leaves_one_whole_version(tmp_path):
-    old = device_tree(tmp_path / "old", "old")
-    card, flash = make(tmp_path / "sd"), tmp_path / "flash"
-    with RunningBoard(card, flash) as board:
-        put(board.port, device_tree(tmp_path / "older", "older"), start=False)
-        whole = CutCable(board.port, 1 << 30)
-        put(whole.port, old, start=False)
-        whole.close()
-        for percent in (4, 25, 50, 75, 89, 96, 99):
-            new = device_tree(tmp_path / f"new{percent}", f"new{percent}")
-            cable = CutCable(board.port, whole.passed * percent // 100)
-            with pytest.raises(UserError) as caught:
-                put(cable.port, new)
-            cable.close()
-            assert caught.value.remedy
-            with Link(board.port) as link:
-                link.start_main()
-            # The very last bytes restart the board; the switch itself is behind 90 %.
-            expected = ("old",) if percent < 90 else ("old", f"new{percent}")
-            assert heard_version(board) in expected, f"cut at {percent} %"
-        put(board.port, device_tree(tmp_path / "last", "last"))
-        assert heard_version(board) == "last"
-
-
-def test_a_power_failure_in_the_middle_leaves_one_whole_version(tmp_path):
-    old = device_tree(tmp_path / "old", "old")
-    card, flash = make(tmp_path / "sd"), tmp_path / "flash"
-    for written in (2, 6):
-        new = device_tree(tmp_path / f"new{written}", f"new{written}")
-        with RunningBoard(card, flash) as board:
-            put(board.port, old, start=False)
-            with Link(board.port) as link:
-                place = BoardPlace(link, "/sd")
-                left = [written]
-                send = place.write
-
-                def write(path, data, left=left, send=send, board=board):
-                    send(path, data)
-                    left[0] -= 1
-                    if left[0] == 0:
-                        board.process.kill()
-
-                place.write = write
-                with pytest.raises(UserError):
-                    install.install(place, bundle.build(new, mpy=False))
-        with RunningBoard(card, flash) as board:
-            assert heard_version(board) == "old"
+def test_a_pulled_cable_is_told_and_the_old_version_starts(board, tmp_path):
+    """That it is so wherever the cable is cut: test_cuts.py."""
+    put(board.port, device_tree(tmp_path / "old", "old"), start=False)
+    whole = CutCable(board.port, 1 << 30)
+    put(whole.port, device_tree(tmp_path / "next", "next"), start=False)
+    whole.close()
+    cable = CutCable(board.port, whole.passed // 2)
+    with pytest.raises(UserError) as caught:
+        put(cable.port, device_tree(tmp_path / "new", "new"))
+    cable.close()
+    assert caught.value.remedy.startswith("check the cable")
+    with Link(board.port, restart=True):
+        pass
+    assert heard_version(board) == "next"
 
 
 def test_without_a_card_it_runs_from_the_flash_flattened(bare, tmp_path):
@@ -226,25 +198,70 @@ def test_a_port_without_maixpy_ends_in_time(impatient):
     os.close(slave)
 
 
-def test_a_board_in_ide_mode_ends_in_time(board, impatient):
-    with Link(board.port) as link:
-        link.run("f=open('/flash/ide_mode.conf','w')\nf.close()")
-        link.hard_reset()
-    board.listen(rb"init end")
-    with pytest.raises(UserError, match=r"no MaixPy answers|mode of MaixPy IDE"), Link(board.port):
-        pass
+def failing_app(board: RunningBoard, tmp_path: Path) -> None:
+    """Deploy a version, let it start, and forget what it said."""
+    put(board.port, device_tree(tmp_path / "running", "running"))
+    assert heard_version(board) == "running"
 
 
-def test_a_boot_script_that_loops_is_named_and_worked_around(board, tmp_path, monkeypatch):
-    monkeypatch.setattr("maixpix.link._ENTER_TIMEOUT_S", 2)
-    (board.card / "boot.py").write_text("while True:\n    pass\n")
-    notes = []
-    with Link(board.port, notes.append) as link:
-        assert not link.soft_reset_works
-        assert notes == ["the soft reset did not end: boot.py on the board loops; going on without it"]
-        link.run("import uos\nuos.remove('/sd/boot.py')")
-    with Link(board.port) as link:
-        assert link.soft_reset_works
+def test_a_mistake_in_a_file_is_told_before_the_board_is_touched(board, tmp_path, monkeypatch, capsys):
+    failing_app(board, tmp_path)
+    tree = device_tree(tmp_path / "tree", "new")
+    monkeypatch.setattr("maixpix.bundle.board_files", lambda: tree)
+    (tree / "apps" / "show.py").write_text("def main(:\n")
+    cable = CutCable(board.port, 1 << 30)
+    for where in ("auto", "flash"):
+        assert maixpix(["deploy", "--source", "--to", where, "--port", cable.port]) == 1
+        assert capsys.readouterr().err == "maixpix: apps/show.py line 1: invalid syntax; correct the file\n"
+    cable.close()
+    assert cable.passed == 0
+
+
+def test_the_app_runs_again_after_a_deployment_that_failed(board, tmp_path, monkeypatch, capsys):
+    failing_app(board, tmp_path)
+    tree = device_tree(tmp_path / "tree", "new")
+    (tree / "apps" / "big.py").write_text("# " + "x" * 9000 + "\n")
+    monkeypatch.setattr("maixpix.bundle.board_files", lambda: tree)
+    monkeypatch.setattr("maixpix.places.BoardPlace.free", lambda self: 1000)
+    assert maixpix(["deploy", "--source", "--port", board.port]) == 1
+    assert "has no room" in capsys.readouterr().err
+    assert heard_version(board) == "running"
+
+
+def test_the_app_runs_again_after_damaged_settings_were_found(board, tmp_path, capsys):
+    failing_app(board, tmp_path)
+    (board.card / "pix.json").write_text('{"app": ')
+    for option in ("--show", "--app=show"):
+        assert maixpix(["setup", option, "--port", board.port]) == 1
+        assert "no whole JSON" in capsys.readouterr().err
+        assert heard_version(board) == "running"
+
+
+def test_the_app_runs_while_setup_asks_and_after_ctrl_c(board, tmp_path, monkeypatch):
+    failing_app(board, tmp_path)
+    heard = []
+
+    def prompt(question, **more):
+        heard.append(heard_version(board))  # the board is not held while a person thinks
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("maixpix.commands.setup.click.prompt", prompt)
+    assert maixpix(["setup", "--port", board.port]) == 130
+    assert heard == ["running"]
+    assert not (board.card / "pix.json").exists()
+
+
+def test_settings_on_the_flash_are_told_beside_those_of_the_card(board, capsys):
+    (board.flash / "pix.json").write_text('{"app": "frame", "token": "very secret"}')
+    for command in (["setup", "--app", "show"], ["setup", "--show"]):
+        assert maixpix([*command, "--port", board.port]) == 0
+        said = capsys.readouterr()
+        assert said.err == "note: the flash has settings too, used where the card says nothing: app, token\n"
+        assert "very secret" not in said.out
+    assert json.loads((board.card / "pix.json").read_text()) == {"app": "show"}
+    (board.flash / "pix.json").write_text("{")
+    assert maixpix(["setup", "--show", "--port", board.port]) == 0
+    assert capsys.readouterr().err.startswith("note: pix.json on the flash is no whole JSON; ")
 
 
 def test_a_port_that_another_program_has_is_told(board):
@@ -266,6 +283,35 @@ def test_programs_are_run_with_their_output_and_exit_code(board, tmp_path, monke
     said = capfdbinary.readouterr()
     assert said.out == b"before\r\n"
     assert b"ZeroDivisionError" in said.err
+    script.write_bytes(b"print('\xff')\n")
+    assert maixpix(["run", str(script)]) == 1
+    assert capfdbinary.readouterr().err == f"maixpix: {script} is no text; name a Python file in UTF-8\n".encode()
+
+
+def test_the_prompt_is_reached_through_a_terminal(board):
+    import os
+    import pty
+    import subprocess
+    import sys
+
+    with Link(board.port):
+        pass
+    master, slave = pty.openpty()
+    command = [sys.executable, "-m", "maixpix", "repl", "--port", board.port]
+    with subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave, start_new_session=True) as terminal:
+        os.close(slave)
+        heard = b""
+        while b"Ctrl-] ends" not in heard:
+            heard += os.read(master, 4096)
+        # mpremote is ready when it says so; what is typed before waits in the terminal.
+        while b"exit this shell" not in heard:
+            heard += os.read(master, 4096)
+        os.write(master, b"print(6*7)\r")
+        while b"\n42\r\n" not in heard:
+            heard += os.read(master, 4096)
+        os.write(master, b"\x1d")
+        assert terminal.wait(20) == 0
+    os.close(master)
 
 
 def test_reset_starts_the_app_again(board, tmp_path, monkeypatch):
@@ -288,24 +334,34 @@ def test_logs_are_read_over_the_line_and_the_app_starts_again(board, tmp_path, m
     assert heard_version(board) == "one"
 
 
-def test_watching_deploys_again_what_changes(board, tmp_path, monkeypatch, capsys):
+def test_watching_deploys_again_what_changes_and_restarts_the_app(board, tmp_path, monkeypatch, capsys):
     tree = device_tree(tmp_path / "tree", "one")
-    (tree / "firmware" / "pix" / "config.py").write_text("KEYS = {'app': ('show', 'text')}\n")
     monkeypatch.setattr("maixpix.bundle.board_files", lambda: tree)
-    rounds = []
+    rounds, started = [], []
 
     def sleep(seconds):
         rounds.append(seconds)
+        if len(rounds) == 1:
+            started.append(heard_version(board))
+            (tree / "apps" / "show.py").unlink()
+            (tree / "apps" / "show.py").symlink_to(tree / "gone.py")  # an editor replaces it
         if len(rounds) == 2:
-            (tree / "apps" / "show.py").write_text("def main():\n    print('edited now')\n")
+            (tree / "apps" / "show.py").unlink()
+            (tree / "apps" / "show.py").write_text("def main(:\n")
+        if len(rounds) == 3:
+            device_tree(tree, "two")
         if len(rounds) == 4:
+            started.append(heard_version(board))
             raise KeyboardInterrupt
 
     monkeypatch.setattr("maixpix.commands.deploy.time", type("Time", (), {"sleep": staticmethod(sleep)}))
-    assert maixpix(["deploy", "--watch", "--source", "--no-start", "--port", board.port]) == 130
-    said = capsys.readouterr().out.splitlines()
-    assert [line.split(":")[0] for line in said] == ["version 1 is on the card", "version 2 is on the card"]
-    assert ": 1 files sent, " in said[1]
+    assert maixpix(["deploy", "--watch", "--source", "--port", board.port]) == 130
+    said = capsys.readouterr()
+    assert [line.split(":")[0] for line in said.out.splitlines()] == [
+        "version 1 is on the card", "version 2 is on the card"
+    ]  # fmt: skip
+    assert "maixpix: apps/show.py line 1: invalid syntax; correct the file" in said.err
+    assert started == ["one", "two"]
 
 
 def test_following_the_console_stops_nothing(board, tmp_path):

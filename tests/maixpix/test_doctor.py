@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import http.server
 import json
+import runpy
 import threading
 
 import pytest
-from boards_fixture import RunningBoard
+from boards_fixture import ROOT, RunningBoard
 
+from maixpix import device_tables, doctor, doctor_network, ports, settings
 from maixpix.cli import run as maixpix
 
 SECRET = 'key "of, the\\house'
@@ -19,8 +21,12 @@ HOME = {"ssid": "Ho,me", "password": SECRET}
 def server():
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
-            body = b"x" * 30000
-            self.send_response(self.server.status)
+            httpd.asked.append((self.path, dict(self.headers)))
+            body = b"x" * 80000
+            wanted = self.headers.get("Range")
+            if wanted:
+                body = body[: int(wanted.split("-")[1]) + 1]
+            self.send_response(206 if wanted and self.server.status == 200 else self.server.status)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
@@ -30,6 +36,7 @@ def server():
 
     httpd = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     httpd.status = 200
+    httpd.asked = []
     threading.Thread(target=httpd.serve_forever, daemon=True).start()
     yield httpd
     httpd.shutdown()
@@ -40,8 +47,11 @@ def server():
 def examine(tmp_path, server, capsys):
     """Call it with what differs from a healthy board; returns exit code and findings by name."""
 
-    def run(settings=None, card=True, args=(), **config):
+    def run(settings=None, card=True, args=(), flash=None, **config):
         folder = tmp_path / "sd" if card else None
+        (tmp_path / "flash").mkdir()
+        for name, values in (flash or {}).items():
+            (tmp_path / "flash" / name).write_text(json.dumps(values))
         if folder:
             folder.mkdir(exist_ok=True)
             values = {"wifi": [["Ho,me", SECRET]], "server": f"http://pc:{server.server_port}", **(settings or {})}
@@ -59,7 +69,7 @@ def examine(tmp_path, server, capsys):
     return run
 
 
-def test_a_board_that_lacks_only_the_software(examine):
+def test_a_board_that_lacks_only_the_software(examine, server):
     code, found = examine(at="1.7.4")
     assert code == 1
     assert [name for name, finding in found.items() if finding["state"] == "wrong"] == ["software"]
@@ -68,7 +78,14 @@ def test_a_board_that_lacks_only_the_software(examine):
     assert found["networks"]["text"] == "Ho,me -50 dBm, Far -80 dBm"
     assert found["join"]["text"].startswith("Ho,me in ")
     assert found["names"]["text"] == "pc is 127.0.0.1"
-    assert found["fetch"]["text"].startswith("30,")
+    size, speed, share = found["fetch"]["text"].split(", ")
+    assert size.startswith("65,")
+    assert speed.endswith(" kB/s")
+    assert 30 < int(share.split()[0]) <= 100, "of what the line can carry"
+    assert server.asked == [("/frame?board=doctor&size=320x240&format=bmp", server.asked[0][1])]
+    assert found["port"]["text"].endswith(", no USB adapter")
+    assert found["card"]["text"].startswith("FAT32, clusters of 2 kB, ")
+    assert ", enable pad 8 switches it, passive receive" in found["modem"]["text"]
     assert found["panel"]["text"].startswith("test card of 320x240")
     assert "no passive receive" not in found["modem"]["text"]
 
@@ -108,9 +125,100 @@ def test_a_server_that_answers_with_an_error(examine, server):
 def test_no_card(examine):
     code, found = examine(card=False, args=["--no-network"])
     assert code == 1
-    assert found["card"]["text"] == "not mounted"
+    assert found["card"]["text"] == "not mounted: no card, or none in FAT"
     assert "FAT32" in found["card"]["remedy"]
     assert found["settings"]["remedy"] == "run `maixpix setup`"
+
+
+def test_the_picture_of_the_settings_is_fetched_with_its_login(examine, server):
+    url = f"http://me:open%2Dsesame@pc:{server.server_port}/pictures/cat%20one.bmp?x=1"
+    _, found = examine({"picture": url, "server": ""})
+    path, fields = server.asked[0]
+    assert path == "/pictures/cat%20one.bmp?x=1"
+    assert fields["Authorization"] == "Basic bWU6b3Blbi1zZXNhbWU="
+    assert fields["Range"] == "bytes=0-65535"
+    assert found["fetch"]["state"] == "ok"
+    assert "sesame" not in json.dumps(found)
+
+
+def test_a_picture_by_name_comes_from_the_server_in_a_large_form(examine, server):
+    server.status = 404
+    _, found = examine({"picture": "my cat.jpg"})
+    assert server.asked[0][0] == "/pictures/my%20cat.jpg?size=320x240&format=bmp"
+    assert found["server"]["state"] == "wrong"
+    assert found["server"]["remedy"] == "it has no my cat.jpg"
+
+
+def test_settings_are_taken_from_both_places_as_the_board_does(examine):
+    flash = {"pix.json": {"wifi": [["Ho,me", SECRET]], "board": "bit", "app": "frame"}}
+    _, found = examine({"app": "show", "wifi": [["Ho,me", SECRET]]}, flash=flash, args=["--no-network"])
+    assert found["settings"]["state"] == "ok"
+    assert found["settings"]["text"] == (
+        "/flash/pix.json and /sd/pix.json: 1 network, app show; the card's app, wifi win; from the flash: board"
+    )
+
+
+def test_networks_that_are_on_the_flash_only_are_used(examine, tmp_path):
+    _, found = examine(card=False, flash={"pix.json": {"wifi": [["Ho,me", SECRET]]}})
+    assert found["settings"]["text"] == "/flash/pix.json: 1 network, app show"
+    assert found["join"]["state"] == "ok"
+
+
+def test_damaged_settings_are_named_by_their_file(examine):
+    _, found = examine(flash={"pix.json": {"rotation": 9}}, args=["--no-network"])
+    assert found["settings"]["state"] == "wrong"
+    assert found["settings"]["text"] == "/flash/pix.json: setting rotation must be from 0 to 3"
+
+
+def test_the_boards_own_pads_win(examine):
+    _, found = examine(flash={"config.json": {"board_info": {"WIFI_TX": 9, "WIFI_RX": 10, "WIFI_EN": 11}}})
+    assert found["modem"]["text"] == "silent on pads 9, 10, enable 11"
+
+
+@pytest.mark.parametrize("name", ["dock", "cube", "amigo"])
+def test_the_panel_is_started_as_pix_starts_it(name):
+    """One table for both: every argument of lcd.init, the direction of the glass, the backlight, the pads."""
+    board = runpy.run_path(str(ROOT / "firmware" / "pix" / "board.py"))
+    wiring = device_tables.wiring(name)
+    assert (wiring.strap, wiring.key, wiring.lcd, wiring.backlight, wiring.direction) == board["_BOARDS"][name]
+    pins = board["Pins"]()
+    assert (wiring.tx, wiring.rx, wiring.enable) == (pins.wifi_tx, pins.wifi_rx, pins.wifi_en)
+
+
+def test_boards_are_those_of_the_device_code(capsys):
+    assert settings.board_names() == sorted(settings.board_names(), key=settings.board_names().index)
+    assert set(settings.board_names()) == set(device_tables.constant("board.py", "_BOARDS"))
+    assert maixpix(["doctor", "--board", "toaster", "--port", "/dev/null"]) == 2
+    assert "'toaster' is none of dock, go, bit, cube, amigo" in capsys.readouterr().err
+
+
+def test_the_adapter_behind_the_port_is_told(monkeypatch, tmp_path):
+    (tmp_path / "tty").write_text("")
+    monkeypatch.setattr(
+        "maixpix.ports.scan", lambda: [ports.Port(str(tmp_path / "tty"), "a guess", "1A86:7523", "", 1, 2)]
+    )
+    assert doctor.adapter(str(tmp_path / "tty")) == "a guess (1A86:7523), port 2 of 2"
+    assert doctor.adapter("rfc2217://127.0.0.1:1") == "over the network"
+
+
+@pytest.mark.parametrize(("clusters", "kind"), [(4084, "FAT12"), (4085, "FAT16"), (65524, "FAT16"), (65525, "FAT32")])
+def test_the_fat_type_follows_from_the_number_of_clusters(clusters, kind):
+    assert doctor.fat_kind(clusters) == kind
+
+
+@pytest.mark.parametrize(
+    ("found", "state", "words"),
+    [
+        ({"boot_bytes": 0}, "note", "enable pad 8 does not restart it"),
+        ({"boot_bytes": 9, "talks_while_off": True}, "note", "talks while its enable pad 8 is low"),
+        ({"enable": None}, "ok", "no enable pad"),
+    ],
+)
+def test_what_the_enable_pad_did_is_told(found, state, words):
+    base = {"enable": 8, "rate": 115200, "version": ["AT version:1.7.4(x)"], "passive": True}
+    finding = doctor_network.modem({**base, **found}, 6, 7)
+    assert finding.state == state
+    assert words in finding.text
 
 
 def test_a_modem_that_waits_for_its_strap(examine):
@@ -146,6 +254,7 @@ def test_a_dead_port_is_a_finding(capsys, monkeypatch):
 
     monkeypatch.setattr("maixpix.link._ENTER_TIMEOUT_S", 1)
     monkeypatch.setattr("maixpix.link._CHARACTER_TIMEOUT_S", 0.5)
+    monkeypatch.setattr("maixpix.link._IDE_TRIES", 3)
     master, slave = pty.openpty()
     tty.setraw(slave)
     assert maixpix(["doctor", "--port", os.ttyname(slave)]) == 1

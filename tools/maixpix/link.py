@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import errno
 import io
 import re
 import struct
@@ -18,10 +19,10 @@ from typing import Any
 
 import serial
 from mpremote.transport import TransportError
-from mpremote.transport_serial import SerialTransport
 
 from maixpix import ports
 from maixpix.errors import UserError
+from maixpix.transport import ENDLESS_STARTS, RESTARTS, START_MARK, Transport
 
 BAUD = 115200
 IDE_BAUD = 1_500_000
@@ -32,37 +33,59 @@ _CHARACTER_TIMEOUT_S = 5
 _ENTER_TIMEOUT_S = 10
 _START_TIMEOUT_S = 40
 _CARD_WAIT_S = 3
+_STOP_TIMEOUT_S = 4
+
+_BOOTED_MARK = b"init end"
+"""Printed by MaixPy's own start script, which then waits 0.2 s before boot.py is run (_boot.py)."""
+
+RESTARTS_REMEDY = "boot.py or its power supply does that: use a stronger supply, or hold BOOT, `maixpix flash --erase`"
+BOOT_REMEDY = "remove it: maixpix run --resume -c \"import uos; uos.remove('boot.py')\""
 
 # MaixPy's IDE protocol (MaixPy-v1 ide_dbg.c): 0x30, command, length of the answer.
 _IDE_VERSION = struct.pack("<BBI", 0x30, 0x80, 12)
+_IDE_TRIES = 50
 _IDE_RESET = struct.pack("<BBI", 0x30, 0x0C, 0)
 
 
 class BoardError(UserError):
     """Code on the board raised an exception. `last` is its last line, `number` the errno of an OSError or 0."""
 
-    def __init__(self, message: str, remedy: str, last: str, traceback: str) -> None:
-        super().__init__(message, remedy)
-        self.last = last
-        self.traceback = traceback
+    def __init__(self, last: str, traceback: str) -> None:
         found = re.match(r"OSError: (?:\[Errno )?(\d+)", last)
         self.number = int(found[1]) if found else 0
+        self.last = last
+        self.traceback = traceback
+        super().__init__(f"on the board: {last}", _remedy_for(self.number, last))
 
 
 class Link:
-    """One session in raw REPL mode; use it as a context. All waits are bounded, all failures are UserErrors."""
+    """One session in raw REPL mode; use it as a context. All waits are bounded, all failures are UserErrors.
 
-    def __init__(self, port: str, note: Callable[[str], None] | None = None) -> None:
+    Entering stops the board's app. With `restart` the app is started again when the context ends, however it ends.
+    """
+
+    def __init__(self, port: str, note: Callable[[str], None] | None = None, restart: bool = False) -> None:
         self.port = port
+        self.restart = restart
         self._note = note or (lambda text: None)
-        self._transport: SerialTransport | None = None
+        self._transport: Transport | None = None
+        self._busy = False
         self.soft_reset_works = True
+        self.restarts = False
+        """True when boot.py restarts the board at every soft reset."""
+        self.prepared: set[str] = set()
+        """What has been defined on the board in this session, by the names that those who did it chose."""
 
     def __enter__(self) -> Link:
         self.open()
         return self
 
     def __exit__(self, *error: object) -> None:
+        # A pulled cable has been told already, or there is nothing left to tell.
+        with contextlib.suppress(UserError):
+            # After a soft reset that a boot.py makes endless nobody would get in again.
+            if self.restart and self._transport is not None and self.soft_reset_works:
+                self.start_main()
         self.close()
 
     def open(self, soft_reset: bool = True) -> None:
@@ -72,6 +95,7 @@ class Link:
         silent board, IDE mode, a program that cannot be stopped.
         """
         self._transport = self._connect(BAUD)
+        self.prepared.clear()
         try:
             self._enter(soft_reset)
         except UserError:
@@ -93,28 +117,30 @@ class Link:
     def run(self, code: str, timeout_s: float | None = 10, output: Callable[[bytes], None] | None = None) -> str:
         """Run `code` on the board and return what it printed; `timeout_s` is the longest silence (None: any).
 
+        Without `output` the whole of it may take three times as long, so that a board that prints for ever ends too.
         Raises BoardError for an exception there, UserError when the board stops answering or the port is gone.
         """
-        transport = self._transport
-        if transport is None:
-            raise UserError("the connection to the board is closed", "run the command again")
+        transport = self._need()
+        transport.deadline = None if output or timeout_s is None else time.monotonic() + 3 * timeout_s
+        self._busy = True
         try:
             # mpremote prints what it does not understand; with `output` the caller owns stdout.
             with contextlib.redirect_stdout(io.StringIO()) if output is None else contextlib.nullcontext():
                 out, err = transport.exec_raw(code, timeout=timeout_s, data_consumer=output)
         except TransportError as error:
-            raise UserError(
-                f"the board stopped answering ({_short(error)})", "check the cable, then run the command again"
-            ) from None
+            raise self._no_answer(error) from None
         except (OSError, serial.SerialException, TypeError) as error:
             # pyserial raises TypeError when a vanished port is read.
             raise UserError(
                 f"the connection to the board broke ({_short(error)})", "check the cable, then run the command again"
             ) from None
+        finally:
+            transport.deadline = None
+        self._busy = False
         if err:
             text = err.decode("utf-8", "replace")
-            last = text.strip().splitlines()[-1]
-            raise BoardError(f"on the board: {last}", _remedy_for(last), last, text)
+            last = (text.strip().splitlines() or ["an error without a word"])[-1]
+            raise BoardError(last, text)
         return bytes(out).decode("utf-8", "replace") if out else ""
 
     def eval(self, expression: str) -> Any:
@@ -147,11 +173,15 @@ class Link:
         """Leave the raw REPL by a soft reset, so that main.py runs; the session is over then."""
         transport = self._need()
         try:
+            if self._busy:
+                # A command was given up half-way: what runs is stopped, what was typed of it is dropped.
+                self._settle(_STOP_TIMEOUT_S)
             transport.exit_raw_repl()
             transport.serial.write(b"\x04")
             transport.serial.flush()
-        except (OSError, serial.SerialException) as error:
+        except (OSError, serial.SerialException, TypeError) as error:
             raise UserError(f"the connection to the board broke ({_short(error)})", "check the cable") from None
+        self.restart = False
 
     def hard_reset(self) -> None:
         """Reset the chip; the session is over then."""
@@ -160,6 +190,7 @@ class Link:
             transport.exec_raw_no_follow("import machine\nmachine.reset()\n")
             transport.serial.flush()
             transport.in_raw_repl = False
+            self.restart = False
         except (OSError, serial.SerialException, TransportError) as error:
             raise UserError(f"the board did not take the reset ({_short(error)})", "press its reset key") from None
 
@@ -168,18 +199,27 @@ class Link:
         """The open port, for a terminal or for following the console."""
         return self._need().serial
 
-    def _need(self) -> SerialTransport:
+    def _no_answer(self, error: TransportError) -> UserError:
+        transport = self._need()
+        if transport.starts:
+            return UserError("the board restarted in the middle", "use a stronger supply or a shorter cable, try again")
+        if transport.deadline is not None and time.monotonic() >= transport.deadline:
+            return UserError("something on the board prints without end", "reset the board, then run the command again")
+        return UserError(
+            f"the board stopped answering ({_short(error)})", "check the cable, then run the command again"
+        )
+
+    def _need(self) -> Transport:
         if self._transport is None:
             raise UserError("the connection to the board is closed", "run the command again")
         return self._transport
 
-    def _connect(self, baud: int) -> SerialTransport:
+    def _connect(self, baud: int) -> Transport:
         try:
             with contextlib.redirect_stdout(io.StringIO()):
-                # wait=1 makes mpremote hide the reason of a failure, so the port is opened here first.
-                transport = SerialTransport(self.port, baudrate=baud, wait=0, timeout=_CHARACTER_TIMEOUT_S)
+                transport = Transport(self.port, baudrate=baud, wait=0, timeout=_CHARACTER_TIMEOUT_S)
         except (OSError, serial.SerialException, TransportError) as error:
-            raise ports.open_error(self.port, _real_reason(self.port, error)) from None
+            raise open_error(self.port, _real_reason(self.port, error)) from None
         if not _is_url(self.port):
             transport.serial.write_timeout = 10
         return transport
@@ -187,29 +227,38 @@ class Link:
     def _enter(self, soft_reset: bool) -> None:
         try:
             settled, heard = self._settle()
+            if settled:
+                self._need().starts = 0  # what comes after the soft reset is what tells
             entered = settled and self._raw_repl(soft_reset)
             if settled and not entered and soft_reset:
                 # A boot.py that never ends blocks every soft reset; without one the board still works.
-                entered = self._settle()[0] and self._raw_repl(False)
+                self.restarts = self._need().starts > 0
+                settled, heard = self._settle()
+                entered = settled and self._raw_repl(False)
                 self.soft_reset_works = not entered
                 if entered:
-                    self._note("the soft reset did not end: boot.py on the board loops; going on without it")
+                    does = "restarts the board" if self.restarts else "loops"
+                    self._note(f"the soft reset did not end: boot.py on the board {does}; going on without it")
             if entered and self._answers():
+                self._need().starts = 0
                 return
-        except (OSError, serial.SerialException) as error:
+        except (OSError, serial.SerialException, TypeError) as error:
             raise UserError(f"{self.port} broke while it was used ({_short(error)})", "replug the board") from None
         raise self._why_no_repl(heard)
 
-    def _settle(self) -> tuple[bool, bytes]:
+    def _settle(self, limit_s: float = 0) -> tuple[bool, bytes]:
         """Stop what runs until the friendly prompt appears and nothing follows; (True when it did, what was heard).
 
         Opening the port resets some boards, so the board may just be starting. What is typed before its REPL is ready
         stays in its ring and is answered later, so the raw REPL is asked for only when all is quiet.
         """
-        line = self._need().serial
+        transport = self._need()
+        line = transport.serial
+        transport.starts = 0
         heard = b""
+        limit_s = limit_s or _ENTER_TIMEOUT_S
         start = time.monotonic()
-        deadline = start + _ENTER_TIMEOUT_S
+        deadline = start + limit_s
         while time.monotonic() < deadline:
             # Ctrl-C stops a program, Ctrl-B leaves the raw REPL, and both lead to the prompt. One Ctrl-C at a time:
             # while a program waits in C, a second one takes the first one back (MaixPy-v1 machine_uart.c).
@@ -220,15 +269,24 @@ class Link:
             quiet_since = time.monotonic()
             while time.monotonic() - quiet_since < 0.3 and time.monotonic() < deadline:
                 count = line.in_waiting
-                if count:
-                    recent += line.read(count)
-                    quiet_since = time.monotonic()
-                else:
+                if not count:
                     time.sleep(0.01)
+                    continue
+                before = recent[-len(START_MARK) :]
+                new = line.read(count)
+                recent = (recent + new)[-4000:]
+                quiet_since = time.monotonic()
+                starts = (before + new).count(START_MARK) - before.count(START_MARK)
+                if starts and not transport.starts:
+                    # It is starting; the first start formats the file system before anything else.
+                    deadline = start + _START_TIMEOUT_S
+                transport.starts += starts
+                if _BOOTED_MARK in before + new and _BOOTED_MARK not in before:
+                    line.write(b"\x03")  # now it keeps even a boot.py that restarts the board from running
+                    deadline = time.monotonic() + limit_s
+                if transport.starts >= 2 * ENDLESS_STARTS:
+                    return False, heard + recent
             heard = (heard + recent)[-4000:]
-            if b"[MAIXPY]" in recent:
-                # It is starting; the first start formats the file system before anything else.
-                deadline = start + _START_TIMEOUT_S
             if recent.endswith(b">>> "):
                 return True, heard
             time.sleep(0.2)
@@ -256,7 +314,10 @@ class Link:
         return True
 
     def _why_no_repl(self, heard: bytes) -> UserError:
+        starts = self._need().starts
         self.close()
+        if starts >= ENDLESS_STARTS:
+            return UserError(RESTARTS, RESTARTS_REMEDY)
         if self._leave_ide_mode():
             return UserError(
                 "the board was in the mode of MaixPy IDE", "it was reset, run the command again (and close the IDE)"
@@ -276,17 +337,30 @@ class Link:
         """Ask in the IDE's protocol; a board that answers is reset, which ends the mode."""
         try:
             limit = None if _is_url(self.port) else 2
-            with serial.serial_for_url(self.port, IDE_BAUD, timeout=0.5, write_timeout=limit) as line:
-                line.reset_input_buffer()
-                line.write(_IDE_VERSION)
-                answer = line.read(12)
-                if len(answer) != 12 or max(struct.unpack("<III", answer)) > 99:
-                    return False
-                line.write(_IDE_RESET)
-                line.flush()
-                return True
+            with serial.serial_for_url(self.port, IDE_BAUD, timeout=0.1, write_timeout=limit) as line:
+                # What was typed before at another rate has left it in the middle of commands that want more bytes.
+                left = False
+                for _ in range(_IDE_TRIES):
+                    line.reset_input_buffer()
+                    line.write(_IDE_VERSION)
+                    answer = line.read(12)
+                    if len(answer) == 12 and max(struct.unpack("<III", answer)) <= 99:
+                        line.write(_IDE_RESET)
+                        line.flush()
+                        left = True
+                    elif left:
+                        break  # it answers no more: the reset was understood
+                return left
         except (OSError, serial.SerialException, ValueError):
             return False
+
+
+def open_error(port: str, error: BaseException) -> UserError:
+    """The one-line error for a failed opening of `port`."""
+    number = getattr(error, "errno", None)
+    if number in (errno.ENOTTY, errno.EISDIR) or f"({errno.ENOTTY}, " in str(error):
+        return UserError(f"{port} is no serial port", "choose one of those that `maixpix ports` lists")
+    return ports.open_error(port, error)
 
 
 def _is_url(port: str) -> bool:
@@ -303,19 +377,21 @@ def _real_reason(port: str, error: Exception) -> Exception:
     return error
 
 
-def _remedy_for(last: str) -> str:
-    for mark, remedy in (
-        ("28", "the card is full: remove files from it"),
-        ("ENOSPC", "the card is full: remove files from it"),
-        ("[Errno 19]", "no card: insert one, or deploy with --to flash"),
-        ("ENODEV", "no card: insert one, or deploy with --to flash"),
-        ("[Errno 5]", "the card or the flash is full or damaged: check it on a PC, or format it"),
-        ("EIO", "the card or the flash is full or damaged: check it on a PC, or format it"),
-        ("MemoryError", "reset the board and try again"),
-        ("incompatible .mpy", "this firmware takes other byte code: deploy with --source"),
-    ):
-        if mark in last and ("OSError" in last or not mark.startswith(("[", "E", "2"))):
-            return remedy
+_REMEDIES = {
+    5: "the card or the flash is full or damaged: check it on a PC, or format it",
+    19: "no card: insert one, or deploy with --to flash",
+    28: "the card is full: remove files from it",
+}
+
+
+def _remedy_for(number: int, last: str) -> str:
+    """What to do about an OSError of `number`, or about the exception that the line `last` tells."""
+    if number in _REMEDIES:
+        return _REMEDIES[number]
+    if last.startswith("MemoryError"):
+        return "reset the board and try again"
+    if "incompatible .mpy" in last:
+        return "this firmware takes other byte code: deploy with --source"
     return "run `maixpix logs` or `maixpix doctor` for more"
 
 

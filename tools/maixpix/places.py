@@ -96,8 +96,10 @@ class BoardPlace:
         self.name = "the card" if root == "/sd" else "the flash"
         self.flat = root == "/flash"
         self._folders: set[str] = set()
-        for part in _in_pieces(_HELPERS):
-            link.run(part)
+        if "places" not in link.prepared:
+            for part in _in_pieces(_HELPERS):
+                link.run(part)
+            link.prepared.add("places")
 
     def scan(self, folder: str) -> dict[str, str]:
         if self.flat:

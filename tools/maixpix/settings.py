@@ -6,14 +6,14 @@ running it. Secrets never leave this module except into the file itself.
 
 from __future__ import annotations
 
-import ast
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
-from maixpix import bundle
+from maixpix import bundle, device_tables
 from maixpix.errors import UserError
 from maixpix.places import Place
 
@@ -24,13 +24,17 @@ MAX_FILE = 4096
 _SSID_BYTES = 32
 
 
+_LOGIN = re.compile(r"(//)([^/?#\s]*)@")
+
+
 def keys(root: Path | None = None) -> dict[str, tuple[Any, Any]]:
     """Name -> (default, kind), as the board's KEYS has them."""
-    path = (root or bundle.source_root()) / "firmware" / "pix" / "config.py"
-    for node in ast.parse(path.read_text("utf-8")).body:
-        if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "KEYS" for t in node.targets):
-            return dict(ast.literal_eval(node.value))
-    raise UserError(f"{path} has no table of settings", "install maixpix again")
+    return dict(device_tables.constant("config.py", "KEYS", root))
+
+
+def board_names() -> list[str]:
+    """The boards that the device code knows."""
+    return list(keys()["board"][1])
 
 
 def parse(data: bytes, where: str) -> dict[str, Any]:
@@ -66,9 +70,8 @@ def check(values: Mapping[str, Any], known: Mapping[str, tuple[Any, Any]] | None
             raise UserError(f"setting {name} {wrong}", "correct it with `maixpix setup`")
     for entry in values.get("wifi", []):
         check_network(entry[0], entry[1])
-    for name in ("server",):
-        if values.get(name):
-            check_server(values[name])
+    if values.get("server"):
+        check_server(values["server"])
     return unknown
 
 
@@ -82,11 +85,35 @@ def check_network(ssid: str, key: str) -> None:
 
 def check_server(url: str) -> None:
     """Raise UserError unless `url` is an http address the board can use."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise UserError("the server is no http:// address", "for example http://192.168.1.10:8000") from None
     if parts.scheme == "https":
         raise UserError("the board's modem has no usable TLS", "use http:// and the address of `maixpix serve`")
     if parts.scheme != "http" or not parts.hostname:
         raise UserError("the server is no http:// address", "for example http://192.168.1.10:8000")
+
+
+def networks(values: Mapping[str, Any]) -> list[list[str]]:
+    """The networks in `values`, [name, key] each. Raises UserError when they are no such list."""
+    found = values.get("wifi", [])
+    wrong = _wrong("networks", found)
+    if wrong:
+        raise UserError(f"setting wifi {wrong}", f"correct it in {FILE}, or remove that file")
+    return [list(entry) for entry in found]
+
+
+def forget(values: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
+    """`values` without the networks `names`. Raises UserError when one of them is not there."""
+    if not names:
+        return dict(values)
+    present = [entry[0] for entry in networks(values)]
+    for name in names:
+        if name not in present:
+            known = ", ".join(present) or "none"
+            raise UserError(f"there is no network {name} in the settings", f"networks are: {known}")
+    return {**values, "wifi": [entry for entry in networks(values) if entry[0] not in names]}
 
 
 def merge(old: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -94,9 +121,8 @@ def merge(old: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     result = dict(old)
     for name, value in changes.items():
         if name == "wifi":
-            new = [list(entry) for entry in value]
-            named = {entry[0] for entry in new}
-            result["wifi"] = new + [entry for entry in old.get("wifi", []) if entry[0] not in named]
+            named = {entry[0] for entry in value}
+            result["wifi"] = [list(entry) for entry in value] + [e for e in networks(old) if e[0] not in named]
         else:
             result[name] = value
     return result
@@ -109,16 +135,38 @@ def mask(values: Mapping[str, Any], known: Mapping[str, tuple[Any, Any]] | None 
     for name in sorted(values):
         value = values[name]
         kind = known.get(name, (None, None))[1]
-        if kind == "networks":
+        wrong = _wrong(kind, value) if kind is not None else None
+        if wrong:
+            shown = f"({wrong})"
+        elif kind == "networks":
             shown = ", ".join(f"{ssid} ({'key set' if key else 'open'})" for ssid, key in value) or "none"
         elif kind == "secret":
             shown = "set" if value else "not set"
         elif kind is None:
             shown = "(unknown to this version, kept)"
         else:
-            shown = str(value)
+            shown = hide_login(str(value))
         lines.append(f"{name}: {shown}")
     return lines
+
+
+def hide_login(text: str) -> str:
+    """`text` with the user and password of the address in it, if any, as "***"."""
+    return _LOGIN.sub(r"\1***@", text)
+
+
+def login(text: str) -> tuple[str, str | None] | None:
+    """(user, password or None) in the address `text`; None where it has neither."""
+    found = _LOGIN.search(text)
+    if found is None:
+        return None
+    user, colon, password = found[2].partition(":")
+    return user, password if colon else None
+
+
+def with_password(text: str, password: str) -> str:
+    """The address `text`, which has a user, with `password` (as typed) behind it."""
+    return _LOGIN.sub(lambda found: f"{found[1]}{found[2]}:{quote(password, safe='')}@", text, count=1)
 
 
 def read(place: Place) -> dict[str, Any]:
@@ -148,6 +196,12 @@ def from_text(name: str, text: str, known: Mapping[str, tuple[Any, Any]] | None 
     kind = known[name][1]
     if kind in ("networks", "secret"):
         raise UserError(f"{name} is secret and not given on a command line", "run `maixpix setup` without it")
+    if kind == "text" and (login(text) or ("", None))[1] is not None:
+        raise UserError(
+            f"a password in setting {name} would be seen by every program", "leave out :PASSWORD, it is asked then"
+        )
+    if name == "app":
+        bundle.check_app(text)
     value: Any = text
     if isinstance(kind, tuple) and kind and isinstance(kind[0], int):
         try:

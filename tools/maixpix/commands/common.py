@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-from maixpix import card, ports, ui
+from maixpix import card, ports, settings, ui
 from maixpix.errors import UserError
 from maixpix.link import Link
 from maixpix.places import BoardPlace, Place
@@ -28,22 +28,35 @@ def port_option(command: F) -> F:
     )(command)
 
 
-@contextmanager
-def board(port: str | None) -> Iterator[Link]:
-    """A raw REPL session with the board at `port`."""
-    with Link(ports.choose(port), ui.say) as link:
-        yield link
+class OneOf(click.ParamType):
+    """One of the names that `names()` gives when it is needed; a wrong one is told with all of them."""
+
+    def __init__(self, name: str, names: Callable[[], list[str]]) -> None:
+        self.name = name
+        self._names = names
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The name itself."""
+        if value not in self._names():
+            self.fail(f"{value!r} is none of {', '.join(self._names())}", param, ctx)
+        return value
+
+
+BOARD = OneOf("board", settings.board_names)
+"""A board as the device code knows it (firmware/pix/board.py)."""
+
+
+def board(port: str | None) -> Link:
+    """A raw REPL session with the board at `port`, whose app is started again afterwards, whatever happens."""
+    return Link(ports.choose(port), ui.say, restart=True)
 
 
 def place_on(link: Link, to: str = "auto") -> BoardPlace:
     """The card or the flash of the board, as `to` says (auto: the card when there is one)."""
-    if to == "flash":
-        return BoardPlace(link, "/flash")
-    if link.wait_for_card():
-        return BoardPlace(link, "/sd")
-    if to == "sd":
+    on_card = to != "flash" and link.wait_for_card()
+    if to == "sd" and not on_card:
         raise UserError("the board sees no card", "insert a FAT32 card and reset the board, or use --to flash")
-    return BoardPlace(link, "/flash")
+    return BoardPlace(link, "/sd" if on_card else "/flash")
 
 
 @contextmanager
@@ -57,4 +70,3 @@ def place(port: str | None, card_folder: Path | None, to: str = "auto") -> Itera
         return
     with board(port) as link:
         yield place_on(link, to)
-        link.start_main()

@@ -20,11 +20,6 @@ def _mpy(choice: str | None) -> bool | None:
     return None if choice is None else choice == "mpy"
 
 
-def _check_app(app: str | None) -> None:
-    if app is not None and app not in bundle.app_names():
-        raise UserError(f"there is no app {app}", "apps are: " + ", ".join(bundle.app_names()))
-
-
 @click.command()
 @port_option
 @click.option("--app", metavar="NAME", help="App to start, kept in the settings.")
@@ -46,14 +41,15 @@ def deploy(port: str | None, app: str | None, to: str, form: str | None, start: 
       maixpix deploy --watch
       maixpix deploy --to flash --source
     """
-    _check_app(app)
+    if app is not None:
+        bundle.check_app(app)
     device = ports.choose(port)
     seen = _state()
     deploy_once(device, app, to, _mpy(form), start)
     while watch:
         time.sleep(_WATCH_S)
         now = _state()
-        if now != seen:
+        if now and now != seen:
             seen = now
             try:
                 deploy_once(device, app, to, _mpy(form), start)
@@ -62,12 +58,13 @@ def deploy(port: str | None, app: str | None, to: str, form: str | None, start: 
 
 
 def deploy_once(device: str, app: str | None, to: str, mpy: bool | None, start: bool) -> install.Result:
-    """One deployment, told in a few lines."""
-    with Link(device, ui.say) as link:
+    """One deployment, told in a few lines. Whatever goes wrong, with `start` the board's app runs again afterwards."""
+    files = bundle.build(flat=to == "flash", mpy=mpy)  # a mistake in a file is told before the board is touched
+    with Link(device, ui.say, restart=start) as link:
         place = place_on(link, to)
         if place.flat and to == "auto":
             ui.say("no card: installing on the flash; pictures need a card")
-        files = bundle.build(flat=place.flat, mpy=mpy)
+            files = bundle.build(flat=True, mpy=mpy)
         if files.note:
             ui.say(f"note: {files.note}")
         with ui.meter("deploy") as meter:
@@ -80,8 +77,6 @@ def deploy_once(device: str, app: str | None, to: str, mpy: bool | None, start: 
         for note in notes:
             ui.say(f"note: {note}")
         _tell(place, files, result)
-        if start:
-            link.start_main()
     return result
 
 
@@ -100,7 +95,8 @@ def card_command(folder: Path, app: str | None, form: str | None) -> None:
     Example:
       maixpix card /media/SD --app frame
     """
-    _check_app(app)
+    if app is not None:
+        bundle.check_app(app)
     files = bundle.build(mpy=_mpy(form))
     if files.note:
         ui.say(f"note: {files.note}")
@@ -129,7 +125,10 @@ def _tell(place: Place, files: bundle.Bundle, result: install.Result) -> None:
 
 
 def _state() -> list[tuple[str, int, int]]:
-    """Names, times and sizes of the files that are deployed."""
+    """Names, times and sizes of the files that are deployed; [] while an editor replaces one of them."""
     root = bundle.source_root()
     files = [*(root / "firmware").rglob("*.py"), *(root / "apps").glob("*.py")]
-    return sorted((str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in files)
+    try:
+        return sorted((str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in files)
+    except OSError:
+        return []

@@ -11,9 +11,21 @@ import click
 from maixpix import settings
 from maixpix.commands.common import place, port_option
 from maixpix.errors import UserError
+from maixpix.places import BoardPlace, Place
 
 KEY_VARIABLE = "MAIXPIX_WIFI_KEY"
 TOKEN_VARIABLE = "MAIXPIX_TOKEN"
+PASSWORD_VARIABLE = "MAIXPIX_PASSWORD"
+
+_QUESTIONS = (
+    ("server", "Server (http://...)"),
+    ("app", "App"),
+    ("picture", "Picture"),
+    ("board", "Board"),
+    ("rotation", "Quarter turns of the panel"),
+    ("baud", "Rate of the Wi-Fi module"),
+)
+_SENDING_APPS = ("snap", "send")
 
 
 @click.command()
@@ -46,9 +58,9 @@ def setup(
 ) -> None:
     """Write the board's settings (pix.json); asks when given no options.
 
-    Present settings stay, unknown ones too. Keys of networks and the token are asked without echo, or read from
-    --key-file, or from the environment (MAIXPIX_WIFI_KEY, MAIXPIX_TOKEN); never from the command line, where other
-    programs could see them.
+    Present settings stay, unknown ones too. Keys of networks, the token and the password of an address with a user in
+    it (http://USER@host/) are asked without echo, or read from --key-file, or from the environment (MAIXPIX_WIFI_KEY,
+    MAIXPIX_TOKEN, MAIXPIX_PASSWORD); never from the command line, where other programs could see them.
 
     \b
     Examples:
@@ -63,53 +75,98 @@ def setup(
         if not equals:
             raise click.UsageError(f"--set takes KEY=VALUE, not {name}")
         given[name] = value
-    changes = {name: settings.from_text(name, value) for name, value in given.items()}
+    changes = {name: _complete(name, settings.from_text(name, value)) for name, value in given.items()}
     if networks:
         changes["wifi"] = [[name, key] for name, key in zip(networks, _keys(networks, is_open, key_file), strict=True)]
     if ask_token:
         changes["token"] = os.environ.get(TOKEN_VARIABLE) or click.prompt("Token of the server", hide_input=True)
     for name in changes:
         settings.check({name: changes[name]})
+    if show:
+        with place(port, card_folder) as where:
+            click.echo("\n".join(settings.mask(settings.read(where))) or f"no settings on {where.name}")
+            _tell_others(where)
+        return
+    if not changes and not forget:
+        # People take their time: the board's app runs on meanwhile.
+        with place(port, card_folder) as where:
+            old = settings.read(where)
+        changes = ask(old)
     with place(port, card_folder) as where:
-        old = settings.read(where)
-        if show:
-            click.echo("\n".join(settings.mask(old)) or f"no settings on {where.name}")
-            return
-        if not changes and not forget:
-            changes = ask(old)
-        new = settings.merge(old, changes)
-        if forget:
-            new["wifi"] = [entry for entry in new.get("wifi", []) if entry[0] not in forget]
+        new = settings.merge(settings.forget(settings.read(where), forget), changes)
         for name in settings.check(new):
             click.echo(f"note: {name} is unknown to this version and kept", err=True)
         settings.write(where, new)
         click.echo(f"settings on {where.name}:")
         click.echo("\n".join("  " + line for line in settings.mask(new)))
+        _tell_others(where)
 
 
 def ask(old: dict[str, Any]) -> dict[str, Any]:
-    """Ask for the settings that matter, present ones as defaults; keys are not echoed."""
+    """Ask for the settings that matter, present ones as defaults; keys and passwords are not echoed."""
     changes: dict[str, Any] = {}
+    networks = _ask_networks([entry[0] for entry in settings.networks(old)])
+    if networks:
+        changes["wifi"] = networks
     known = settings.keys()
-    present = [entry[0] for entry in old.get("wifi", [])]
-    name = click.prompt("Wi-Fi network (empty: leave as it is)", default="", show_default=False)
-    if name:
-        hint = "empty: keep the present one" if name in present else "empty: open network"
-        key = click.prompt(f"Key of {name} ({hint})", default="", hide_input=True, show_default=False)
-        if key or name not in present:
-            settings.check_network(name, key)
-            changes["wifi"] = [[name, key]]
-    for setting, question in (
-        ("server", "Server (http://...)"),
-        ("app", "App"),
-        ("picture", "Picture"),
-        ("board", "Board"),
-    ):
-        if setting not in known:
-            continue
-        value = click.prompt(question, default=str(old.get(setting, known[setting][0])))
-        changes[setting] = settings.from_text(setting, value)
+    for setting, question in _QUESTIONS:
+        _ask_one(setting, question, old, known, changes)
+    if changes.get("app", old.get("app")) in _SENDING_APPS:
+        _ask_one("upload", "Where pictures go (http://... or host:port)", old, known, changes)
     return changes
+
+
+def _ask_networks(present: list[str]) -> list[list[str]]:
+    """New networks and new keys in the order of trying, until an empty name."""
+    found: list[list[str]] = []
+    question = "Wi-Fi network (empty: leave as it is)"
+    while name := click.prompt(question, default="", show_default=False):
+        kept = name in present
+        hint = "empty: keep the present one" if kept else "empty: open network"
+        key = click.prompt(f"Key of {name} ({hint})", default="", hide_input=True, show_default=False)
+        if key or not kept:
+            settings.check_network(name, key)
+            found = [entry for entry in found if entry[0] != name] + [[name, key]]
+        question = "Another one, tried next (empty: no more)"
+    return found
+
+
+def _ask_one(
+    setting: str, question: str, old: dict[str, Any], known: dict[str, tuple[Any, Any]], changes: dict[str, Any]
+) -> None:
+    present = old.get(setting, known[setting][0])
+    shown = settings.hide_login(str(present))
+    answer = click.prompt(question, default=shown)
+    if answer != shown:
+        changes[setting] = _complete(setting, settings.from_text(setting, answer))
+    elif setting not in old:
+        changes[setting] = present
+
+
+def _complete(name: str, value: Any) -> Any:
+    """`value` with its password, which is asked for when an address names a user only."""
+    found = settings.login(value) if isinstance(value, str) else None
+    if found is None or not found[0]:
+        return value
+    password = os.environ.get(PASSWORD_VARIABLE)
+    if password is None:
+        password = click.prompt(
+            f"Password of {found[0]} for {name} (empty: none)", default="", hide_input=True, show_default=False
+        )
+    return settings.with_password(value, password) if password else value
+
+
+def _tell_others(where: Place) -> None:
+    """Say when the board has settings elsewhere too: it takes the flash's, then the card's over them."""
+    if not isinstance(where, BoardPlace) or where.flat:
+        return
+    try:
+        others = settings.read(BoardPlace(where.link, "/flash"))
+    except UserError as error:
+        click.echo(f"note: {error.line}", err=True)
+        return
+    if others:
+        click.echo(f"note: the flash has settings too, used where the card says nothing: {', '.join(others)}", err=True)
 
 
 def _keys(networks: tuple[str, ...], is_open: bool, key_file: Any) -> list[str]:

@@ -1,4 +1,4 @@
-# ruff: noqa: ANN001, ANN201, PTH123, UP031
+# ruff: noqa: ANN001, ANN201, PTH123
 # Doctor's probe, device code (MicroPython 1.11): the modem by plain AT commands, independent of pix.
 # The keys of networks are read from the board's own settings here and never printed.
 
@@ -128,21 +128,20 @@ def resolve(host):
     print(ujson.dumps(got[at + 11 :].split(b"\r\n")[0].decode().strip('"') if at >= 0 else ""))
 
 
-def fetch(ip, port_number, host, path):
-    # One GET; counts the bytes of +IPD frames until the server closes.
-    found = {"connected": False, "bytes": 0}
+def fetch(ip, port_number, head, most, limit_ms):
+    # Send the request `head`; count the bytes of +IPD frames until the server closes, `most` are there or the time is
+    # up. `head` may hold a password, so nothing of it is printed.
+    found = {"connected": False, "bytes": 0, "ms": 1}
     t = utime.ticks_ms()
     got = ask(b'AT+CIPSTART="TCP","' + ip.encode() + b'",%d' % port_number, 12000)
     found["connect_ms"] = utime.ticks_diff(utime.ticks_ms(), t)
     if b"OK\r\n" in got:
         found["connected"] = True
-        text = "GET %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\nUser-Agent: maixpix doctor\r\n\r\n" % (path, host)
-        ask(b"AT+CIPSEND=%d" % len(text), 3000, (b">", b"ERROR\r\n"))
-        t = utime.ticks_ms()
-        u.write(text.encode())
+        ask(b"AT+CIPSEND=%d" % len(head), 3000, (b">", b"ERROR\r\n"))
+        t = last = utime.ticks_ms()
+        u.write(head)
         rest = b""
-        last = utime.ticks_ms()
-        while utime.ticks_diff(utime.ticks_ms(), last) < 5000:
+        while utime.ticks_diff(utime.ticks_ms(), last) < 5000 and found["ms"] < limit_ms and found["bytes"] < most:
             more = u.read()
             if not more:
                 if b"CLOSED" in rest[-12:]:
@@ -161,7 +160,7 @@ def fetch(ip, port_number, host, path):
                 if not found["bytes"]:
                     found["status"] = rest[colon + 1 : colon + 20].split(b"\r\n")[0].decode()
                 found["bytes"] += size
-                found["ms"] = utime.ticks_diff(utime.ticks_ms(), t)
+                found["ms"] = max(1, utime.ticks_diff(utime.ticks_ms(), t))
                 rest = rest[colon + 1 + size :]
         ask(b"AT+CIPCLOSE", 1000)
     print(ujson.dumps(found))

@@ -46,7 +46,8 @@ def storage(root):
     if found["present"]:
         try:
             s = uos.statvfs(root)
-            found["total"] = s[0] * s[2]
+            found["cluster"] = s[0]
+            found["clusters"] = s[2]
             found["free"] = s[0] * s[3]
             _speed(root + "/pix.tmp", found)
         except OSError as e:
@@ -81,11 +82,34 @@ def _speed(path, found):
             pass
 
 
-def panel(options):
+def pads(tx, rx, enable):
+    # The modem's pads: the board's own /flash/config.json (MaixPy's board_info) wins where it says something.
+    found = [tx, rx, enable]
+    try:
+        from board import board_info
+
+        for i, name in enumerate(("WIFI_TX", "WIFI_RX", "WIFI_EN")):
+            found[i] = getattr(board_info, name, found[i])
+    except ImportError:
+        pass
+    print("\n@" + ujson.dumps(found))
+
+
+def panel(options, direction, backlight, rotation):
     # A test card: eight bars, their names, and the size the panel claims.
     import lcd
 
     lcd.init(**options)
+    if direction:
+        lcd.direction(direction)
+    if backlight is not None:
+        from fpioa_manager import fm
+        from Maix import GPIO
+
+        fm.register(backlight, fm.fpioa.GPIOHS25)
+        GPIO(GPIO.GPIOHS25, GPIO.OUT).value(0)
+    if rotation:
+        lcd.rotation(rotation)
     w, h = lcd.width(), lcd.height()
     colours = (lcd.WHITE, lcd.YELLOW, lcd.CYAN, lcd.GREEN, lcd.MAGENTA, lcd.RED, lcd.BLUE, lcd.BLACK)
     step = w // 8

@@ -1,0 +1,64 @@
+"""`maixpix doctor`: one screen that says what is wrong."""
+
+from __future__ import annotations
+
+import click
+from rich.text import Text
+
+from maixpix import boards, ports, ui
+from maixpix.commands.common import BOARD, port_option
+from maixpix.doctor import examine
+from maixpix.errors import UserError
+from maixpix.findings import Finding, healthy, to_json
+from maixpix.link import Link
+
+_MARKS = {
+    "ok": ("ok   ", "green"),
+    "note": ("note ", "yellow"),
+    "wrong": ("WRONG", "bold red"),
+    "skip": ("-    ", "dim"),
+}
+
+
+@click.command("doctor")
+@port_option
+@click.option("--board", type=BOARD, metavar="NAME", help="The board, when the settings do not name it.")
+@click.option("--no-network", is_flag=True, help="Leave modem and network alone.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_context
+def doctor_command(ctx: click.Context, port: str | None, board: str | None, no_network: bool, as_json: bool) -> None:
+    """Find out what is wrong: port, firmware, memory, card, panel, camera, modem, network, server.
+
+    The app is stopped, and started again at the end. Each line says ok, note or WRONG with the remedy. Exit code 1 when
+    something is wrong. The keys of networks stay on the board.
+
+    \b
+    Examples:
+      maixpix doctor
+      maixpix doctor --no-network --json
+    """
+    device = ports.choose(port, boards.find(board) if board else None)
+    findings = []
+    console = ui.Console(highlight=False, soft_wrap=True)
+    try:
+        with Link(device, ui.say, restart=True) as link:
+            for finding in examine(link, device, board, not no_network):
+                findings.append(finding)
+                if not as_json:
+                    _print_finding(console, finding)
+    except UserError as error:
+        findings.append(Finding("connection", "wrong", error.message, error.remedy))
+        if not as_json:
+            _print_finding(console, findings[-1])
+    if as_json:
+        click.echo(to_json(findings))
+    ctx.exit(0 if healthy(findings) else 1)
+
+
+def _print_finding(console: ui.Console, finding: Finding) -> None:
+    mark, style = _MARKS[finding.state]
+    line = Text(mark, style=style)
+    line.append(f" {finding.name:<9} {finding.text}", style="default")
+    if finding.remedy:
+        line.append(f"; {finding.remedy}", style="default")
+    console.print(line)

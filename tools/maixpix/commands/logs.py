@@ -1,0 +1,59 @@
+"""`maixpix logs`: what went wrong on the board lately."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+import serial
+
+from maixpix import card, ports
+from maixpix.commands.common import board, place_on, port_option
+from maixpix.link import BAUD, open_error
+from maixpix.places import Place
+
+_LOGS = ("pix.old", "pix.log")
+
+
+@click.command()
+@port_option
+@click.option("--card", "card_folder", type=click.Path(path_type=Path), help="Read a mounted card instead.")
+@click.option("--lines", "-n", type=click.IntRange(1), default=40, show_default=True, help="Lines to show.")
+@click.option("--follow", "-f", is_flag=True, help="Show what the board prints from now on; nothing is stopped.")
+def logs(port: str | None, card_folder: Path | None, lines: int, follow: bool) -> None:
+    """Show the board's last errors, kept on its card over resets.
+
+    Reading them interrupts the app, which is started again afterwards. --follow only listens to the console.
+
+    \b
+    Examples:
+      maixpix logs -n 10
+      maixpix logs --follow
+    """
+    if follow:
+        _follow(ports.choose(port))
+        return
+    if card_folder is not None:
+        _print_log(card.open_card(card_folder)[0], lines)
+        return
+    with board(port) as link:
+        _print_log(place_on(link), lines)
+
+
+def _print_log(place: Place, count: int) -> None:
+    text = b"".join(place.read(name) or b"" for name in _LOGS).decode("utf-8", "replace")
+    shown = text.splitlines()[-count:]
+    click.echo("\n".join(shown) if shown else f"no errors are kept on {place.name}")
+
+
+def _follow(device: str) -> None:
+    try:
+        with serial.serial_for_url(device, BAUD, timeout=0.2, exclusive=True) as line:
+            while True:
+                data = line.read(max(1, line.in_waiting))
+                if data:
+                    sys.stdout.buffer.write(data)
+                    sys.stdout.buffer.flush()
+    except (OSError, serial.SerialException, ValueError) as error:
+        raise open_error(device, error) from None

@@ -1,0 +1,83 @@
+"""`maixpix repl` and `run`: the board's prompt, for people and for files."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+from typing import IO
+
+import click
+import serial
+
+from maixpix import ports, ui
+from maixpix.commands.common import port_option
+from maixpix.errors import UserError
+from maixpix.link import BoardError, Link
+
+
+@click.command()
+@port_option
+def repl(port: str | None) -> None:
+    """Talk to MaixPy's prompt (mpremote's terminal); Ctrl-] ends it, Ctrl-C stops what runs.
+
+    \b
+    Example:
+      maixpix repl --port /dev/ttyUSB0
+    """
+    device = ports.choose(port)
+    ui.say("Ctrl-C stops the app, Ctrl-D starts it again, Ctrl-] ends")
+    done = subprocess.run([sys.executable, "-m", "mpremote", "connect", device, "resume", "repl"], check=False)
+    if done.returncode:
+        raise UserError("the terminal ended with an error", "is another program using the port? See `maixpix ports`")
+
+
+@click.command()
+@port_option
+@click.argument("file", type=click.File("rb"), required=False)
+@click.option("--exec", "-c", "code", metavar="CODE", help="Run CODE instead of a file.")
+@click.option("--resume", is_flag=True, help="No soft reset before: keep what the last run left.")
+@click.option("--timeout", type=click.FloatRange(0.1), help="End it after so many seconds without output.")
+@click.pass_context
+def run(
+    ctx: click.Context, port: str | None, file: IO[bytes] | None, code: str | None, resume: bool, timeout: float | None
+) -> None:
+    """Run a Python FILE on the board and show what it prints.
+
+    Exit code 1 when it ends with an exception, whose traceback goes to stderr. Ctrl-C stops it on the board too.
+
+    \b
+    Examples:
+      maixpix run blink.py
+      maixpix run -c "import uos; print(uos.listdir('/sd'))"
+    """
+    if (file is None) == (code is None):
+        raise click.UsageError("name a FILE or give --exec")
+    text = code if code is not None else _text_of(file) if file else ""
+
+    def show(data: bytes) -> None:
+        sys.stdout.buffer.write(data.replace(b"\x04", b""))
+        sys.stdout.buffer.flush()
+
+    link = Link(ports.choose(port), ui.say)
+    link.open(soft_reset=not resume)
+    try:
+        link.run(text, timeout_s=timeout, output=show)
+    except BoardError as error:
+        click.echo(error.traceback.rstrip(), err=True)
+        ctx.exit(1)
+    except KeyboardInterrupt:
+        with contextlib.suppress(OSError, serial.SerialException, UserError):
+            link.serial.write(b"\x03")
+        raise
+    finally:
+        link.close()
+
+
+def _text_of(file: IO[bytes]) -> str:
+    try:
+        return file.read().decode("utf-8")
+    except OSError as error:
+        raise UserError(f"cannot read {file.name}: {error.strerror}", "name a Python file") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{file.name} is no text", "name a Python file in UTF-8") from None

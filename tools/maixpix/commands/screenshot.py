@@ -1,0 +1,44 @@
+"""`maixpix screenshot`: a virtual board's panel as a file."""
+
+from __future__ import annotations
+
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import click
+
+from maixpix.errors import UserError
+
+
+@click.command()
+@click.argument("output", type=click.Path(path_type=Path))
+@click.option("--web", metavar="URL", envvar="MAIXPIX_WEB", help="Page of the virtual board (`maixpix board --web`).")
+def screenshot(output: Path, web: str | None) -> None:
+    """Save what a virtual board's panel shows as PNG.
+
+    A real panel cannot be read back: MaixPy drives it write-only.
+
+    \b
+    Example:
+      maixpix board --web 8080        (in another terminal)
+      maixpix screenshot panel.png --web http://127.0.0.1:8080
+    """
+    if not web:
+        raise UserError(
+            "MaixPy cannot read a real panel back", "for a virtual board give --web and the address of its page"
+        )
+    url = web.rstrip("/") + "/panel.png"
+    try:
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            data = answer.read(16 * 1024 * 1024)
+    except (urllib.error.URLError, OSError, ValueError) as error:
+        reason = getattr(error, "reason", error)
+        raise UserError(f"no panel at {url} ({reason})", "start the virtual board with `maixpix board --web`") from None
+    if not data.startswith(b"\x89PNG"):
+        raise UserError(f"{url} is no picture", "is this the page of `maixpix board --web`?")
+    try:
+        output.write_bytes(data)
+    except OSError as error:
+        raise UserError(f"cannot write {output}: {error.strerror}", "choose another place") from None
+    click.echo(f"{output}: {len(data):,} bytes")
