@@ -81,6 +81,14 @@ def test_the_token_is_never_shown(folder, tmp_path):
     assert "do-not-print-me" not in "\n".join(announcement(Companion(settings)))
 
 
+def test_a_token_and_plain_tcp_are_told_not_to_go_together(companion, uploads):
+    for token, is_told in ((None, False), ("open-sesame", True)):
+        server = companion(uploads=uploads / str(is_told), tcp_port=0, token=token)
+        text = "\n".join(announcement(server.companion))
+        assert f"raw TCP uploads on port {server.tcp_port}" in text
+        assert ("plain TCP are reset" in text) is is_told
+
+
 def test_opening_to_the_network_is_warned_of(folder):
     for host, is_local in (
         ("127.0.0.1", True),

@@ -127,7 +127,7 @@ class Gallery:
 
     async def _run(self, function: Callable[..., Result], *arguments: object) -> Result:
         gone = Refused(404, "gone", "the upload was removed just now", "see /gallery for the list")
-        return await in_thread(self._executor, function, *arguments, missing=gone)
+        return await in_thread(self._executor, function, *arguments, refusals={FileNotFoundError: gone})
 
 
 def card(stored: Stored) -> dict[str, object]:

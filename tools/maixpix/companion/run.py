@@ -60,6 +60,8 @@ def announcement(companion: Companion) -> list[str]:
             lines.append("warning: uploads lie among the pictures, so all boards are given them too")
     if companion.tcp_port is not None:
         lines.append(f"raw TCP uploads on port {companion.tcp_port}")
+        if settings.token:
+            lines.append("senders of plain TCP are reset, because they cannot show the token; tus and tcp+name can")
     if settings.is_local:
         lines.append("only programs on this machine can connect; boards need --host 0.0.0.0")
     else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Executor
@@ -18,6 +17,7 @@ from maixpix.companion.pictures import Picture, PictureFolder, picture_url
 from maixpix.companion.problems import Refused
 from maixpix.companion.respond import Representation, send
 from maixpix.companion.settings import ServeSettings
+from maixpix.companion.work import in_thread
 
 PER_PAGE = 120
 
@@ -137,12 +137,11 @@ class PictureServing:
 
     async def _run(self, function: Callable[..., Result], *arguments: object) -> Result:
         """Run blocking work in the pool; a file that went away or may not be read is a refusal, not a crash."""
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._executor, function, *arguments)
-        except FileNotFoundError:
-            raise Refused(404, "gone", "the picture was removed just now", "see / for the list") from None
-        except PermissionError:
-            raise Refused(403, "unreadable", "the picture may not be read", "check the file's permissions") from None
+        refusals = {
+            FileNotFoundError: Refused(404, "gone", "the picture was removed just now", "see / for the list"),
+            PermissionError: Refused(403, "unreadable", "the picture may not be read", "check the file's permissions"),
+        }
+        return await in_thread(self._executor, function, *arguments, refusals=refusals)
 
 
 def _query(rendition: Rendition) -> str:

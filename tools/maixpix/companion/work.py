@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from typing import TypeVar
 
@@ -13,15 +13,18 @@ Result = TypeVar("Result")
 
 
 async def in_thread(
-    executor: Executor, function: Callable[..., Result], *arguments: object, missing: Refused | None = None
+    executor: Executor,
+    function: Callable[..., Result],
+    *arguments: object,
+    refusals: Mapping[type[OSError], Refused] | None = None,
 ) -> Result:
-    """Call `function` in one of the executor's threads. Raises `Refused` for an `OSError`: 507, or `missing` when it is
-    given and a file was not there."""
+    """Call `function` in one of the executor's threads. Raises `Refused` for an `OSError`: of `refusals`, else 507."""
     try:
         return await asyncio.get_running_loop().run_in_executor(executor, function, *arguments)
     except OSError as error:
-        if missing is not None and isinstance(error, FileNotFoundError):
-            raise missing from None
+        for kind, refused in (refusals or {}).items():
+            if isinstance(error, kind):
+                raise refused from None
         raise Refused(
             507, "disk", f"the companion's disk failed: {error.strerror or error}", "look at the companion"
         ) from error
