@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import http.server
-import json
 import math
-import re
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from PIL import Image, ImageChops, ImageStat
+from PIL import Image
 
-from virtualboard.board import Board, BoardConfig
-from virtualboard.clock import SECOND
-from virtualboard.hosted.launch import run_app
-from virtualboard.k210.engine import K210Engine
+from maixpix.verdicts import psnr
 
 pytestmark = pytest.mark.firmware
 
@@ -79,42 +72,6 @@ print(ujson.loads('{"a": [1, 2.5, null, true]}'), ujson.dumps([1, "x", None]), u
 """
 
 
-def on_chip(firmware: Path, config: BoardConfig, source: str, panel: Path, seconds: int = 120) -> str:
-    board = Board(config)
-    try:
-        engine = K210Engine(board, firmware)
-        engine.boot()
-        engine.console.wait_for_prompt(60 * SECOND)
-        said = engine.repl(source, seconds * SECOND)
-        board.panel.save(panel)
-    finally:
-        board.power_off()
-    return said
-
-
-@pytest.fixture
-def both(firmware: Path, tmp_path: Path) -> Callable[..., list[tuple[str, Path, Path]]]:
-    """Run a program on both engines: for each what it printed, its card and its panel."""
-
-    def run(source: str, prepare: Callable[[Path], None] = lambda card: None, **config: str) -> list:
-        results = []
-        for name in ("chip", "hosted"):
-            card, panel = tmp_path / name, tmp_path / f"{name}.png"
-            card.mkdir()
-            prepare(card)
-            board = BoardConfig(card=str(card), **config)
-            if name == "chip":
-                said = on_chip(firmware, board, source, panel)
-            else:
-                result = run_app(board, source, panel=panel)
-                assert result.ok, result.console
-                said = result.console
-            results.append((said, card, panel))
-        return results
-
-    return run
-
-
 def program_lines(said: str, wanted: str) -> str:
     """The end of a console that also shows the boot, as long as the other engine's output."""
     return "\n".join(said.rstrip("\n").split("\n")[-len(wanted.rstrip("\n").split("\n")) :]) + "\n"
@@ -124,9 +81,7 @@ def same_panel(one: Path, other: Path) -> float:
     """PSNR in dB of two panels."""
     with Image.open(one) as a, Image.open(other) as b:
         assert a.size == b.size
-        squares = ImageStat.Stat(ImageChops.difference(a.convert("RGB"), b.convert("RGB"))).sum2
-        mean = sum(squares) / (3 * a.width * a.height)
-    return math.inf if not mean else 10 * math.log10(255**2 / mean)
+        return psnr(a, b)
 
 
 @pytest.mark.parametrize("source", [CORE, FILES, TIME, DRAWING], ids=["core", "files", "time", "drawing"])
@@ -140,47 +95,3 @@ def test_programs_cannot_tell_the_engines_apart(both: Callable, source: str) -> 
             assert (chip_card / name).read_bytes() == (hosted_card / name).read_bytes(), name
     if source == DRAWING:
         assert same_panel(chip_panel, hosted_panel) == math.inf
-
-
-@pytest.mark.parametrize("at", ["1.1", "1.7.4"])
-def test_show_is_the_same_on_both(
-    both: Callable, board_card: Callable, picture: Image.Image, at: str, tmp_path: Path
-) -> None:
-    file = tmp_path / "picture.jpg"
-    picture.save(file, quality=85)
-
-    class Serve(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Length", str(file.stat().st_size))
-            self.end_headers()
-            self.wfile.write(file.read_bytes())
-
-        def log_message(self, *args: object) -> None:
-            """Not into the test's output."""
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Serve) as server:
-        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-        settings = {
-            "wifi": [["home", "correct horse"]],
-            "picture": f"http://127.0.0.1:{server.server_address[1]}/picture.jpg",
-        }
-
-        def prepare(card: Path) -> None:
-            board_card(card)
-            (card / "pix.json").write_text(json.dumps(settings))
-
-        run = "import sys\nsys.path.append('/sd')\nexec(open('/sd/apps/show.py').read())"
-        results = both(run, prepare, at=at)
-        server.shutdown()
-    told = []
-    for said, card, panel in results:
-        assert (card / "show.jpg").read_bytes() == file.read_bytes()
-        assert f"fetched {file.stat().st_size} bytes" in said
-        with Image.open(panel) as shown, Image.open(file) as wanted:
-            wanted.convert("RGB").save(tmp_path / "wanted.png")
-            assert shown.size == wanted.size
-        assert same_panel(panel, tmp_path / "wanted.png") > 30
-        told.append(re.findall(r"^(?:fetched|shown|joined|fetching)\b", said, re.MULTILINE))
-    assert told[0] == told[1]
-    assert same_panel(results[0][2], results[1][2]) > 36

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import ast
 import io
-import math
 from pathlib import Path
 
 import pytest
-from PIL import Image, ImageChops, ImageStat
+from PIL import Image
 
+from maixpix.verdicts import psnr
 from virtualboard.camera import rgb565
 from virtualboard.k210.engine import K210Engine
 
@@ -19,12 +19,6 @@ pytestmark = pytest.mark.firmware
 def cut(picture: Image.Image) -> bytes:
     """What a panel of 16 bits a pixel can show of `picture`: RGB565, high byte first."""
     return rgb565(picture.convert("RGB"))
-
-
-def psnr(one: Image.Image, other: Image.Image) -> float:
-    squares = ImageStat.Stat(ImageChops.difference(one, other)).sum2
-    mean = sum(squares) / (3 * one.width * one.height)
-    return math.inf if not mean else 10 * math.log10(255**2 / mean)
 
 
 def put(chip: K210Engine, card: Path, name: str, data: bytes) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
@@ -46,12 +44,3 @@ def run_program(engine: K210Engine) -> Callable[..., K210Engine]:
         return engine
 
     return run
-
-
-@pytest.fixture(scope="session")
-def firmware() -> Path:
-    """A MaixPy image, named by MAIXPY_FIRMWARE."""
-    name = os.environ.get("MAIXPY_FIRMWARE")
-    if not name:
-        pytest.skip("MAIXPY_FIRMWARE names no MaixPy image")
-    return Path(name)

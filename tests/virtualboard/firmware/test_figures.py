@@ -1,0 +1,77 @@
+"""What docs/k210.md says in the board's own time: no figure here depends on the machine that runs the test."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import random
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from virtualboard.board import Board, BoardConfig
+from virtualboard.clock import SECOND, Clock
+from virtualboard.k210.engine import K210Engine
+
+pytestmark = pytest.mark.firmware
+
+SIZE, BAUD = 230_000, 1_000_000
+BODY = random.Random(11).randbytes(SIZE)
+FETCH = """
+import sys, utime
+sys.path.append("/sd")
+from pix import config, fetch, wifi
+modem = wifi.bring_up(config.load())
+start = utime.ticks_us()
+done = fetch.fetch(modem, "http://127.0.0.1:%d/body", "/sd/got.bin")
+print("took", utime.ticks_diff(utime.ticks_us(), start), done.bytes)
+"""
+
+
+class Serve(http.server.BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", str(SIZE))
+        self.end_headers()
+        self.wfile.write(BODY)
+
+    def log_message(self, *args: object) -> None:
+        """Not into the test's output."""
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Serve) as server:
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        yield server.server_address[1]
+        server.shutdown()
+
+
+def test_the_first_prompt_of_a_blank_board(firmware: Path, tmp_path: Path) -> None:
+    board = Board(BoardConfig(card=str(tmp_path)))
+    engine = K210Engine(board, firmware)
+    engine.boot()
+    engine.console.wait_for_prompt(60 * SECOND)
+    assert board.clock.now < 2.5 * SECOND
+    code = "import utime\na = utime.ticks_us(); utime.sleep_ms(500); print(utime.ticks_diff(utime.ticks_us(), a))"
+    assert abs(int(engine.repl(code)) - 500_000) <= 1000
+    board.power_off()
+
+
+def test_share_of_the_line_rate(
+    boot: Callable[..., K210Engine], board_card: Callable[[Path], Path], tmp_path: Path, port: int
+) -> None:
+    """AT 1.1, 1 Mbaud, connect and request included."""
+    card = board_card(tmp_path / "card")
+    (card / "pix.json").write_text(json.dumps({"wifi": [["home", "correct horse"]], "baud": BAUD}))
+    # Virtual time stands still while the server thinks, however busy this machine is.
+    engine = boot(BoardConfig(card=str(card), at="1.1"), Clock(grace_ns=30 * SECOND))
+    said = engine.repl(FETCH % port, 120 * SECOND)
+    engine.board.card.flush()
+    assert (card / "got.bin").read_bytes() == BODY
+    took_us, size = map(int, said[said.index("took") :].split()[1:3])
+    assert size == SIZE
+    assert 10 * 1_000_000 * SIZE / BAUD / took_us >= 0.97
+    assert engine.soc.uarts[1].receiver.lost == 0
