@@ -1,6 +1,6 @@
 """Pictures on their way out while everything breaks: none may be lost, doubled or damaged.
 
-    python -m benchmarks.soak_upload [--runs 500] [--first 0] [--jobs 6]
+    python -m benchmarks.soak_upload [--runs 500] [--first 0] [--jobs 8]
 
 A run is one card, one receiver and up to five starts of the board with `apps/snap.py`, all from one seed: pictures of
 an earlier day wait in the outbox, some of them large, new ones are taken; bytes on the line are dropped, doubled and
@@ -314,7 +314,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--runs", type=int, default=500)
     parser.add_argument("--first", type=int, default=0, help="seed of the first run")
-    parser.add_argument("--jobs", type=int, default=6, help="processes; runs mostly wait")
+    parser.add_argument("--jobs", type=int, default=8, help="processes; runs mostly wait")
     options = parser.parse_args()
     total: Counter[str] = Counter()
     faults: Counter[str] = Counter()
