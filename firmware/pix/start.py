@@ -35,6 +35,7 @@ def run(home, slot):
     if key_held(settings.board):
         print("key held: no app is started")
         return
+    watchdog = _Watchdog(settings.watchdog_s)
     if "sd" in uos.listdir("/"):
         from pix.store import recover
 
@@ -44,9 +45,8 @@ def run(home, slot):
             log.error(error)  # what keeps the app from working it will say itself
     # On SPIFFS only relative entries of sys.path work (MaixPy-v1 vfs_spiffs.c), so both are relative to cwd.
     sys.path.insert(1, (slot + "/" if slot else "") + "apps")
-    watchdog = _Watchdog(getattr(settings, "watchdog_s", 0))
     try:
-        supervise(settings, log, watchdog)
+        supervise(settings, log)
     except KeyboardInterrupt:
         print("stopped: %s" % settings.app)
     finally:
@@ -70,7 +70,7 @@ def once(main):
         _hang_up()
 
 
-def supervise(settings, log, watchdog):
+def supervise(settings, log):
     # Run the app of `settings` until it ends well. After a failure wait 2, 4, 8... 60 s and run it again.
     pause_ms = _FIRST_PAUSE_MS
     while True:
@@ -85,7 +85,7 @@ def supervise(settings, log, watchdog):
         except MemoryError as error:
             # The heap is in pieces; only a fresh start puts it together.
             log.error(error)
-            _pause(pause_ms, watchdog)
+            _pause(pause_ms)
             _reset()
         except PixError as error:
             _tell(settings, log, error)
@@ -98,7 +98,7 @@ def supervise(settings, log, watchdog):
         if utime.ticks_diff(utime.ticks_ms(), started) > _GOOD_RUN_MS:
             pause_ms = _FIRST_PAUSE_MS
         print("%s starts again in %d s" % (settings.app, pause_ms // 1000))
-        _pause(pause_ms, watchdog)
+        _pause(pause_ms)
         pause_ms = min(2 * pause_ms, _LONGEST_PAUSE_MS)
 
 
@@ -158,11 +158,12 @@ def _card(settings, error):
         print("no error card: %s" % other)
 
 
-def _pause(ms, watchdog):
+def _pause(ms):
+    import utime  # the watched one
+
     end = utime.ticks_add(utime.ticks_ms(), ms)
     while utime.ticks_diff(end, utime.ticks_ms()) > 0:
         utime.sleep_ms(_SLICE_MS)
-        watchdog.feed()
 
 
 def _reset():
@@ -187,22 +188,46 @@ def _finish_settings(path):
 
 
 class _Watchdog:
-    # Resets the board when MaixPy itself hangs (a driver that waits for ever, a crash in C). Python code that still
-    # runs keeps feeding through the timer's callback, at half the time.
+    # Resets the board when an app, a driver or MaixPy itself hangs for `seconds`, up to three times that; 0: never.
+    #
+    # Every bounded wait looks at the clock, so a program that does is alive: what is imported from now on gets this
+    # object as its utime, whose ticks_ms and sleep_ms note the time. The chip's timer calls back at half of its period
+    # and is fed only if the note is fresh: an endless loop in Python is found as well as one in C.
     def __init__(self, seconds):
         self._wdt = None
         if seconds:
             from machine import WDT
 
-            self._wdt = WDT(id=1, timeout=seconds * 1000, callback=self._callback)
+            for name in dir(utime):
+                setattr(self, name, getattr(utime, name))
+            self._real = self.ticks_ms, self.sleep_ms
+            self.ticks_ms = self._ticks_ms
+            self.sleep_ms = self._sleep_ms
+            self._ms = seconds * 1000
+            self._alive = utime.ticks_ms()
+            sys.modules["utime"] = sys.modules["time"] = self
+            self._wdt = WDT(id=1, timeout=self._ms, callback=self._look)
 
-    def _callback(self, _):
-        self.feed()
+    def _ticks_ms(self):
+        now = self._real[0]()
+        self._alive = now
+        return now
 
-    def feed(self):
-        if self._wdt is not None:
+    def _sleep_ms(self, ms):
+        # In slices: one long sleep must not look like a hang, nor keep Ctrl-C waiting.
+        while ms > _SLICE_MS:
+            self._real[1](_SLICE_MS)
+            ms -= _SLICE_MS
+            self._alive = self._real[0]()
+        self._real[1](max(0, ms))
+        self._alive = self._real[0]()
+
+    def _look(self, _):
+        if self._wdt is not None and utime.ticks_diff(self._real[0](), self._alive) < self._ms:
             self._wdt.feed()
 
     def stop(self):
         if self._wdt is not None:
             self._wdt.stop()
+            self._wdt = None
+            del sys.modules["utime"], sys.modules["time"]

@@ -13,6 +13,7 @@ from boards_fixture import ROOT, RunningBoard
 
 from maixpix import bundle, install
 from maixpix.cli import run as maixpix
+from maixpix.link import Link
 from maixpix.places import FolderPlace
 
 APPS = {
@@ -22,6 +23,12 @@ APPS = {
     "named": "from pix.errors import PixError\n\n\ndef main():\n    raise PixError('no-card')\n",
     "memory": "def main():\n    print('memory ran')\n    return bytearray(4000000)\n",
     "loop": "def main():\n    print('loop ran')\n    while True:\n        pass\n",
+    "waits": (
+        "import utime\nimport time\n\n\ndef main():\n    end = utime.ticks_add(utime.ticks_ms(), 6000)\n"
+        "    while utime.ticks_diff(end, utime.ticks_ms()) > 0:\n        pass\n"
+        "    time.sleep_ms(100000)\n    print('waited', utime is time)\n    raise ValueError('once more')\n"
+    ),
+    "hangs": "def main():\n    print('hangs ran')\n    while True:\n        pass\n",
     "wrong": "import nothing_of_that_name\n",
 }
 
@@ -125,6 +132,35 @@ def test_the_key_held_at_the_start_leaves_the_board_at_the_prompt(card, play):
     assert b"good ran" not in heard
 
 
+def test_the_watchdog_resets_a_board_whose_app_hangs_and_it_comes_back(card, play):
+    heard = play(card("hangs", watchdog_s=1)).listen(rb"(?s:hangs ran.*hangs ran)")
+    between = heard.split(b"hangs ran")[1]
+    assert b"[MAIXPY] Pll0" in between, "a reset of the chip, not of the interpreter"
+
+
+def test_without_the_watchdog_a_hanging_app_is_left_alone(card, play):
+    board = play(card("hangs", watchdog_s=0))
+    board.listen(rb"hangs ran")
+    fd = os.open(board.port, os.O_RDWR | os.O_NOCTTY)
+    os.write(fd, b"\x03")
+    os.close(fd)
+    assert b"[MAIXPY]" not in board.listen(rb">>> $")
+
+
+def test_the_watchdog_lets_bounded_waits_of_any_length_be_and_ends_with_the_app(card, play):
+    board = play(card("waits", watchdog_s=1))
+    heard = board.listen(rb"waited True(?s:.*)starts again in 2 s")
+    assert heard.count(b"[MAIXPY] Pll0") <= 1
+    fd = os.open(board.port, os.O_RDWR | os.O_NOCTTY)
+    os.write(fd, b"\x03")
+    os.close(fd)
+    board.listen(rb"stopped: waits")
+    with Link(board.port) as link:
+        # Nothing resets the board while a person works at its prompt, and the clock is the old one again.
+        link.run("import utime\nutime.sleep_ms(100000)")
+        assert link.run("import utime,time\nprint(type(utime) is type(uos) if 'uos' in dir() else 1)")
+
+
 def test_settings_that_are_wrong_are_told_and_nothing_is_started(card, play):
     folder = card("good", rotation=9)
     heard = play(folder).listen(rb">>> $")
@@ -150,6 +186,8 @@ def test_the_log_is_a_ring_that_survives_starts(card, play, capsys):
     assert len(newer) + len(older) < 2 * 8192
     assert older.startswith("7 0.000")
     assert newer.startswith("8 ") or "\n8 " in older
+    assert maixpix(["logs", "--card", str(folder / "none")]) == 1
+    assert capsys.readouterr().err.startswith(f"maixpix: {folder / 'none'} is no folder; ")
     assert maixpix(["logs", "--card", str(folder), "-n", "2"]) == 0
     shown = capsys.readouterr().out.splitlines()
     assert len(shown) == 2
