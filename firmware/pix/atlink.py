@@ -13,7 +13,6 @@ from pix.errors import PixError
 
 _PIECE = const(2048)  # the most that CIPSEND and CIPRECVDATA take (NONOS AT 1.7.6 binary)
 _SEGMENT = const(1460)  # two of them fill the module's TCP buffer of 2920, so one can be written while one is under way
-_WINDOW = const(2920)
 _AHEAD = const(900)  # bytes of payload still to come when the next request goes out: the answer fits the module's
 #                      transmit ring of 3020 behind them, and at 2 Mbaud they last 4.5 ms
 _LOOK_MS = const(500)  # silence after which a passive link is asked whether a notice was lost
@@ -48,9 +47,9 @@ class Link:
         self._look_at = utime.ticks_ms()
         self._asked_at = 0
         # Pipelined sending.
-        self.meanwhile = None  # what `write` may do while the module thinks: it must be quick and not raise
         self._pipelined = pipelined
-        self._segments = []  # [number, bytes] written and not acknowledged
+        self._eager = pipelined  # the module takes the next command as soon as it has the payload
+        self._segments = []  # numbers of those written and not acknowledged: two at most
 
     @property
     def trusted(self):
@@ -128,8 +127,8 @@ class Link:
         self.delivered += count
         return count
 
-    def store(self, uart, remaining):
-        # Read up to `remaining` payload bytes from `uart` into the link's buffer, because nobody else takes them.
+    def store(self, stream, remaining):
+        # Read up to `remaining` payload bytes from `stream` into the link's buffer, because nobody else takes them.
         if self._buffer is None:
             self._buffer = bytearray(_BUFFER)
         buf = self._buffer
@@ -141,8 +140,8 @@ class Link:
             if not self._closing:
                 self.fail("bytes-lost")
             self._end = self._start
-            return uart.readinto(buf, min(remaining, len(buf)))
-        count = uart.readinto(memoryview(buf)[self._end :], min(remaining, len(buf) - self._end))
+            return stream.readinto(memoryview(buf)[:remaining])
+        count = stream.readinto(memoryview(buf)[self._end : self._end + remaining])
         if count:
             self._end += count
         return count
@@ -200,54 +199,136 @@ class Link:
 
     # -- writing ------------------------------------------------------------------------------------------
 
-    def write(self, data):
-        # Send all of `data` (bytes, bytearray or memoryview); returns its length. Without pipelining the peer has
-        # acknowledged it then. Raises PixError: send-failed, link-lost, wifi-lost, modem-rebooted, no-modem.
+    def write(self, data, fill=None, total=0):
+        # Send all of `data` (bytes, bytearray or memoryview). With `fill`, send `total` bytes instead: `fill(mv)` puts
+        # the next ones into `mv`, a part of `data`, while the module thinks. Without pipelining the peer has
+        # acknowledged all then. Returns how many were sent. Raises PixError: send-failed, link-lost, wifi-lost,
+        # modem-rebooted, no-modem, and what `fill` raises.
         view = memoryview(data)
-        size = len(view)
+        left = total = total or len(view)
         at = 0
-        self._modem.meanwhile = self.meanwhile
-        try:
-            while at < size:
-                self._usable()
-                # One segment at most: the module's Nagle would hold the rest back until a delayed acknowledgement.
-                piece = view[at : at + _SEGMENT]
-                if not self._pipelined:
-                    self._send(piece)
-                elif not self._send_ahead(piece):
-                    continue
-                at += len(piece)
-        finally:
-            self._modem.meanwhile = None
-        return size
+        # One segment at most: the module's Nagle would hold the rest back until a delayed acknowledgement.
+        size = min(left, _SEGMENT)
+        piece = view[:size]
+        asked = False
+        if fill is not None:
+            fill(piece)
+        while size:
+            if not asked:
+                self._ask(size)
+            self._modem.payload(piece)
+            sent = size
+            left -= size
+            size = min(left, _SEGMENT)
+            if fill is None:
+                at += sent
+                piece = view[at : at + size]
+            elif size != sent:
+                piece = view[:size]
+            follow = self._follow_ahead if self._pipelined else self._follow
+            asked = follow(sent, piece, fill if size else None)
+        return total
 
     def flush(self, timeout_ms=_SEND_MS):
         # Wait until the peer has acknowledged everything written. Raises PixError as `write` does.
         self._wait_acknowledged(0, timeout_ms)
 
     def _usable(self):
-        if not self.error and self.closed:
-            self.fail("link-lost")
-        if self.error:
-            raise PixError(self.error)
+        if self.error or self.closed:
+            raise PixError(self.error or "link-lost")
 
-    def _send(self, piece):
-        modem = self._modem
-        size = len(piece)
-        final = modem.send("+CIPSEND=%d,%d" % (self.number, size), piece)
-        if final == b"ERROR" and not self.closed:
-            # The command was damaged, or CLOSED was: asking again tells.
-            final = modem.send("+CIPSEND=%d,%d" % (self.number, size), piece)
-        if final == b"OK":
-            self._confirmed(size)
-            final = modem.wait_final(_SEND_MS)
-            if final == b"SEND OK" and modem.received == size:
-                return
+    def _failed(self):
         self._usable()
-        self.fail("send-failed" if final != b"ERROR" else "link-lost")
-        if final != b"SEND FAIL" and final != b"ERROR":
-            modem.settle()
+        self.fail("send-failed")
+        self._modem.settle()
         raise PixError(self.error)
+
+    def _command(self, size):
+        return (b"+CIPSENDBUF=%d,%d" if self._pipelined else b"+CIPSEND=%d,%d") % (self.number, size)
+
+    def _ask(self, size):
+        # Have the module ask for `size` bytes.
+        tries = 2
+        while True:
+            self._usable()
+            if self._pipelined:
+                self._wait_acknowledged(1, _SEND_MS)
+            said = []
+            final = self._modem.send(self._command(size), said.append)
+            if final == b"OK":
+                break
+            tries -= 1
+            if final != b"ERROR":
+                self._failed()
+            if self._segments and _full(said):
+                self._wait_acknowledged(0, _SEND_MS)
+            elif self._pipelined and not said and not self._segments:
+                self._pipelined = False  # this firmware has no CIPSENDBUF
+            elif not tries:
+                # Not only the command was damaged.
+                self._failed()
+        if self._pipelined:
+            self._sends(said)
+
+    def _follow(self, sent, piece, fill):
+        # Have the payload of `sent` bytes confirmed and acknowledged, and the module ask for `piece`, which `fill`
+        # fills meanwhile. True when it does ask.
+        modem = self._modem
+        if fill is not None:
+            modem.meanwhile(fill, piece)
+        if not modem.expect(b"\r\nRecv %d bytes\r\n\r\nSEND OK\r\n" % sent):
+            self._confirmed(sent)
+            if modem.wait_final(_SEND_MS) != b"SEND OK":
+                self._failed()
+        size = len(piece)
+        return size and modem.send_quickly(self._command(size), b"\r\nOK\r\n> ") in (True, b"OK")
+
+    def _follow_ahead(self, sent, piece, fill):
+        # The same without waiting for the acknowledgement: the module confirms a payload as soon as it has all of it,
+        # and is ready for the next command then, so that one goes out at the confirmation's first byte.
+        modem = self._modem
+        uart = modem.uart
+        size = len(piece)
+        segments = self._segments
+        number = segments[-1]
+        if len(segments) > 1:
+            done = b"\r\n%d,%d,SEND OK\r\n" % (self.number, segments[0])
+            if uart.any() == len(done) and modem.expect(done):
+                segments.pop(0)
+        while uart.any() and not modem.received:
+            modem.poll()
+        first = None
+        if size and self._eager and len(segments) < 2 and not modem.received and not self.error:
+            command = self._command(size)
+            expected = b"\r\nRecv %d bytes\r\n%d,%d\r\n\r\nOK\r\n> " % (sent, number + 1, number - 1)
+            first = uart.read(1)
+        if not first:
+            self._confirmed(sent)
+            if fill is not None:
+                fill(piece)
+            return False
+        said = []
+        final = modem.send_quickly(command, expected, first, said.append, fill, piece)
+        if final is True:
+            segments.append(number + 1)
+            return True
+        self._confirmed(sent)
+        if final == b"OK":
+            self._sends(said)
+            return True
+        if modem.refused:
+            self._eager = False
+        elif final != b"ERROR" or not _full(said):
+            self._failed()
+        return False
+
+    def _sends(self, said):
+        # CIPSENDBUF tells `number,acknowledged` before its prompt: the number of the segment that follows.
+        for line in said:
+            if line[:1].isdigit():
+                self._segments.append(int(line.split(b",")[0]))
+                return
+        self._failed()
 
     def _confirmed(self, size):
         # The module confirms the payload as soon as it has all of it. If it does not, bytes were lost (it waits for
@@ -257,63 +338,23 @@ class Link:
         while not modem.received and not modem.refused and utime.ticks_diff(end, utime.ticks_ms()) > 0:
             modem.poll()
         if modem.received != size:
-            self._usable()
-            self.fail("send-failed")
-            modem.settle()
-            raise PixError(self.error)
-
-    def _send_ahead(self, piece):
-        # Send one segment without waiting for its acknowledgement; False when it must be sent again.
-        modem = self._modem
-        size = len(piece)
-        self._wait_acknowledged(_WINDOW - size, _SEND_MS)
-        said = []
-        final = modem.send("+CIPSENDBUF=%d,%d" % (self.number, size), piece, said.append)
-        if final == b"ERROR" and not self.closed:
-            if b"BUFFER FULL" in said or b"QUEUE FULL" in said:
-                self._wait_acknowledged(max(0, self._unacknowledged() - 1), _SEND_MS)
-                return False
-            if not said and not self._segments:
-                self._pipelined = False  # this firmware has no CIPSENDBUF
-                return False
-        number = self._segment_number(said)
-        if final == b"OK" and number >= 0:
-            self._segments.append([number, size])
-            self._confirmed(size)
-            return True
-        self._usable()
-        self.fail("send-failed")
-        modem.settle()
-        raise PixError(self.error)
-
-    def _segment_number(self, said):
-        # CIPSENDBUF tells `number,acknowledged` before its prompt.
-        for line in said:
-            comma = line.find(b",")
-            if comma > 0 and line[:comma].isdigit():
-                return int(line[:comma])
-        return -1
+            self._failed()
 
     def segment_done(self, number, ok):
         # The module tells the fate of a pipelined segment.
         if not ok:
             self.fail("send-failed")
-        while self._segments and self._segments[0][0] <= number:
+        while self._segments and self._segments[0] <= number:
             self._segments.pop(0)
 
-    def _unacknowledged(self):
-        return sum([segment[1] for segment in self._segments])
-
     def _wait_acknowledged(self, most, timeout_ms):
-        # Wait until at most `most` bytes are not acknowledged.
+        # Wait until at most `most` segments are not acknowledged.
         end = utime.ticks_add(utime.ticks_ms(), timeout_ms)
-        while self._unacknowledged() > most:
+        while len(self._segments) > most:
             self._modem.poll()
-            if self.error or self.closed:
-                self._usable()
+            self._usable()
             if utime.ticks_diff(end, utime.ticks_ms()) <= 0:
-                self.fail("send-failed")
-                raise PixError(self.error)
+                self._failed()
         if self.error:
             raise PixError(self.error)
 
@@ -348,3 +389,7 @@ class Link:
         except PixError as error:
             self.fail(error.code)
         modem.release(self.number, open_there and not self.closed and modem.lost != "modem-rebooted")
+
+
+def _full(said):
+    return b"BUFFER FULL" in said or b"QUEUE FULL" in said

@@ -7,6 +7,7 @@
 
 import gc
 
+import uio
 import utime
 from micropython import const
 
@@ -24,7 +25,6 @@ ANSWER_MS = const(1500)  # for commands that the module answers at once
 _RX = const(64)
 _GAP_MS = const(200)  # a pause inside an item: the module prints items without any, so bytes were lost
 _BUSY_MS = const(20000)  # the longest that an earlier command (a join, a connect) can keep the module busy
-_PROMPT_MS = const(2000)
 
 # The UART whose interrupt is in use. It must outlive whoever made it: the receive interrupt writes into the object
 # until another one takes over (MaixPy-v1 machine_uart.c), also after an app has failed and its modem is garbage.
@@ -76,7 +76,6 @@ class AtPort:
         self._busy = False
         self._prompt = False
         self._on_line = None
-        self.meanwhile = None  # called while the module thinks about a command
 
     def open(self, baud, ring=SMALL_RING):
         # Talk at `baud` from now on. The old UART must live until the new one has taken over the interrupt, so two
@@ -106,9 +105,12 @@ class AtPort:
     def poll(self):
         # Take in what has come, waiting up to one character timeout for it. False: nothing came.
         tok = self.tok
-        if tok.remaining:
-            return self._stray()
         uart = self.uart
+        if tok.remaining:
+            if self._stray(uart):
+                return True
+            self.silence()
+            return False
         count = uart.any()
         if count >= self.ring:
             self._overflowed()
@@ -117,13 +119,22 @@ class AtPort:
         if not count:
             self.silence()
             return False
+        self._take(rx, count)
+        return True
+
+    def _take(self, data, count):
+        # Hand on the first `count` bytes of `data`, which came from the UART.
         self._silent_since = None
+        tok = self.tok
         i = 0
         while i < count:
-            i = tok.feed(rx, i, count)
+            if tok.remaining:
+                # `expect` has read into a payload.
+                i += self._stray(uio.BytesIO(data[i:count]))
+                continue
+            i = tok.feed(data, i, count)
             if tok.event:
                 self._handle(tok)
-        return True
 
     def silence(self):
         # Nothing came for a character timeout. In the middle of an item that may not last.
@@ -151,18 +162,16 @@ class AtPort:
         if self.uart.any() >= self.ring:
             self._overflowed()
 
-    def _stray(self):
-        # Payload of a link that nobody reads just now.
+    def _stray(self, stream):
+        # Payload of a link that nobody reads just now; returns how many bytes of it `stream` gave.
         link = self.source
         if link is None or link.error:
-            count = self.uart.readinto(self._rx, min(self.tok.remaining, _RX))
+            count = stream.readinto(memoryview(self._rx)[: self.tok.remaining])
         else:
-            count = link.store(self.uart, self.tok.remaining)
-        if not count:
-            self.silence()
-            return False
-        self.arrived(link, count)
-        return True
+            count = link.store(stream, self.tok.remaining)
+        if count:
+            self.arrived(link, count)
+        return count
 
     def _handle(self, tok):
         event = tok.event
@@ -384,8 +393,6 @@ class AtPort:
         self._busy = False
         self._prompt = False
         self.uart.write(text)
-        if self.meanwhile is not None:
-            self.meanwhile()
         return self.wait_final(timeout_ms)
 
     def wait_final(self, timeout_ms):
@@ -458,29 +465,6 @@ class AtPort:
                 self._damaged()
         if self._noise:
             self.settle()
-
-    def send(self, command, data, on_line=None):
-        # Run the send command AT`command`, and write `data` at its prompt. Returns b"OK" when that was done, else the
-        # final line that refused it, or None when the prompt did not come.
-        final = self.command(command, 5000, on_line, tries=1)
-        if final != b"OK":
-            return final
-        end = utime.ticks_add(utime.ticks_ms(), _PROMPT_MS)
-        while not self._prompt:
-            self.poll()
-            if utime.ticks_diff(end, utime.ticks_ms()) <= 0:
-                self._noise = True
-                return None
-        self._final = None
-        self._busy = False
-        self.received = 0
-        self.uart.write(data)
-        return final
-
-    @property
-    def refused(self):
-        # True when the module said `busy` to what was written last.
-        return self._busy
 
     def request(self, link, count):
         # Ask for up to `count` bytes of `link` (passive mode); the answer comes through `poll`.

@@ -10,7 +10,8 @@ import utime
 from micropython import const
 
 from pix.atlink import Link
-from pix.atport import CLOSE_MS, LINKS, AtPort
+from pix.atport import CLOSE_MS, LINKS
+from pix.atsend import AtSend
 from pix.errors import PixError
 
 _CONNECT_MS = const(20000)
@@ -35,7 +36,7 @@ def quoted(text):
     return bytes(out)
 
 
-class Modem(AtPort):
+class Modem(AtSend):
     # `connect` is what pix.fetch and pix.upload call. `repair`, set by pix.wifi, mends what `lost` tells; when
     # `repairs_itself` is true, `connect` calls it.
     def __init__(self, open_uart):

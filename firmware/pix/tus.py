@@ -33,13 +33,11 @@ def send(up, job):
         else:
             _patch(up, job)
     if not job.proven:
-        up.quiet = True
+        up.tells = False
 
 
 def _create(up, job):
     whole = job.size <= _SMALL
-    if not whole or up.quiet:
-        _ask_offers(up, job)
     # Some servers (tuspyserver) insist on a filetype.
     kind = "image/jpeg" if job.name[-4:].lower() == ".jpg" else "application/octet-stream"
     facts = [("filename", job.name), ("filetype", kind), ("sha256", job.digest)]
@@ -49,7 +47,10 @@ def _create(up, job):
         ("Upload-Length", str(job.size)),
         ("Upload-Metadata", ",".join([name + " " + _base64(value.encode()) for name, value in facts])),
     ]
-    checked = _body(up, job, fields, 0, job.size) if whole else False
+    checked = False
+    if whole:
+        checked = up.tells is False and _sums(up, job)
+        _body(up, job, fields, 0, job.size, checked)
     response = _request(up, job, "POST", up.url, fields, 0, job.size if whole else 0)
     if response.status != 201:
         raise _refusal(job, response)
@@ -63,7 +64,7 @@ def _create(up, job):
     job.proven = checked
     if job.offset != job.size:
         job.keep(location)
-    _finished(job, response)
+    _finished(up, job, response)
 
 
 def _ask_offset(up, job):
@@ -77,15 +78,15 @@ def _ask_offset(up, job):
     if job.offset < 0:
         raise PixError("bad-response", "HEAD tells no offset")
     job.resumed = max(job.resumed, job.offset if job.attempts == 1 else 0)
-    _finished(job, response)
+    _finished(up, job, response)
 
 
 def _patch(up, job):
-    _ask_offers(up, job)
     at = job.offset
-    end = min(job.size, at + _PIECE) if up.sums else job.size
+    checked = not up.tells and _sums(up, job)
+    end = min(job.size, at + _PIECE) if checked else job.size
     fields = [("Upload-Offset", str(at))]
-    checked = _body(up, job, fields, at, end)
+    _body(up, job, fields, at, end, checked)
     job.offset = -1
     response = _request(up, job, "PATCH", parse(job.location), fields, at, end)
     if response.status == 409:
@@ -100,10 +101,10 @@ def _patch(up, job):
         raise PixError("bad-response", "the offset does not grow")
     job.offset = now
     job.proven = checked
-    _finished(job, response)
+    _finished(up, job, response)
 
 
-def _finished(job, response):
+def _finished(up, job, response):
     # What an answer with a new offset means.
     job.safe = max(job.safe, job.offset)
     job.tell(job.offset)
@@ -113,24 +114,25 @@ def _finished(job, response):
     if told and told != job.digest:
         job.keep("")
         raise PixError("digest-mismatch")
-    job.proven = job.proven or told != ""
+    if told:
+        job.proven = up.tells = True
 
 
-def _ask_offers(up, job):
-    # Once: does the server take SHA-256 sums? (The chip has no other engine.)
+def _sums(up, job):
+    # Does the server take SHA-256 sums of pieces? (The chip has no other engine.) Asked once.
     if up.sums is None:
         response = _request(up, job, "OPTIONS", up.url, [])
         names = response.header("tus-checksum-algorithm", "").split(",")
         up.sums = response.status // 100 == 2 and "sha256" in [name.strip() for name in names]
+    return up.sums
 
 
-def _body(up, job, fields, at, end):
-    # Add the fields of a body; True when the server will check it.
+def _body(up, job, fields, at, end, checked):
+    # Add the fields of a body; `checked`: with its sum, which costs a second reading of it.
     fields.append(("Content-Type", "application/offset+octet-stream"))
-    if up.sums:
+    if checked:
         digest = job.digest if end - at == job.size else job.sum(up.view, at, end)
         fields.append(("Upload-Checksum", "sha256 " + _base64(ubinascii.unhexlify(digest))))
-    return bool(up.sums)
 
 
 def _request(up, job, method, where, fields, at=0, end=0):

@@ -18,12 +18,11 @@ from pix.digest import hex_of, sha256
 from pix.errors import PixError, from_os
 from pix.store import BLOCK, Sidecar, read_side, remove, size_of
 
-_SECTOR = const(512)
-_SEGMENT = const(1460)  # bytes that the modem sends at once
 _FIRST_PAUSE_MS = const(250)
 _LONGEST_PAUSE_MS = const(8000)
 _RAW_PORT = ":3456"
 _MAX_ANSWER = const(300)
+_REFUSES_MS = const(1000)  # a receiver that wants no bytes closes so soon after the first ones
 
 
 class Sent:
@@ -50,7 +49,7 @@ class Uploader:
     # token: shared secret; plain tcp:// cannot carry it. board: the name under which the pictures are filed.
     # retries: attempts after the first in which nothing new arrived; pauses of 0.25 s doubling to 8 s.
     # idle_ms, total_ms: the longest silence, and the longest time for one file. buffer: at least 4096 bytes.
-    # Raises PixError "bad-url" or "https".
+    # Raises PixError "bad-url", "https" or "settings".
     def __init__(
         self, connector, target, token="", board="", retries=4, connect_ms=10000, idle_ms=15000, total_ms=1800000,
         buffer=None,
@@ -65,6 +64,8 @@ class Uploader:
         self.view = memoryview(buffer if buffer is not None else bytearray(BLOCK))[:BLOCK]
         self.raw = target[:3] == "tcp"
         self.named = target[:9] == "tcp+name:"
+        if token and self.raw and not self.named:
+            raise PixError("settings", "tcp:// cannot carry the token, tcp+name:// and http:// can")
         if self.raw:
             rest = target[8:] if self.named else target[3:]
             self.url = url.parse("http" + rest + ("" if rest.rfind(":") > 0 else _RAW_PORT))
@@ -72,7 +73,7 @@ class Uploader:
             self.url = url.parse(target)
         self.key = target
         self.sums = None  # the tus server takes SHA-256 sums of pieces; None: not asked yet
-        self.quiet = False  # the tus server told no digest of a file that was complete
+        self.tells = None  # the tus server tells the digest of a file that is complete; None: not seen yet
 
     def send(self, path, progress=None, name=""):
         # Send the file and return a Sent. progress(done, total) in bytes; name: for the receiver, else the file's own.
@@ -195,77 +196,47 @@ def note_of(path):
     return path[:dot] + ".^" + path[dot + 1 : dot + 3] if dot > path.rfind("/") else path + ".^"
 
 
-class _Feed:
-    # `head` (bytes) and the file from `at` to `end` on their way through the buffer `view`; `fill` bytes of it are in.
-    def __init__(self, job, view, head, at, end):
-        self._path = job.path
-        self._view = view
-        view[: len(head)] = head
-        self.fill = len(head)
-        self.at = at
-        self.end = end
-        self.error = None
-        try:
-            self._file = open(job.path, "rb")
-            self._file.seek(at)
-        except OSError as error:
-            raise from_os(error, job.path)
-
-    def refill(self):
-        # Read as many whole sectors as there is room for. Raises nothing: `error` is the PixError.
-        fill = self.fill
-        want = min((self.at + len(self._view) - fill) // _SECTOR * _SECTOR, self.end) - self.at
-        if want <= 0 or self.error is not None:
-            return
-        try:
-            if self._file.readinto(self._view[fill : fill + want]) != want:
-                self.error = PixError("card-error", "%s is shorter than it was" % self._path)
-        except OSError as error:
-            self.error = from_os(error, self._path)
-        self.fill += want
-        self.at += want
-
-    def drop(self, count):
-        # The first `count` bytes have been sent. MicroPython copies by memcpy, so no step may overlap itself.
-        view = self._view
-        self.fill -= count
-        for at in range(0, self.fill, count):
-            size = min(count, self.fill - at)
-            view[at : at + size] = view[at + count : at + count + size]
-
-    def close(self):
-        self._file.close()
-
-
 def stream(job, link, view, head, at, end):
     # Send `head` (bytes) and the file from `at` to `end`, in segments that hold as much as they can; the card is read
-    # while the modem thinks, where the link allows that. False when the peer closed too early. Raises PixError.
-    if len(head) > _SEGMENT:
+    # while the modem thinks, where the link allows that. Raises PixError.
+    left = len(head) + end - at
+
+    def fill(mv):
+        nonlocal head, at
+        job.tell(at)
+        if job.left_ms() <= 0:
+            error = PixError("timeout", "not sent after %d s" % (job.total_ms // 1000))
+            error.transient = False
+            raise error
+        if head:
+            count = min(len(head), len(mv))
+            mv[:count] = head[:count]
+            head = head[count:]
+            mv = mv[count:]
+        if f.readinto(mv) != len(mv):
+            raise PixError("card-error", "%s is shorter than it was" % job.path)
+        at += len(mv)
+
+    if at == end:
         link.write(head)
-        head = b""
-    feed = _Feed(job, view, head, at, end)
+        return
     try:
-        link.meanwhile = feed.refill
-        feed.refill()
-        while feed.fill:
-            if feed.error is not None:
-                raise feed.error
-            if getattr(link, "closed", False):
-                return False
-            count = min(feed.fill, _SEGMENT)
-            link.write(view[:count])
-            feed.drop(count)
-            if feed.fill < _SEGMENT:
-                feed.refill()
-            job.tell(max(at, feed.at - feed.fill))
-            if job.left_ms() <= 0:
-                error = PixError("timeout", "not sent after %d s" % (job.total_ms // 1000))
-                error.transient = False
-                raise error
-    finally:
-        link.meanwhile = None
-        feed.close()
-    return True
+        f = open(job.path, "rb")
+        try:
+            f.seek(at)
+            if hasattr(link, "flush"):
+                link.write(view, fill, left)
+                left = 0
+            while left:
+                piece = view[: min(left, len(view))]
+                fill(piece)
+                link.write(piece)
+                left -= len(piece)
+        finally:
+            f.close()
+    except OSError as error:
+        raise from_os(error, job.path)
+    job.tell(end)
 
 
 def _send_raw(up, job):
@@ -278,21 +249,36 @@ def _send_raw(up, job):
                 words += " %s=%s" % (word, _escaped(value))
         head = (words + "\n").encode()
     link = up.connect(job, up.url)
+    began = utime.ticks_ms()
     try:
-        whole = stream(job, link, up.view, head, 0, job.size)
+        try:
+            stream(job, link, up.view, head, 0, job.size)
+        except PixError as error:
+            if not up.named or error.code != "link-lost":
+                raise  # else the receiver has refused, and closed
         if up.named:
             _answer(job, link, up.view)
             return
-        if not whole:
-            raise PixError("link-lost")
         if hasattr(link, "flush"):
             link.flush()
-        if getattr(link, "closed", False):
+        # A tiny file is acknowledged before its refusal can be seen.
+        link.timeout_ms = _REFUSES_MS - utime.ticks_diff(utime.ticks_ms(), began)
+        if getattr(link, "closed", False) or link.timeout_ms > 0 and _closes(link, up.view):
             raise PixError("link-lost", "the receiver closed first")
     finally:
         link.close()
     if getattr(link, "error", ""):
         raise PixError(link.error)
+
+
+def _closes(link, view):
+    # True when the peer closes within the link's time limit.
+    try:
+        return not link.readinto(view)
+    except PixError as error:
+        if error.code != "timeout":
+            raise
+    return False
 
 
 def _answer(job, link, view):

@@ -67,15 +67,32 @@ def test_a_small_file_is_one_request(device, links, tus):
 def test_a_large_file_goes_in_pieces_under_checksums(device, links, tus):
     sent = sender(device, links, tus.url).send(put(device, LARGE))
     assert tus.whole == [LARGE] and sent.proven
-    assert tus.methods() == ["OPTIONS", "POST", "PATCH", "PATCH", "PATCH"]
+    assert tus.methods() == ["POST", "OPTIONS", "PATCH", "PATCH", "PATCH"]
     assert all(r[2]["Upload-Checksum"].startswith("sha256 ") for r in tus.requests if r[0] == "PATCH")
+
+
+def test_a_server_that_told_a_digest_gets_the_next_large_file_in_one_go(device, links, tus):
+    up = sender(device, links, tus.url)
+    up.send(put(device, SMALL))
+    sent = up.send(put(device, LARGE, "b.jpg"))
+    assert sent.proven and tus.whole == [SMALL, LARGE]
+    assert tus.methods() == ["POST", "POST", "PATCH"]
+    assert "Upload-Checksum" not in tus.requests[-1][2]
+
+
+def test_a_changed_byte_in_such_a_file_is_noticed_by_its_digest(device, links, tus):
+    up = sender(device, links, tus.url)
+    up.send(put(device, SMALL))
+    tus.flips = [200_000]
+    sent = up.send(put(device, LARGE, "b.jpg"))
+    assert sent.proven and sent.attempts == 2 and tus.whole[-1] == LARGE
 
 
 def test_the_server_offers_only_sha1(device, links, tus):
     tus.checksums = "sha1,md5"
     sent = sender(device, links, tus.url).send(put(device, LARGE))
     assert tus.whole == [LARGE] and sent.proven
-    assert tus.methods() == ["OPTIONS", "POST", "PATCH"]
+    assert tus.methods() == ["POST", "OPTIONS", "PATCH"]
     assert "Upload-Checksum" not in tus.requests[-1][2]
 
 
@@ -178,7 +195,7 @@ def test_a_wrong_offset_is_asked_for(device, links, tus):
     tus.statuses = [("PATCH", 409, {})]
     assert sender(device, links, tus.url).send(put(device, LARGE)).proven
     assert tus.whole == [LARGE]
-    assert tus.methods()[:5] == ["OPTIONS", "POST", "PATCH", "HEAD", "PATCH"]
+    assert tus.methods()[:5] == ["POST", "OPTIONS", "PATCH", "HEAD", "PATCH"]
 
 
 def test_a_damaged_piece_is_sent_again(device, links, tus):

@@ -125,6 +125,20 @@ def test_plus_plus_plus_cancels_a_send_but_not_inside_payload(bench, server):
     assert peer.heard == b"a+++b+++"
 
 
+@pytest.mark.parametrize("missing", [1, 2, 3, 4])
+def test_plus_plus_plus_cancels_when_only_its_own_length_is_missing(bench, server, missing):
+    """A batch is what comes before a pause: the first plus is not taken for the last byte of the payload."""
+    b = bench("1.7.4").online()
+    got = server(b"")
+    b.network.attach("10.0.0.1", 80, lambda: got)
+    b.ask(OPEN)
+    b.ask(b"AT+CIPSEND=10")
+    b.type(b"0123456789"[missing:])
+    b.wait(10)
+    b.type(b"+++")
+    assert b.until(b"Canceled\r\n") == b"\r\nSEND Canceled\r\n"
+
+
 def test_payload_waits_for_ever_and_is_never_taken_for_commands(bench, server):
     b = bench("1.1").online()
     peer = server(close=False)

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 LONGEST = 2048
 """Most payload bytes of one CIPSEND."""
 
+CANCEL = b"+++"
+"""A batch of just this ends the payload early."""
+
 
 class Sender:
     """The payload that the module is collecting or waiting to see acknowledged."""
@@ -39,8 +42,10 @@ class Sender:
 
     @property
     def missing(self) -> int:
-        """Payload bytes still to come."""
-        return self._want - self._taken
+        """How many bytes to wait for: the missing ones, but no fewer than a bare `+++` has, which would be taken apart.
+        What is less ends with silence (a batch is 100 bytes or what comes before a pause: AT 1.7.6 binary, `uart.o`).
+        """
+        return max(len(CANCEL), self._want - self._taken)
 
     def prompt(self, link: Link, count: int, kind: str, target: tuple[str, int] | None = None) -> None:
         """Ask for `count` bytes for `link`. `kind`: SEND, EX (escapes) or BUF (pipelined)."""
@@ -59,7 +64,7 @@ class Sender:
         if self._kind == "EX":
             rest = self._escaped(data)
         else:
-            piece = data[: self.missing]
+            piece = data[: self._want - self._taken]
             rest = data[len(piece) :]
             self._data += piece
             self._taken += len(piece)
