@@ -263,7 +263,7 @@ def _send_raw(up, job):
             link.flush()
         # A tiny file is acknowledged before its refusal can be seen.
         link.timeout_ms = _REFUSES_MS - utime.ticks_diff(utime.ticks_ms(), began)
-        if getattr(link, "closed", False) or link.timeout_ms > 0 and _closes(link, up.view):
+        if getattr(link, "closed", False) or (link.timeout_ms > 0 and _closes(link, up.view)):
             raise PixError("link-lost", "the receiver closed first")
     finally:
         link.close()

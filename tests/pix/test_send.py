@@ -141,12 +141,28 @@ def test_a_refused_file_keeps_none_of_the_others(station, tmp_path):
         ({"upload": "http://pc:1/files/", "send": "nothing.jpg"}, "error card-error"),
         ({"upload": "http://pc:1/files/", "send": "one.txt"}, "error refused"),
         ({"upload": "https://pc/files/", "send": "one.txt"}, "error https"),
+        (
+            {"upload": "tcp://pc:1", "send": "one.txt", "token": "t"},
+            "error settings: A setting is wrong or missing: tcp://",
+        ),
     ],
 )
 def test_trouble_is_told(station, settings, line):
     files(station, ["one.txt"])
     result = station.run("send", settings)
     assert result.ok and line in result.console
+
+
+@pytest.mark.parametrize("at", ["1.1", "1.7.4"])
+@pytest.mark.parametrize("size", [1, 3000, 50_000])
+def test_a_listener_that_throws_it_away_is_noticed(station, at, size):
+    """It resets at the first byte, as a companion does that wants a token; a tiny file is acknowledged by then."""
+    nc = Listener()
+    nc.limits = [1] * 10
+    (station.card / "x.jpg").write_bytes(random.Random(9).randbytes(size))
+    result = station.run("send", {"upload": f"tcp://pc:{nc.port}", "send": "x.jpg"}, at=at)
+    nc.close()
+    assert "error link-lost" in result.console and "\nsent " not in result.console, result.console
 
 
 @pytest.mark.parametrize("at", ["1.1", "1.7.4"])
