@@ -76,7 +76,7 @@ class Lane:
         self.mangle: Mangle | None = None
         self._milestones: list[tuple[int, Callable[[], None]]] = []
         self.sent = 0
-        """Bytes queued by the sender so far."""
+        """Bytes queued by the sender so far, without those that `cut` took back."""
         self.delivered = 0
         """Bytes that have reached the receiver so far (before any mangling)."""
         self.busy_ns = 0
@@ -154,6 +154,7 @@ class Lane:
                 head = _Burst(burst.data[:n], burst.start, burst.tx_baud, burst.rx_baud)
                 head.done = burst.done
                 kept.append(head)
+        self.sent -= sum(len(b.data) - b.done for b in self._bursts) - sum(len(b.data) - b.done for b in kept)
         self._bursts = kept
         self.busy_ns -= max(0, self._free_at - now)
         self._free_at = now

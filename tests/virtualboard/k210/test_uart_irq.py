@@ -164,3 +164,22 @@ def test_transmitter_holds_back_a_program_that_is_faster_than_the_line(
     # The program is done when all but the FIFO's 16 and the shift register's one are out.
     line = 10 * 390_000_000 / 115200
     assert 980 * line <= cycles <= 986 * line
+
+
+def test_a_sender_that_is_reset_within_a_byte_leaves_the_receiver_alive(
+    board: Board, line: tuple[Lane, Lane], run_program: Run
+) -> None:
+    """A modem that loses its power, for instance: what it had queued never comes, and time goes on."""
+    to_chip, from_chip = line
+    to_chip.tx_baud = from_chip.rx_baud = 115200
+    engine = run_program(program(115200, ECHO), timeout_ns=MS)
+    to_chip.write(b"one two three")
+    engine.run(timeout_ns=3 * 10 * SECOND // 115200 + 1000)
+    to_chip.cut()
+    assert to_chip.sent == 3
+    start = board.clock.now
+    engine.run(timeout_ns=10 * MS)
+    assert board.clock.now - start == 10 * MS
+    to_chip.write(b"again")
+    engine.run(timeout_ns=10 * MS)
+    assert from_chip.take() == bytes(b + 1 for b in b"oneagain")
