@@ -12,7 +12,8 @@ With the doors `http://` and `tcp+name://`, in the end every picture that ever w
 and byte for byte, and the outbox empty. Plain `tcp://` has no proof. What holds there: every picture is at the receiver
 or still on the card (outbox or /sd/sent), intact, and nothing else is at the receiver; only where a byte was changed on
 its way to the module may the receiver also have a damaged one, and only then, or when the companion was killed with a
-file in its hands, may a picture be on the card alone.
+file in its hands, may a picture be on the card alone. Where bytes were changed, a picture's name may have suffered at
+every door: the proof is of its content.
 """
 
 from __future__ import annotations
@@ -245,15 +246,22 @@ def _look(outbox: Path, outcome: Outcome) -> None:
 
 def judge(outcome: Outcome, stored: dict[str, bytes]) -> None:
     """Compare what a proving receiver has (day/name -> content) with every picture that ever was."""
-    here = Counter(path.partition("/")[2] for path in stored)
-    for name, count in here.items():
+    here = {path: path.partition("/")[2] for path in stored}
+    names = {wanted: name for name, wanted in outcome.digests.items()}
+    for path, name in here.items():
+        right = names.get(digest(stored[path]), "")
+        if right and right != name and outcome.counts["bytes changed on the way out"]:
+            # Its name was damaged on the way; the proof is of the content.
+            outcome.counts["kept under another name"] += 1
+            here[path] = right
+    for name, count in Counter(here.values()).items():
         if name not in outcome.digests:
             outcome.wrong.append(f"the receiver has {name}, which nobody took")
         elif count > 1:
             outcome.wrong.append(f"{name} is kept {count} times")
-    outcome.wrong += [f"{name} is lost" for name in sorted(set(outcome.digests) - set(here))]
+    outcome.wrong += [f"{name} is lost" for name in sorted(set(outcome.digests) - set(here.values()))]
     for path, data in stored.items():
-        name = path.partition("/")[2]
+        name = here[path]
         if not is_whole(data):
             outcome.wrong.append(f"{name} is torn at the receiver")
         elif outcome.digests.get(name, "") not in ("", digest(data)):

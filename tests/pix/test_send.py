@@ -1,5 +1,7 @@
 """apps/send.py end to end: what the setting names, in order, once; byte for byte at the receiver."""
 
+import base64
+import hashlib
 import os
 import random
 import re
@@ -8,7 +10,7 @@ import socket
 import subprocess
 
 import pytest
-from pix_receivers import Listener
+from pix_receivers import Listener, Sending, Tus
 from pix_uploads import Station, receiver, stored
 
 from maixpix.companion import UploadLimits, running
@@ -107,6 +109,16 @@ print([path[8:] for path in send.paths("new")])
     files(station, ["new/old7.jpg"])
     result = run_app(BoardConfig(card=str(station.card)), program)
     assert "['old7.jpg', 'x1.jpg', 'x9.jpg', 'x10.jpg']" in result.console, result.console + result.stderr
+
+
+def test_the_digest_survives_a_damaged_field_name(device):
+    """A flipped byte in "Upload-Metadata" hides the digest in it; the one in Repr-Digest is still there."""
+    tus = Tus()
+    (device.folder / "a.jpg").write_bytes(b"x" * 7000)
+    device.load("upload").Uploader(Sending(device), tus.url).send("/sd/a.jpg")
+    tus.close()
+    told = base64.b64encode(hashlib.sha256(b"x" * 7000).digest()).decode()
+    assert tus.requests[0][2]["Repr-Digest"] == f"sha-256=:{told}:"
 
 
 def test_more_files_than_one_batch(station):

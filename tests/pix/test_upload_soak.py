@@ -62,6 +62,15 @@ def test_the_judge_sees_a_picture_that_nobody_took(outcome):
     assert outcome.wrong == ["the receiver has x.jpg, which nobody took"]
 
 
+@pytest.mark.parametrize(
+    ("changed", "wrong"), [(0, ["the receiver has x.jpg, which nobody took", "s2.jpg is lost"]), (1, [])]
+)
+def test_the_judge_excuses_another_name_only_where_bytes_were_changed(outcome, changed, wrong):
+    outcome.counts["bytes changed on the way out"] = changed
+    judge(outcome, {"d/s1.jpg": WHOLE, "d/x.jpg": OTHER})
+    assert outcome.wrong == wrong
+
+
 def test_the_judge_sees_what_went_wrong_on_the_card(outcome):
     outcome.commit("s2.jpg", OTHER)
     outcome.commit("s3.jpg", WHOLE[:4000])
