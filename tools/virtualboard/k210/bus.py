@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from virtualboard.k210.soc import Soc
 
+_PAGE = 0x1000
+
 log = logging.getLogger("virtualboard.k210")
 
 
@@ -18,15 +20,19 @@ class Device:
 
     Subclasses name their registers in `NAMES` (offset -> name in the Kendryte SDK) and put the ones with a behaviour
     into `self.reads` and `self.writes`. All others simply keep what was written. `TIMED` devices see the exact instant
-    of each access on the board's clock; the rest are cheaper. `SHADOW` blocks are for registers that read as they were
-    written: cores load from a memory page, and only stores come here.
+    of each access on the board's clock; the rest are cheaper. The first `SHADOW` bytes of a block are registers that
+    read as they were written: cores load from memory, and only stores come here.
     """
 
     NAME = ""
     BASE = 0
     SIZE = 0x1000
     TIMED = False
-    SHADOW = False
+    SHADOW = 0
+    UNTIMED: frozenset[int] = frozenset()
+    """Registers of a `TIMED` block whose access usually needs no instant; it calls `soc.sync` when it does."""
+    KEPT: tuple[str, ...] = ()
+    """Attributes beyond the registers that `state` takes along."""
     NAMES: dict[int, str] = {}  # noqa: RUF012 - a constant table of the class
 
     def __init__(self, soc: Soc, name: str | None = None, base: int | None = None) -> None:
@@ -37,17 +43,17 @@ class Device:
         self.reads: dict[int, Callable[[], int]] = {}
         self.writes: dict[int, Callable[[int], None]] = {}
         self._warned: set[int] = set()
-        self._page = ctypes.create_string_buffer(2 * self.SIZE if self.SHADOW else 1)
-        self.shadow = -(-ctypes.addressof(self._page) // self.SIZE) * self.SIZE
-        """Host address of the page that cores load from."""
+        self._page = ctypes.create_string_buffer(self.SHADOW + _PAGE if self.SHADOW else 1)
+        self.shadow = -(-ctypes.addressof(self._page) // _PAGE) * _PAGE
+        """Host address of the memory that cores load from."""
 
     def reset(self) -> None:
         """What a reset of the chip leaves in the block."""
         self.regs.clear()
 
     def publish(self) -> None:
-        """Make the page of a `SHADOW` block agree with the registers, after a change that no store made."""
-        ctypes.memset(self.shadow, 0, self.SIZE)
+        """Make the memory of a `SHADOW` block agree with the registers, after a change that no store made."""
+        ctypes.memset(self.shadow, 0, self.SHADOW)
         for offset, value in self.regs.items():
             ctypes.c_uint32.from_address(self.shadow + offset).value = value
 
@@ -72,7 +78,12 @@ class Device:
 
     def state(self) -> dict[str, object]:
         """Plain data from which `restore` makes the block what it is now."""
-        return {"regs": dict(self.regs)}
+        return {"regs": dict(self.regs)} | {name: getattr(self, name) for name in self.KEPT}
+
+    @property
+    def busy(self) -> bool:
+        """True while a transfer is under way, of which `state` would not tell."""
+        return False
 
     def restore(self, state: dict[str, object]) -> None:
         """Inverse of `state`."""

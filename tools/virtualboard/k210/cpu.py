@@ -27,6 +27,7 @@ from virtualboard.k210.patcher import (
     CsrWrite,
 )
 from virtualboard.k210.traps import CAUSES, FAULTS, INTERRUPT
+from virtualboard.k210.waiting import Loops, Polls
 
 if TYPE_CHECKING:
     from virtualboard.k210.soc import Soc
@@ -43,20 +44,13 @@ _CSRS = [
     reg.UC_RISCV_REG_MSCRATCH,
     reg.UC_RISCV_REG_FCSR,
 ]
-_LOOP_STATE = [*_X[1:], reg.UC_RISCV_REG_MSTATUS, reg.UC_RISCV_REG_PC]
-_LOOP_IDS = (ctypes.c_int * len(_LOOP_STATE))(*_LOOP_STATE)
+
+_TRAP_READS = [reg.UC_RISCV_REG_MIE, reg.UC_RISCV_REG_MSTATUS, reg.UC_RISCV_REG_MTVEC]
+_TRAP_WRITES = [reg.UC_RISCV_REG_MSTATUS, reg.UC_RISCV_REG_MEPC, reg.UC_RISCV_REG_MCAUSE]
 
 _MIE, _MPIE, _MPP, _FS = 1 << 3, 1 << 7, 3 << 11, 3 << 13
-_POLL_INSTRUCTIONS = 3000
 _MASKED_INSTRUCTIONS = 500
 # How long a core that masks a pending interrupt runs unwatched: not every way to unmask is visible to the patcher.
-_STEPS_A_SECOND = 4000
-_LONGEST_LOOP = 4000
-_SHORT_LOOP = 24
-_WORTH_NS = 5_000_000
-_SEARCH_EVERY = 40_000_000
-_PERIODS_KEPT = 24
-_YIELDS_KEPT = 32
 
 
 class Core:
@@ -70,15 +64,12 @@ class Core:
         self.mip = 0
         self.waiting = False
         """True while the core sleeps in `wfi`."""
-        self.parked: tuple[int, bytes] | None = None
-        """Length in instructions and registers of a loop that was proven to have no effect."""
         self.touched = False
-        """True when the core has accessed a device since the engine last cleared it."""
-        self.explored = 0
-        """Instructions run by `try_park` that were not accounted for yet."""
+        """True when the core has accessed a device since its instructions began to run."""
         self.acted = False
         """Like `touched`, but interrupts that cores send each other through CLINT do not count."""
-        self._yields: set[bytes] = set()
+        self.at = 0
+        """Cycle count between two runs of instructions."""
         self.start_cycles = 0
         self.skipped = 0
         self.limit_cycles = 0
@@ -89,14 +80,9 @@ class Core:
         self._cell = ctypes.c_uint64()
         self._cell_pointer = ctypes.byref(self._cell)
         self._reg_read, self._reg_write = mmio.binding.uclib.uc_reg_read, mmio.binding.uclib.uc_reg_write
-        self._loop_values = (ctypes.c_uint64 * len(_LOOP_STATE))()
-        start = ctypes.addressof(self._loop_values)
-        self._loop_pointers = (ctypes.c_void_p * len(_LOOP_STATE))(*range(start, start + 8 * len(_LOOP_STATE), 8))
-        self._periods = list(range(2, 16))
-        self._next_search = 0
-        self.polls = 0
-        self._poll_start = 0
-        self._last_poll = 0
+        self._trap_reads, self._trap_writes = mmio.Batch(_TRAP_READS), mmio.Batch(_TRAP_WRITES)
+        self._start = mmio.binding.uclib.uc_emu_start
+        self.polls, self.loops = Polls(self), Loops(self)
         self._uc: Any = None
         self._page0 = ctypes.create_string_buffer(0x2000)
 
@@ -106,7 +92,7 @@ class Core:
         """A fresh core about to run at `pc`. `sites` is what the patcher's numbered stores stand for."""
         offsets = selfcheck.check()
         uc = self._uc = unicorn.Uc(unicorn.UC_ARCH_RISCV, unicorn.UC_MODE_RISCV64)
-        self._handle, handle = uc._uch, uc._uch.value
+        self.handle, handle = uc._uch, uc._uch.value
         self._counter = ctypes.c_uint64.from_address(handle + offsets.counter)
         self._limit = ctypes.c_uint64.from_address(handle + offsets.limit)
         self.csr_sites = sites
@@ -127,51 +113,83 @@ class Core:
         self.pc = pc
         self.running = True
         self.waiting = False
-        self.parked = None
-        self.touched = True
         self._trap = None
-        self.forget_polls()
+        self._forget_waits()
 
     # -- running ------------------------------------------------------------------------------------------
 
     def run(self, start_cycles: int, cycles: int) -> int:
         """Run for about `cycles` from `start_cycles` on, interrupts included; returns the cycles that passed."""
-        soc, uc = self.soc, self._uc
+        soc, loops = self.soc, self.loops
+        self.at = start_cycles
         self.limit_cycles = start_cycles + cycles
-        at = start_cycles
+        chained = False
         while True:
-            self.start_cycles = at
+            self.start_cycles = self.at
             self.skipped = 0
-            self._counter.value = 0
-            count = max(1, (self.limit_cycles - at) * soc.cpi_den // soc.cpi_num)
-            if self.mip and self.masked():
+            count = max(1, (self.limit_cycles - self.at) * soc.cpi_den // soc.cpi_num)
+            if self.mip and (chained or self.masked()):
                 count = min(count, _MASKED_INSTRUCTIONS)
-            try:
-                uc.emu_start(self.pc, _NOWHERE, 0, count)
-            except unicorn.UcError as error:
-                self._fault(error)
-            executed = min(self._counter.value, self._limit.value)
-            at += executed * soc.cpi_num // soc.cpi_den + self.skipped
-            if self._returned:
-                self._returned = False
-                if not (self.mip and self._chain()):
-                    self._leave()
+            executed = self._execute(count)
+            self.at += executed * soc.cpi_num // soc.cpi_den + self.skipped
+            loops.ran(executed, self.touched)
+            chained = False
+            if not self._returned:
+                self._stopped()
+            elif self.mip and self._chain():
+                chained = True
             else:
-                self.pc = self._read(reg.UC_RISCV_REG_PC)
-                if self._trap is not None:
-                    cause, epc = self._trap
-                    self._trap = None
-                    self._enter(cause, epc)
-            if self.mip:
+                self._leave()
+                loops.returned()
+                self.at += loops.spent()
+            if self.mip and not chained:
                 self.deliver()
-            if at >= self.limit_cycles or self.waiting or self.parked or soc.reset_wanted is not None:
-                return at - start_cycles
+            if self.at >= self.limit_cycles or self.waiting or loops.parked or soc.reset_wanted is not None:
+                return self.at - start_cycles
+
+    def _execute(self, count: int) -> int:
+        """Run up to `count` instructions from `pc` on; returns how many it were."""
+        uc = self._uc
+        self.touched = False
+        self._counter.value = 0
+        # Called past the binding's emu_start, which only adds a Python call.
+        uc._hook_exception = None
+        status = self._start(self.handle, self.pc, _NOWHERE, 0, count)
+        if uc._hook_exception is not None:
+            raise uc._hook_exception
+        if status != unicorn.UC_ERR_OK:
+            self._fault(unicorn.UcError(status))
+        return min(self._counter.value, self._limit.value)
+
+    def _stopped(self) -> None:
+        """The instructions have ended: by themselves, or in a trap."""
+        self.pc = self.read_register(reg.UC_RISCV_REG_PC)
+        if self._trap is not None:
+            cause, epc = self._trap
+            self._trap = None
+            _, status, vector = self._trap_reads.read(self.handle)
+            self._enter(cause, epc, status, vector)
 
     @property
     def cycles_now(self) -> int:
         """Cycle count of the instruction that runs, valid inside of device callbacks."""
         soc = self.soc
         return self.start_cycles + self.skipped + self._counter.value * soc.cpi_num // soc.cpi_den
+
+    def sync(self) -> None:
+        """Bring the board's clock to the instruction that runs."""
+        soc = self.soc
+        cycles = self.start_cycles + self.skipped + self._counter.value * soc.cpi_num // soc.cpi_den
+        now = soc.timebase.ns(cycles)
+        if now > soc.clock.now:
+            soc.clock.now = now
+
+    def failed(self, error: BaseException) -> int:
+        """A device callback has raised `error`: let it come out of `run` instead of passing through C."""
+        if self._uc._hook_exception is None:
+            self._uc._hook_exception = error
+        self._uc.emu_stop()
+        return 0
 
     def end_at(self, cycles: int) -> None:
         """Shorten the slice that runs so that it ends no later than cycle `cycles`."""
@@ -195,127 +213,29 @@ class Core:
         counter = self._counter.value
         self._limit.value = min(self._limit.value, counter + max(0, left))
 
-    # -- waiting loops ------------------------------------------------------------------------------------
+    # -- trying out ---------------------------------------------------------------------------------------
 
-    def forget_polls(self) -> None:
-        """Something happened: whatever was waited for may be here."""
-        self.polls = 0
+    def attempt(self, count: int) -> tuple[int, bool]:
+        """Run `count` instructions outside of time.
 
-    def polled(self) -> None:
-        """Firmware looks at the time or at a status once more: when it does nothing else, let time pass faster.
-
-        A step is at most an eighth of the time already waited and at most 0.25 ms (1/1024 of a wait beyond 0.25 s),
-        which is how much a delay may last too long. Loops that work between two looks are let be.
+        Returns how many ran, and whether they kept to memory: False when a device was touched or a trap taken.
         """
-        now = self.cycles_now
-        if now - self._last_poll > _POLL_INSTRUCTIONS + self.soc.hz // _STEPS_A_SECOND or not self.polls:
-            self.polls = 0
-            self._poll_start = now
-        self._last_poll = now
-        self.polls += 1
-        if self.polls > 8:
-            waited = now - self._poll_start
-            self.skip(min(waited >> 3, max(self.soc.hz // _STEPS_A_SECOND, waited >> 10)))
-            self._last_poll = self.cycles_now
-
-    def try_park(self, worth_ns: int) -> bool:
-        """Find out whether the core loops without any effect: registers, memory and devices stay as they are.
-
-        Nothing then changes until the other core, DMA or an interrupt acts. `worth_ns` is how long that may last:
-        the proof for a long loop is only worth its price when much time can be skipped.
-        """
-        self._settle()
-        self.parked = None
-        before = self._state()
-        for period in self._periods:
-            after = self._go(period)
-            if after is None:
-                return False
-            if after == before:
-                return self._prove(period, after, worth_ns)
-            before = after
-        now = self.soc.cycles
-        if now >= self._next_search:
-            self._next_search = now + _SEARCH_EVERY
-            return self._search(before, worth_ns)
-        return False
-
-    def _search(self, start: bytes, worth_ns: int) -> bool:
-        """Step through a loop once to learn its length in instructions."""
-        for period in range(1, _LONGEST_LOOP):
-            after = self._go(1)
-            if after is None:
-                return False
-            if after == start:
-                self._periods.insert(0, period)
-                del self._periods[_PERIODS_KEPT:]
-                return self._prove(period, after, worth_ns)
-        return False
-
-    def _prove(self, period: int, state: bytes, worth_ns: int) -> bool:
-        """The registers come back every `period` instructions: does the memory, too?
-
-        A short loop is stepped through twice. Whatever changes in memory and matters passes through a register on
-        its way, so equal registers at every step mean equal loads and stores. For a long loop memory is compared.
-        """
-        if period <= _SHORT_LOOP:
-            first = [self._go(1) for _ in range(period)]
-            proven = None not in first and first == [self._go(1) for _ in range(period)]
-        elif worth_ns >= _WORTH_NS:
-            memory = bytes(self.soc.ram)
-            proven = self._go(period) == state and self.soc.same_memory(memory)
-        else:
-            return False
-        if proven:
-            self.parked = (period, state)
-        return proven
-
-    def still_parked(self) -> bool:
-        """Run the loop once more and see whether memory let it go."""
-        if self.parked is None:
-            return False
-        period, state = self.parked
-        if period == 0:
-            return True
-        if self._go(period) == state:
-            return True
-        self.parked = None
-        return False
-
-    def _state(self) -> bytes:
-        # The binding's own batch read builds its arrays anew each time, which costs more than the loop's run.
-        self._uc._do_reg_read_batch(_LOOP_IDS, self._loop_pointers, ctypes.c_int(len(_LOOP_STATE)))
-        return bytes(self._loop_values)
-
-    def _settle(self) -> None:
-        self.start_cycles = self.limit_cycles = self.soc.cycles
+        soc, active, limit = self.soc, self.soc.active, self.limit_cycles
+        self.start_cycles = max(self.at, soc.cycles)
+        self.limit_cycles = self.start_cycles + (1 << 40)
         self.skipped = 0
-
-    def _go(self, count: int) -> bytes | None:
-        """Run `count` instructions outside of time; None when a device was touched or a trap taken on the way."""
-        self._settle()
-        self.limit_cycles += 1 << 40
-        self.touched = False
-        self.soc.active = self
-        self._counter.value = 0
-        try:
-            self._uc.emu_start(self.pc, _NOWHERE, 0, count)
-        except unicorn.UcError as error:
-            self._fault(error)
-        self.soc.active = None
-        self.explored += min(self._counter.value, self._limit.value)
-        state = self._state()
-        self.pc = self._loop_values[-1]
+        soc.active = self
+        executed = self._execute(count)
+        clean = not (self.touched or self._returned or self._trap is not None)
         if self._returned:
-            self._returned = False
             self._leave()
-            return None
-        if self._trap is not None:
-            cause, epc = self._trap
-            self._trap = None
-            self._enter(cause, epc)
-            return None
-        return None if self.touched else state
+        else:
+            self._stopped()
+        self.limit_cycles = limit
+        soc.active = active
+        if not clean:
+            soc.alarms_changed()
+        return executed, clean
 
     # -- traps --------------------------------------------------------------------------------------------
 
@@ -328,7 +248,7 @@ class Core:
         if self._uc is not None:
             self._mip_image.value = new
         if on and self.soc.active is self:
-            if self._read(reg.UC_RISCV_REG_MSTATUS) & _MIE:
+            if self.read_register(reg.UC_RISCV_REG_MSTATUS) & _MIE:
                 self.stop_after_this()
             else:
                 self._limit.value = min(self._limit.value, self._counter.value + _MASKED_INSTRUCTIONS)
@@ -337,133 +257,119 @@ class Core:
         """Take the interrupt that is pending and enabled, if there is one."""
         if not self.mip:
             return False
-        ready = self.mip & self._read(reg.UC_RISCV_REG_MIE)
-        if ready and self.waiting:
+        enabled, status, vector = self._trap_reads.read(self.handle)
+        ready = self.mip & enabled
+        if ready:
             self.waiting = False
-        if not ready or not self._read(reg.UC_RISCV_REG_MSTATUS) & _MIE:
+        if not ready or not status & _MIE:
             return False
-        for bit, cause in CAUSES:
-            if ready & bit:
-                self._enter(INTERRUPT | cause, self.pc)
-                return True
-        return False
+        cause = next(cause for bit, cause in CAUSES if ready & bit)
+        self._enter(INTERRUPT | cause, self.pc, status, vector)
+        return True
 
     def interrupted(self) -> bool:
         """True when an interrupt would be taken, or would end a `wfi`, right now."""
         if not self.masked():
             return False
-        return self.waiting or bool(self._read(reg.UC_RISCV_REG_MSTATUS) & _MIE)
+        return self.waiting or bool(self.read_register(reg.UC_RISCV_REG_MSTATUS) & _MIE)
 
     def masked(self) -> bool:
         """True while an interrupt is pending that the core has enabled, whether or not it takes any now."""
-        return bool(self.mip and self.mip & self._read(reg.UC_RISCV_REG_MIE))
+        return bool(self.mip and self.mip & self.read_register(reg.UC_RISCV_REG_MIE))
 
-    def _enter(self, cause: int, epc: int) -> None:
-        status = self._read(reg.UC_RISCV_REG_MSTATUS)
+    def _enter(self, cause: int, epc: int, status: int, vector: int) -> None:
         status = (status & ~(_MIE | _MPIE | _MPP)) | ((status & _MIE) << 4) | _MPP
-        self._write(reg.UC_RISCV_REG_MSTATUS, status)
-        self._write(reg.UC_RISCV_REG_MEPC, epc)
-        self._write(reg.UC_RISCV_REG_MCAUSE, cause)
-        self.pc = self._read(reg.UC_RISCV_REG_MTVEC) & ~3
-        self.parked = None
+        self._trap_writes.write(self.handle, status, epc, cause)
+        self.pc = vector & ~3
         self.waiting = False
-        if cause != INTERRUPT | 3:
-            self.forget_polls()
-        self._watch_yields(cause)
+        software = cause == INTERRUPT | 3
+        self.polls.handler_enters(max(self.at, self.soc.cycles), software)
+        self.loops.interrupt(software)
 
     def _chain(self) -> bool:
         """At an `mret`, take the next interrupt at once when one is pending: the way out and in again is skipped."""
-        ready = self.mip & self._read(reg.UC_RISCV_REG_MIE)
-        if not ready or not self._read(reg.UC_RISCV_REG_MSTATUS) & _MPIE:
+        enabled, status, vector = self._trap_reads.read(self.handle)
+        ready = self.mip & enabled
+        if not ready or not status & _MPIE:
             return False
         cause = next(cause for bit, cause in CAUSES if ready & bit)
         if cause == 3:
             return False  # yields are watched one by one
+        self._returned = False
         self._write(reg.UC_RISCV_REG_MCAUSE, INTERRUPT | cause)
-        self.pc = self._read(reg.UC_RISCV_REG_MTVEC) & ~3
+        self.pc = vector & ~3
         return True
 
-    def _read(self, register: int) -> int:
+    def read_register(self, register: int) -> int:
         # The binding's reg_read spends most of its time on finding the type of a register.
-        self._reg_read(self._handle, register, self._cell_pointer)
+        self._reg_read(self.handle, register, self._cell_pointer)
         return self._cell.value
 
     def _write(self, register: int, value: int) -> None:
         self._cell.value = value
-        self._reg_write(self._handle, register, self._cell_pointer)
+        self._reg_write(self.handle, register, self._cell_pointer)
 
     def _leave(self) -> None:
         """Carry out the `mret` at which the core stopped."""
-        status = self._read(reg.UC_RISCV_REG_MSTATUS)
+        self._returned = False
+        status = self.read_register(reg.UC_RISCV_REG_MSTATUS)
         self._write(reg.UC_RISCV_REG_MSTATUS, (status & ~(_MIE | _MPIE)) | (status & _MPIE) >> 4 | _MPIE)
-        self.pc = self._read(reg.UC_RISCV_REG_MEPC)
+        self.pc = self.read_register(reg.UC_RISCV_REG_MEPC)
+        self.polls.handler_leaves(max(self.at, self.soc.cycles))
 
-    def _watch_yields(self, cause: int) -> None:
-        """A scheduler that interrupts its own core over and over, with the same registers each time, is idle.
-
-        FreeRTOS yields so when several tasks have nothing to do. Such a core is parked at the handler's entry; the
-        engine lets it go as soon as anything else has happened (`release`).
-        """
-        if cause != INTERRUPT | 3 or self.acted or len(self._yields) > _YIELDS_KEPT:
-            self._yields.clear()
-            self.acted = False
-            if cause != INTERRUPT | 3:
-                return
-        state = self._state()
-        if state in self._yields:
-            self.parked = (0, state)
-        else:
-            self._yields.add(state)
-
-    def release(self) -> None:
-        """Something happened: a core that was parked between yields looks for itself."""
-        if self.parked is not None and self.parked[0] == 0:
-            self.parked = None
-            self._yields.clear()
+    def _forget_waits(self) -> None:
+        self.polls.forget()
+        self.loops.forget()
 
     def _on_trap(self, uc: Any, number: int, _data: Any) -> None:
         # Unicorn reports any ecall as 8 and has moved pc behind it; the K210 runs in machine mode (cause 11).
-        self._trap = (11 if number == 8 else number, self._read(reg.UC_RISCV_REG_PC) - 4)
+        self._trap = (11 if number == 8 else number, self.read_register(reg.UC_RISCV_REG_PC) - 4)
         uc.emu_stop()
 
     def _fault(self, error: unicorn.UcError) -> None:
         cause = FAULTS.get(error.errno)
         if cause is None:
             raise error
-        pc = self._read(reg.UC_RISCV_REG_PC)
+        pc = self.read_register(reg.UC_RISCV_REG_PC)
         log.warning("core %d: %s at pc %#x", self.index, error, pc)
-        if self._read(reg.UC_RISCV_REG_MTVEC) == 0:
+        if self.read_register(reg.UC_RISCV_REG_MTVEC) == 0:
             raise RuntimeError(f"core {self.index} crashed at {pc:#x} before it had a trap handler: {error}")
         self._trap = (cause, pc)
 
     # -- the top page -------------------------------------------------------------------------------------
 
-    def _top_read(self, _uc: Any, offset: int, _size: int, _data: Any) -> int:
-        if offset == TOP_CYCLE:
+    def _top_read(self, _handle: int, offset: int, _size: int, _data: int) -> int:
+        try:
+            if offset != TOP_CYCLE:
+                return self._cycle_latch >> 32
             self.touched = self.acted = True
-            self.polled()
-            self._cycle_latch = self.cycles_now
-            return self._cycle_latch & 0xFFFF_FFFF
-        return self._cycle_latch >> 32 & 0xFFFF_FFFF
+            self.polls.polled()
+            self._cycle_latch = cycles = self.cycles_now
+            return cycles & 0xFFFF_FFFF
+        except BaseException as error:  # noqa: BLE001 - no exception passes through C
+            return self.failed(error)
 
-    def _top_write(self, _uc: Any, offset: int, _size: int, _value: int, _data: Any) -> None:
-        if offset == TOP_WFI:
-            if not self.mip & self._read(reg.UC_RISCV_REG_MIE):
-                self.waiting = True
-            self.touched = True
-            self.stop_after_this()
-            return
-        if offset == TOP_MRET:
-            self._returned = True
-            self.stop_after_this()
-            return
-        site = self.csr_sites[(offset - TOP_CSR) >> 2]
-        operand = site.source if site.funct3 & 4 else self._read(_X[site.source])
-        old = self._read(reg.UC_RISCV_REG_MSTATUS)
+    def _top_write(self, _handle: int, offset: int, _size: int, _value: int, _data: int) -> None:
+        try:
+            if offset == TOP_MRET:
+                self._returned = True
+                self._limit.value = self._counter.value
+            elif offset == TOP_WFI:
+                self.waiting = not self.mip & self.read_register(reg.UC_RISCV_REG_MIE)
+                self.touched = True
+                self.stop_after_this()
+            else:
+                self._write_mstatus(self.csr_sites[(offset - TOP_CSR) >> 2])
+        except BaseException as error:  # noqa: BLE001
+            self.failed(error)
+
+    def _write_mstatus(self, site: CsrWrite) -> None:
+        operand = site.source if site.funct3 & 4 else self.read_register(_X[site.source])
+        old = self.read_register(reg.UC_RISCV_REG_MSTATUS)
         kind = site.funct3 & 3
         new = operand if kind == 1 else old | operand if kind == 2 else old & ~operand
         self._write(reg.UC_RISCV_REG_MSTATUS, new)
-        if new & _MIE and self.mip & self._read(reg.UC_RISCV_REG_MIE):
+        if new & _MIE and self.mip & self.read_register(reg.UC_RISCV_REG_MIE):
             self.stop_after_this()
 
     # -- state --------------------------------------------------------------------------------------------
@@ -490,9 +396,7 @@ class Core:
         self._mip_image.value = self.mip
         self.waiting = state["waiting"]
         self.running = state["running"]
-        self.parked = None
-        self.touched = True
-        self.forget_polls()
+        self._forget_waits()
 
     def digest_state(self) -> bytes:
         """Registers as bytes, for comparing runs."""

@@ -74,6 +74,10 @@ class Dmac(Device):
         self._done.clear()
         self._update()
 
+    @property
+    def busy(self) -> bool:
+        return bool(self.enabled or self._done)
+
     def poke(self) -> None:
         """A peripheral became ready: start the channels that waited for it, senders first."""
         if not self.enabled:
@@ -179,8 +183,10 @@ class Dmac(Device):
 
     def _clear(self, channel: int, value: int) -> None:
         at = _CHANNEL0 + _STEP * channel + _CH_INTSTATUS
-        self.regs[at] = self.regs.get(at, 0) & ~value
-        self._update()
+        before = self.regs.get(at, 0)
+        if before & value:
+            self.regs[at] = before & ~value
+            self._update()
 
     def _status(self, channel: int) -> int:
         self._settle()

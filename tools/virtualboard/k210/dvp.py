@@ -29,6 +29,7 @@ class Dvp(Device):
     NAME = "dvp"
     BASE = 0x5043_0000
     TIMED = True
+    KEPT = ("_status", "_register", "_taking")
     NAMES = {  # noqa: RUF012
         0x00: "dvp_cfg", 0x04: "r_addr", 0x08: "g_addr", 0x0C: "b_addr", 0x10: "cmos_cfg", 0x14: "sccb_cfg",
         0x18: "sccb_ctl", 0x1C: "axi", 0x20: "sts", 0x24: "reverse", 0x28: "rgb_addr",

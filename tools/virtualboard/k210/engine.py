@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 _SLICE_ALONE, _SLICE_BOTH, _SLICE_WAITING = 400_000, 20_000, 200_000
 """Cycles until the engine looks around: one core alone, both, both waiting."""
-_QUIET_CYCLES = 20_000
-"""Cycles without any device access after which a core is examined for an idle loop."""
 _IDLE_STEP = 20 * MS
 
 
@@ -43,7 +41,6 @@ class K210Engine:
         self.resets: list[int] = []
         """Causes of the resets so far (bits of reset_status)."""
         self.console = Repl(self)
-        self._begin()
         if firmware is not None:
             self.install(firmware.read_bytes())
 
@@ -106,7 +103,6 @@ class K210Engine:
         soc.clocks_changed()
         soc.clint.reschedule()
         soc.pads_changed()
-        self._begin()
 
     # -- running ------------------------------------------------------------------------------------------
 
@@ -130,7 +126,7 @@ class K210Engine:
                     if self.clock.now == now and self.clock.next_alarm == due:
                         self._pass_time(now + _IDLE_STEP)
                         for core in self.soc.cores:
-                            self._stays_parked(core)  # a loop may wait for nothing but time
+                            core.loops.stays()  # a loop may wait for nothing but time
                     continue
             self._round(self.clock.now + _IDLE_STEP)
 
@@ -138,7 +134,7 @@ class K210Engine:
     def idle(self) -> bool:
         """True when no core has anything to do before the next event."""
         return self.soc.reset_wanted is None and all(
-            not c.running or ((c.waiting or c.parked is not None) and not c.interrupted()) for c in self.soc.cores
+            not c.running or ((c.waiting or c.loops.parked is not None) and not c.interrupted()) for c in self.soc.cores
         )
 
     def _round(self, deadline: int) -> None:
@@ -149,7 +145,7 @@ class K210Engine:
         for core in soc.cores:
             if core.running and core.mip:
                 core.deliver()
-        runnable = [c for c in soc.cores if c.running and not c.waiting and not self._stays_parked(c)]
+        runnable = [c for c in soc.cores if c.running and not c.waiting and not c.loops.stays()]
         if not runnable:
             limit = self._next_event(deadline)
             self._pass_time(limit if not self.clock.held else min(limit, self.clock.now + MS))
@@ -159,12 +155,11 @@ class K210Engine:
         self.clock.permit(soc.timebase.ns(soc.cycles + longest))
         budget = max(1, min(soc.timebase.cycles(self._next_event(deadline)) - soc.cycles, longest))
         for core in soc.cores:
-            core.release()
+            core.loops.release()
         start, passed = soc.cycles, 0
         for core in runnable:
             passed = self._slice(core, start, passed or budget)
-        soc.cycles = start + passed + self._explored
-        self._explored = 0
+        soc.cycles = start + passed + sum(core.loops.spent() for core in soc.cores)
         self.slices += 1
         self.clock.advance_to(max(self.clock.now, soc.timebase.ns(soc.cycles)))
         self._catch_up()
@@ -183,45 +178,19 @@ class K210Engine:
     def _slice(self, core: Core, start: int, cycles: int) -> int:
         soc = self.soc
         soc.active = core
-        core.touched = False
         try:
             passed = core.run(start, cycles)
         finally:
             soc.active = None
-        if core.touched:
-            self._quiet[core.index] = 0
-            self._patience[core.index] = _QUIET_CYCLES
-        else:
-            self._look_for_idle(core, passed)
-        return passed
-
-    def _look_for_idle(self, core: Core, passed: int) -> None:
-        index = core.index
-        self._quiet[index] += passed
-        if self._quiet[index] < self._patience[index]:
-            return
-        self._quiet[index] = 0
-        self._patience[index] = min(self._patience[index] * 2, 16 * _QUIET_CYCLES)
-        core.explored = 0
         due = self.clock.next_alarm
-        if not core.try_park(SECOND if due is None else due - self.clock.now):
-            # What it ran in vain was work after all.
-            self._explored += core.explored * self.soc.cpi_num // self.soc.cpi_den
-
-    def _stays_parked(self, core: Core) -> bool:
-        if core.parked is None:
-            return False
-        stays = core.still_parked()
-        if not stays:
-            self._quiet[core.index] = 0
-            self._patience[core.index] = _QUIET_CYCLES
-        return stays
+        core.loops.examine(SECOND if due is None else due - self.clock.now)
+        return passed
 
     def _pass_time(self, when: int) -> None:
         """Nothing to execute: let virtual time come to `when`, or to what may end the wait."""
         self.clock.step_to(when)
         for core in self.soc.cores:
-            core.release()
+            core.loops.release()
         self._catch_up()
 
     def _catch_up(self) -> None:
@@ -230,16 +199,9 @@ class K210Engine:
         if self.clock.now > soc.timebase.ns(soc.cycles):
             soc.cycles = soc.timebase.cycles(self.clock.now)
 
-    def _begin(self) -> None:
-        """Nothing is known about what the cores are doing."""
-        self._explored = 0
-        self._quiet = [0, 0]
-        self._patience = [_QUIET_CYCLES, _QUIET_CYCLES]
-
     def _reset(self, cause: int, isp: bool = False) -> None:
         self.resets.append(cause)
         self.soc.reset(cause)
-        self._begin()
         # The strap counts at power-on and the reset pin: kflash leaves it low when the stub restarts the chip.
         strapped = cause == RESET_PIN and not self.board.pads.level(self.board.model.boot_key)
         self.rom.start(isp or strapped)

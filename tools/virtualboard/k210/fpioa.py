@@ -21,7 +21,7 @@ class Fpioa(Device):
     NAME = "fpioa"
     BASE = 0x502B_0000
     TIMED = True
-    SHADOW = True
+    SHADOW = 0x1000
     NAMES = {4 * n: f"io[{n}]" for n in range(PADS)} | {
         0xC0 + 4 * n: f"tie.{name}[{n % 8}]" for name, first in (("en", 0), ("val", 8)) for n in range(first, first + 8)
     }

@@ -18,6 +18,7 @@ class _Pins(Device):
     TIMED = True
     COUNT = 0
     FUNCTION = 0
+    KEPT = ("_inputs",)
 
     def __init__(self, soc: Soc) -> None:
         super().__init__(soc)
@@ -142,6 +143,7 @@ class Gpio(_Pins):
     NAME = "gpio"
     BASE = 0x5020_0000
     COUNT = 8
+    KEPT = ("_inputs", "_latched")
     FUNCTION = GPIO0
     NAMES = {  # noqa: RUF012
         0x00: "data_output", 0x04: "direction", 0x08: "source", 0x30: "interrupt_enable", 0x34: "interrupt_mask",

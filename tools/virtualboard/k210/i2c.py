@@ -34,6 +34,7 @@ class I2c(Device):
     """I2C `index`; `slaves` by 7-bit address. Transfers take no time beyond the driver's own."""
 
     TIMED = True
+    KEPT = ("_raw", "_abort")
     NAMES = {  # noqa: RUF012
         0x00: "con", 0x04: "tar", 0x08: "sar", 0x10: "data_cmd", 0x14: "ss_scl_hcnt", 0x18: "ss_scl_lcnt",
         0x2C: "intr_stat", 0x30: "intr_mask", 0x34: "raw_intr_stat", 0x38: "rx_tl", 0x3C: "tx_tl",
@@ -73,6 +74,10 @@ class I2c(Device):
         self._rx.clear()
         self._raw = self._abort = 0
         self._update()
+
+    @property
+    def busy(self) -> bool:
+        return bool(self._out or self._rx)
 
     def _set_enable(self, value: int) -> None:
         self._end_write()

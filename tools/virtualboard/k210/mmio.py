@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import ctypes
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import unicorn
@@ -17,82 +18,120 @@ Read = Callable[..., int]
 Write = Callable[..., None]
 
 
+class Batch:
+    """Registers that are read or written in one call. The binding's own batches build their arrays anew each time."""
+
+    def __init__(self, ids: list[int]) -> None:
+        self._count = len(ids)
+        self._ids = (ctypes.c_int * self._count)(*ids)
+        self.values = (ctypes.c_uint64 * self._count)()
+        start = ctypes.addressof(self.values)
+        self._pointers = (ctypes.c_void_p * self._count)(*range(start, start + 8 * self._count, 8))
+
+    def read(self, handle: Any) -> Sequence[int]:
+        """The registers' values in the engine `handle`, good until the next call."""
+        binding.uclib.uc_reg_read_batch(handle, self._ids, self._pointers, self._count)
+        return self.values
+
+    def write(self, handle: Any, *values: int) -> None:
+        """Set all of the registers."""
+        self.values[:] = values
+        binding.uclib.uc_reg_write_batch(handle, self._ids, self._pointers, self._count)
+
+
 def connect(core: Core, uc: Any, device: Device) -> None:
     """Map `device` at its address in the engine `uc` of `core`. The callbacks live as long as `uc`."""
     if device.SHADOW:
         device.publish()
-        uc.mem_map_ptr(device.base, device.SIZE, unicorn.UC_PROT_READ, device.shadow)
-        last = device.base + device.SIZE - 1
+        uc.mem_map_ptr(device.base, device.SHADOW, unicorn.UC_PROT_READ, device.shadow)
+        last = device.base + device.SHADOW - 1
         uc.hook_add(unicorn.UC_HOOK_MEM_WRITE_PROT, _stored(core, device), None, device.base, last)
-        return
-    read, write = _timed(core, device) if device.TIMED else _plain(core, device)
-    if device is core.soc.clint:
-        read, write = _unnoticed(core, read, write)
-    map_io(uc, device.base, device.SIZE, read, write)
+    if device.SHADOW < device.SIZE:
+        read, write = _timed(core, device) if device.TIMED else _plain(core, device)
+        if device is core.soc.clint:
+            read, write = _unnoticed(core, read, write)
+        map_io(uc, device.base + device.SHADOW, device.SIZE - device.SHADOW, read, write)
 
 
 def map_io(uc: Any, base: int, size: int, read: Read, write: Write) -> None:
-    """Like `uc.mmio_map`, with one Python call less for each access than the binding makes.
+    """Like `uc.mmio_map`, without the Python calls that the binding makes in between.
 
-    `read` and `write` get Unicorn's handle in place of `uc`. What they raise ends the run and comes out of `emu_start`.
+    `read(handle, offset, size, data)` and `write(handle, offset, size, value, data)` are called from C. They must not
+    raise.
     """
-
-    def on_read(handle: int, offset: int, size: int, data: int) -> int:
-        try:
-            return read(handle, offset, size, data)
-        except BaseException as error:  # noqa: BLE001 - no exception passes through C
-            _failed(uc, error)
-            return 0
-
-    def on_write(handle: int, offset: int, size: int, value: int, data: int) -> None:
-        try:
-            write(handle, offset, size, value, data)
-        except BaseException as error:  # noqa: BLE001 - no exception passes through C
-            _failed(uc, error)
-
-    callbacks = binding.MMIO_READ_CFUNC(on_read), binding.MMIO_WRITE_CFUNC(on_write)
+    callbacks = binding.MMIO_READ_CFUNC(read), binding.MMIO_WRITE_CFUNC(write)
     status = binding.uclib.uc_mmio_map(uc._uch, base, size, callbacks[0], 0, callbacks[1], 0)
     if status != unicorn.UC_ERR_OK:
         raise unicorn.UcError(status)
     uc._mmio_callbacks[base, base + size] = callbacks  # what C calls must not be collected
 
 
-def _failed(uc: Any, error: BaseException) -> None:
-    if uc._hook_exception is None:
-        uc._hook_exception = error
-    uc.emu_stop()
+# Firmware makes millions of accesses, so each of these is one Python function, and what it needs is bound beforehand.
 
 
 def _plain(core: Core, device: Device) -> tuple[Read, Write]:
-    def read(_uc: Any, offset: int, size: int, _data: Any) -> int:
-        core.touched = core.acted = True
-        if size == 4:
-            return device.read(offset)
-        return _part(device.read(offset & ~3), offset, size)
+    load, store, first = device.read, device.write, device.SHADOW
 
-    def write(_uc: Any, offset: int, size: int, value: int, _data: Any) -> None:
-        core.touched = core.acted = True
-        device.write(offset & ~3, value if size == 4 else _merged(device, offset, size, value))
+    def read(_handle: int, offset: int, size: int, _data: int) -> int:
+        try:
+            core.touched = core.acted = True
+            offset += first
+            return load(offset) if size == 4 else _part(load(offset & ~3), offset, size)
+        except BaseException as error:  # noqa: BLE001 - no exception passes through C
+            return core.failed(error)
+
+    def write(_handle: int, offset: int, size: int, value: int, _data: int) -> None:
+        try:
+            core.touched = core.acted = True
+            offset += first
+            store(offset & ~3, value if size == 4 else _merged(device, offset, size, value))
+        except BaseException as error:  # noqa: BLE001
+            core.failed(error)
 
     return read, write
 
 
 def _timed(core: Core, device: Device) -> tuple[Read, Write]:
-    soc = core.soc
+    load, store, reads, writes, untimed = device.read, device.write, device.reads, device.writes, device.UNTIMED
+    sync, alarms_changed, polls = core.sync, core.soc.alarms_changed, core.polls
+    # Registers without an action only remember, in blocks that leave them to `Device`.
+    remembers = type(device).read is Device.read and type(device).write is Device.write
 
-    def read(_uc: Any, offset: int, size: int, _data: Any) -> int:
-        core.touched = core.acted = True
-        soc.sync()
-        if size == 4:
-            return device.read(offset)
-        return _part(device.read(offset & ~3), offset, size)
+    def read(_handle: int, offset: int, size: int, _data: int) -> int:
+        try:
+            core.touched = core.acted = True
+            if size == 4 and remembers:
+                action = reads.get(offset)
+                if action is None:
+                    return load(offset)
+                if offset not in untimed:
+                    sync()
+                return action()
+            sync()
+            return load(offset) if size == 4 else _part(load(offset & ~3), offset, size)
+        except BaseException as error:  # noqa: BLE001 - no exception passes through C
+            return core.failed(error)
 
-    def write(_uc: Any, offset: int, size: int, value: int, _data: Any) -> None:
-        core.touched = core.acted = True
-        core.polls = 0
-        soc.sync()
-        device.write(offset & ~3, value if size == 4 else _merged(device, offset, size, value))
-        soc.alarms_changed()
+    def write(_handle: int, offset: int, size: int, value: int, _data: int) -> None:
+        try:
+            core.touched = core.acted = True
+            polls.count = 0
+            if size == 4 and remembers:
+                action = writes.get(offset)
+                if action is None:
+                    store(offset, value)
+                elif offset in untimed:
+                    action(value)
+                else:
+                    sync()
+                    action(value)
+                    alarms_changed()
+                return
+            sync()
+            store(offset & ~3, value if size == 4 else _merged(device, offset, size, value))
+            alarms_changed()
+        except BaseException as error:  # noqa: BLE001
+            core.failed(error)
 
     return read, write
 
@@ -100,17 +139,17 @@ def _timed(core: Core, device: Device) -> tuple[Read, Write]:
 def _unnoticed(core: Core, read: Read, write: Write) -> tuple[Read, Write]:
     """Accesses to CLINT's msip: a scheduler that yields to itself has not acted."""
 
-    def read_msip(uc: Any, offset: int, size: int, data: Any) -> int:
+    def read_msip(handle: int, offset: int, size: int, data: int) -> int:
         acted = core.acted or offset >= 8
-        value = read(uc, offset, size, data)
+        value = read(handle, offset, size, data)
         core.acted = acted
         return value
 
-    def write_msip(uc: Any, offset: int, size: int, value: int, data: Any) -> None:
+    def write_msip(handle: int, offset: int, size: int, value: int, data: int) -> None:
         own = offset == 4 * core.index
-        acted, polls = core.acted or not own, core.polls if own else 0
-        write(uc, offset, size, value, data)
-        core.acted, core.polls = acted, polls
+        acted, looks = core.acted or not own, core.polls.count if own else 0
+        write(handle, offset, size, value, data)
+        core.acted, core.polls.count = acted, looks
 
     return read_msip, write_msip
 

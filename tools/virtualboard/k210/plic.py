@@ -5,6 +5,7 @@ Context 2 x core is that core's machine mode; supervisor contexts exist on the c
 
 from __future__ import annotations
 
+import ctypes
 from typing import TYPE_CHECKING
 
 from virtualboard.k210.bus import Device
@@ -27,6 +28,7 @@ class Plic(Device):
     NAME = "plic"
     BASE = 0x0C00_0000
     SIZE = 0x40_0000
+    SHADOW = 0x1000  # the priorities
 
     def __init__(self, soc: Soc) -> None:
         super().__init__(soc)
@@ -36,12 +38,23 @@ class Plic(Device):
         self.levels = 0
         self.pulses = 0
         self.in_service = 0
+        self._next = [0, 0]
 
     def reset(self) -> None:
         self.priorities = [0] * SOURCES
         self.enables = [0, 0]
         self.thresholds = [0, 0]
         self.levels = self.pulses = self.in_service = 0
+        self.publish()
+        self._update()
+
+    def publish(self) -> None:
+        ctypes.memset(self.shadow, 0, self.SHADOW)
+        ctypes.memmove(self.shadow, (ctypes.c_uint32 * SOURCES)(*self.priorities), 4 * SOURCES)
+
+    def restore(self, state: dict[str, object]) -> None:
+        super().restore(state)
+        self.publish()
         self._update()
 
     def state(self) -> dict[str, object]:
@@ -112,8 +125,7 @@ class Plic(Device):
             self._unknown(offset, f"written with {value:#x}")
         self._update()
 
-    def _best(self, core: int) -> int:
-        ready = self.levels & ~self.in_service & self.enables[core]
+    def _best(self, core: int, ready: int) -> int:
         best, priority = 0, self.thresholds[core]
         while ready:
             source = (ready & -ready).bit_length() - 1
@@ -123,7 +135,7 @@ class Plic(Device):
         return best
 
     def _claim(self, core: int) -> int:
-        source = self._best(core)
+        source = self._next[core]
         if source:
             self.in_service |= 1 << source
             if self.pulses >> source & 1:
@@ -133,8 +145,10 @@ class Plic(Device):
         return source
 
     def _update(self) -> None:
+        """Find out which source each core would claim now; a core that has one is interrupted."""
         ready = self.levels & ~self.in_service
-        for core in self.soc.cores:
-            on = ready & self.enables[core.index] != 0 and self._best(core.index) != 0
-            if on != bool(core.mip & MEIP):
-                core.set_mip(MEIP, on)
+        for index, core in enumerate(self.soc.cores):
+            mine = ready & self.enables[index]
+            source = self._next[index] = self._best(index, mine) if mine else 0
+            if bool(source) is not bool(core.mip & MEIP):
+                core.set_mip(MEIP, bool(source))

@@ -166,9 +166,7 @@ class Soc:
     def sync(self) -> None:
         """Bring the board's clock to the instruction that runs."""
         if self.active is not None:
-            now = self.timebase.ns(self.active.cycles_now)
-            if now > self.clock.now:
-                self.clock.now = now
+            self.active.sync()
 
     def alarms_changed(self) -> None:
         """An alarm may have been set: the slice must not run past it."""
@@ -195,7 +193,7 @@ class Soc:
     def polled(self) -> None:
         """A status was read that firmware may be waiting for."""
         if self.active is not None:
-            self.active.polled()
+            self.active.polls.polled()
 
     def wait_until(self, when: int) -> None:
         """Firmware waits for a known instant (virtual ns): let it come, as far as the slice reaches."""
@@ -276,8 +274,12 @@ class Soc:
         if fixed:
             words = words[-1:]
         at = self._offset(address, len(words) * width)
-        mask = (1 << 8 * width) - 1
-        struct.pack_into(f"<{len(words)}{_FORMAT[width]}", self.ram, at, *(w & mask for w in words))
+        layout = f"<{len(words)}{_FORMAT[width]}"
+        try:
+            struct.pack_into(layout, self.ram, at, *words)
+        except struct.error:  # wider than what is stored of them
+            mask = (1 << 8 * width) - 1
+            struct.pack_into(layout, self.ram, at, *(w & mask for w in words))
 
     def write_bytes(self, address: int, data: bytes) -> None:
         """Store `data` as a bus master does."""

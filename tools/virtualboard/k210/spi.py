@@ -55,6 +55,8 @@ class Spi(Device):
     """SPI `index`; `targets` are by chip select number."""
 
     TIMED = True
+    KEPT = ("_begun",)
+    UNTIMED = frozenset(range(_DR, _DR + 36 * 4, 4))
     NAMES = {
         0x00: "ctrlr0", 0x04: "ctrlr1", 0x08: "ssienr", 0x0C: "mwcr", 0x10: "ser", 0x14: "baudr", 0x18: "txftlr",
         0x1C: "rxftlr", 0x20: "txflr", 0x24: "rxflr", 0x28: "sr", 0x2C: "imr", 0x30: "isr", 0x34: "risr",
@@ -90,6 +92,10 @@ class Spi(Device):
         self._begun = False
         self.free_at = 0
 
+    @property
+    def busy(self) -> bool:
+        return bool(self._tx or self._rx or self._stream) or self.soc.clock.now < self.free_at
+
     # -- configuration ------------------------------------------------------------------------------------
 
     @property
@@ -113,7 +119,7 @@ class Spi(Device):
         """Frames as bytes in the order of the wire: the highest bit first, whole words swapped by `endian`."""
         size = self._frame_bytes(bits)
         if size == 1:
-            return bytes(w & 0xFF for w in words)
+            return bytes(words) if max(words, default=0) < 256 else bytes(w & 0xFF for w in words)
         order = "<" if self.regs.get(_ENDIAN, 0) & 1 else ">"
         mask = (1 << 8 * size) - 1
         return struct.pack(f"{order}{len(words)}{'H' if size == 2 else 'I'}", *(w & mask for w in words))
@@ -135,7 +141,9 @@ class Spi(Device):
         """One frame into the transmit FIFO."""
         self._tx.append(word)
         if len(self._tx) >= DEPTH:
+            self.soc.sync()
             self._pump()
+            self.soc.alarms_changed()
 
     def push_many(self, words: list[int]) -> None:
         """Frames from DMA, as many as it has."""
@@ -152,7 +160,10 @@ class Spi(Device):
         self._receive()
         if len(self._rx) < count:
             return None
-        return [self._rx.popleft() for _ in range(count)]
+        words = list(self._rx)
+        self._rx.clear()
+        self._rx.extend(words[count:])
+        return words[:count]
 
     def _pump(self) -> None:
         """Carry out what the transmit FIFO holds, as far as the mode allows without waiting for a reader."""
@@ -266,10 +277,10 @@ class Spi(Device):
             self.soc.dmac.poke()
 
     def _read_dr(self) -> int:
-        self._receive()
-        if self._rx:
-            return self._rx.popleft()
-        return 0
+        if not self._rx:
+            self.soc.sync()
+            self._receive()
+        return self._rx.popleft() if self._rx else 0
 
     def _read_rxflr(self) -> int:
         self._receive()

@@ -24,7 +24,8 @@ class Sysctl(Device):
     NAME = "sysctl"
     BASE = 0x5044_0000
     TIMED = True
-    SHADOW = True
+    SHADOW = 0x1000
+    KEPT = ("reset_cause",)
     NAMES = {  # noqa: RUF012
         0x00: "git_id", 0x04: "clk_freq", 0x08: "pll0", 0x0C: "pll1", 0x10: "pll2", 0x18: "pll_lock",
         0x1C: "rom_error", 0x20: "clk_sel0", 0x24: "clk_sel1", 0x28: "clk_en_cent", 0x2C: "clk_en_peri",

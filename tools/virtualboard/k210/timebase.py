@@ -23,6 +23,14 @@ class Timebase:
         self._cycle0 = cycles
         self.hz = hz
 
+    def save(self) -> list[int]:
+        """What `load` needs."""
+        return [self.hz, self._cycle0, self._ns0]
+
+    def load(self, state: list[int]) -> None:
+        """Inverse of `save`."""
+        self.hz, self._cycle0, self._ns0 = (int(value) for value in state)
+
     def ns(self, cycles: int) -> int:
         """Virtual time of the end of cycle `cycles`."""
         return self._ns0 + (cycles - self._cycle0) * SECOND // self.hz

@@ -22,6 +22,7 @@ class Timer(Device):
     """TIMER `index`. Channels 0 and 1 share interrupt A, 2 and 3 interrupt B."""
 
     TIMED = True
+    KEPT = ("_raised",)
     NAMES = {0xA0: "intr_stat", 0xA4: "eoi", 0xA8: "raw_intr_stat", 0xAC: "comp_version"} | {
         channel * _STEP + at: f"channel[{channel}].{name}"
         for channel in range(CHANNELS)

@@ -30,6 +30,7 @@ class Uart(Device):
     """UART `index` + 1."""
 
     TIMED = True
+    KEPT = ("_thre",)
     NAMES = {  # noqa: RUF012
         0x00: "RBR/THR/DLL", 0x04: "IER/DLH", 0x08: "IIR/FCR", 0x0C: "LCR", 0x10: "MCR", 0x14: "LSR", 0x18: "MSR",
         0x1C: "SCR", 0x20: "LPDLL", 0x24: "LPDLH", 0x70: "FAR", 0x74: "TFR", 0x78: "RFW", 0x7C: "USR", 0x80: "TFL",
@@ -68,6 +69,10 @@ class Uart(Device):
         self.transmitter.reset()
         self._update()
 
+    @property
+    def busy(self) -> bool:
+        return bool(self.receiver.fifo or self.transmitter.pending())
+
     def attach(self) -> None:
         """Connect to the lanes at the pads that the FPIOA gives, at the rate that the divisor gives."""
         get = self.regs.get
@@ -87,7 +92,7 @@ class Uart(Device):
         return bool(self.regs.get(_LCR, 0) & _DLAB)
 
     def _read_rbr(self) -> int:
-        if self._dlab:
+        if self.regs.get(_LCR, 0) & _DLAB:
             return self.regs.get(_DLL, 0)
         return self.receiver.read() or 0
 
@@ -148,10 +153,11 @@ class Uart(Device):
         pending = self.transmitter.pending()
         if self.regs.get(_IER, 0) & _PTIME:
             # Programmable THRE mode: bit 5 tells that the transmit FIFO is full.
-            value |= self.transmitter.wait_for_room() << 5
+            if pending:
+                value |= self.transmitter.wait_for_room() << 5
         elif pending <= 1:
             value |= 1 << 5
-        if pending == 0:
+        if not pending:
             value |= 1 << 6
         elif not value & 1:
             self.soc.polled()

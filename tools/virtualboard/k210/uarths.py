@@ -38,6 +38,10 @@ class Uarths(Device):
         self.transmitter.reset()
         self._update()
 
+    @property
+    def busy(self) -> bool:
+        return bool(self.receiver.fifo or self.transmitter.pending())
+
     def attach(self) -> None:
         """Connect to the lanes at the pads that the FPIOA gives, at the rate that div gives."""
         baud = self.soc.sysctl.cpu_hz // (self.regs.get(_DIV, 0) + 1)

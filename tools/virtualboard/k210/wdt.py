@@ -22,6 +22,7 @@ class Watchdog(Device):
     """Watchdog `index`: resets the chip, or interrupts first and resets when that is not answered in time."""
 
     TIMED = True
+    KEPT = ("_barked",)
     NAMES = {  # noqa: RUF012
         0x00: "cr", 0x04: "torr", 0x08: "ccvr", 0x0C: "crr", 0x10: "stat", 0x14: "eoi", 0x1C: "prot_level",
         0xE4: "comp_param_5", 0xE8: "comp_param_4", 0xEC: "comp_param_3", 0xF0: "comp_param_2",

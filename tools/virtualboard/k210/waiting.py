@@ -1,0 +1,290 @@
+"""Cores that only wait: repeated looks at the time let it pass faster, loops without any effect are not executed.
+
+`Polls` is for loops that look at a counter or a status: they act on nothing, but what they read changes. `Loops` is for
+those that look at memory alone, which only the other core, DMA or an interrupt handler can change.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from unicorn import riscv_const as reg
+
+from virtualboard.k210 import mmio
+
+if TYPE_CHECKING:
+    from virtualboard.k210.cpu import Core
+
+_STATE = [*(reg.UC_RISCV_REG_X0 + i for i in range(1, 32)), reg.UC_RISCV_REG_MSTATUS]
+
+_LOOP = [reg.UC_RISCV_REG_PC, *(reg.UC_RISCV_REG_X0 + i for i in (1, 2, 8, 9, *range(18, 28)))]
+"""Where a core is in which loop: pc, ra, sp, and what compilers keep in s0 to s11 from one turn to the next."""
+
+_SITE = 3 * 8
+"""Bytes of these that tell where the loop is: pc, ra and sp. The others tell how far it has come."""
+
+_POLL_INSTRUCTIONS = 3000
+_STEPS_A_SECOND = 4000
+_LEARNT = 8
+_TIGHT = 1200
+"""Cycles of a turn up to which a loop is compiled code; one of Python's takes longer and keeps its state in memory."""
+_SITES_KEPT = 64
+
+_QUIET_CYCLES = 8000
+"""Cycles without any device access after which a core is examined for an idle loop."""
+_MOST_PATIENCE = 40 * _QUIET_CYCLES
+_LONGEST_LOOP = 4000
+_SHORT_LOOP = 24
+_WORTH_NS = 5_000_000
+_PROVE_EVERY = 8_000_000
+_SEARCH_EVERY, _SEARCH_SELDOM = 40_000_000, 640_000_000
+_PERIODS_KEPT = 24
+_YIELDS_KEPT = 32
+
+
+class Polls:
+    """Looks of one core at the time, or at a status that firmware may be waiting for.
+
+    A step is at most an eighth of the time already waited and at most 0.25 ms (1/1024 of a wait beyond 0.25 s), which
+    is how much a delay may last too long. Loops that work between two looks are let be. An interrupt may bring what
+    was waited for, so the wait begins anew after it. Where that ended a wait before, the next one in the same place
+    takes the longest step from its second turn on.
+    """
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._registers = mmio.Batch(_LOOP)
+        self.count = 0
+        """Looks of the wait that goes on; set to 0 by whatever the core does to a device."""
+        self._began = self._last = 0
+        self._place = self._interrupted = b""
+        self._ended_by_interrupt: set[bytes] = set()
+        self._handler_began: int | None = None
+        self._yielded = False
+
+    def forget(self) -> None:
+        """The core acts: whatever it does next is no longer the same wait."""
+        self.count = 0
+
+    def handler_enters(self, cycles: int, software: bool) -> None:
+        """An interrupt was taken; looks of its handler are not looks of the loop."""
+        if self._handler_began is None:
+            self._handler_began = cycles
+            self._yielded = software
+
+    def handler_leaves(self, cycles: int) -> None:
+        """The core returned from a trap."""
+        if self._handler_began is None:
+            return
+        self._last += cycles - self._handler_began
+        self._handler_began = None
+        if not self._yielded:  # a scheduler's own interrupt brings nothing
+            self._interrupted = self._place if self.count > 2 else b""
+            self.count = 0
+
+    def polled(self) -> None:
+        """One more look, by the instruction that runs."""
+        core = self._core
+        if self._handler_began is not None:
+            return
+        now = core.cycles_now
+        turn = now - self._last
+        place = bytes(self._registers.read(core.handle))
+        again = place == self._place and turn <= _TIGHT
+        if self._interrupted:
+            self._remember(self._interrupted, ended=place != self._interrupted)
+        self._place, self._last = place, now
+        if not self.count or turn > _POLL_INSTRUCTIONS + core.soc.hz // _STEPS_A_SECOND:
+            self.count, self._began = 1, now
+            return
+        self.count += 1
+        longest = core.soc.hz // _STEPS_A_SECOND
+        waited = now - self._began
+        if again and place[:_SITE] in self._ended_by_interrupt:
+            core.skip(longest)
+        elif self.count > _LEARNT:
+            core.skip(min(waited >> 3, max(longest, waited >> 10)))
+        else:
+            return
+        self._last = core.cycles_now
+
+    def _remember(self, place: bytes, ended: bool) -> None:
+        """After an interrupt the loop at `place` has ended, or goes on."""
+        self._interrupted = b""
+        if not ended:
+            self._ended_by_interrupt.discard(place[:_SITE])
+        elif len(self._ended_by_interrupt) < _SITES_KEPT:
+            self._ended_by_interrupt.add(place[:_SITE])
+
+
+class Loops:
+    """Finds out when one core loops without any effect: registers, memory and devices stay as they are.
+
+    Nothing then changes until the other core, DMA or an interrupt acts. Such a core is parked: `parked` has the length
+    of the loop in instructions (0 for a scheduler that yields to itself) and the registers, which are those at `pc`.
+    """
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self.parked: tuple[int, bytes] | None = None
+        self._explored = 0
+        self._left: tuple[int, bytes] | None = None
+        self._quiet = 0
+        self._patience = _QUIET_CYCLES
+        self._yields: set[bytes] = set()
+        self._registers = mmio.Batch(_STATE)
+        self._periods = list(range(2, 16))
+        self._next_search, self._search_every = 0, _SEARCH_EVERY
+        self._next_proof = 0
+
+    def forget(self) -> None:
+        """Nothing is known about what the core does."""
+        self.parked = self._left = None
+        self._quiet, self._patience = 0, _QUIET_CYCLES
+
+    # -- when to look -------------------------------------------------------------------------------------
+
+    def ran(self, cycles: int, touched: bool) -> None:
+        """The core ran for `cycles`, and meanwhile accessed a device or did not."""
+        if touched:
+            self._quiet = 0
+            self._patience = max(_QUIET_CYCLES, self._patience >> 1)
+        else:
+            self._quiet += cycles
+
+    def examine(self, worth_ns: int) -> None:
+        """Look for an idle loop if the core has been quiet for long enough. `worth_ns` is how long it may last."""
+        if self._quiet < self._patience:
+            return
+        self._quiet = 0
+        if self._park(worth_ns):
+            self._explored = 0
+        else:
+            self._patience = min(4 * self._patience, _MOST_PATIENCE)
+
+    def spent(self) -> int:
+        """Cycles of what was run on trial and was work after all."""
+        soc, explored = self._core.soc, self._explored
+        self._explored = 0
+        return explored * soc.cpi_num // soc.cpi_den
+
+    def stays(self) -> bool:
+        """Run the loop once more and see whether memory let it go."""
+        if self.parked is None:
+            return False
+        period, state = self.parked
+        if period == 0:
+            return True
+        before = self._explored
+        if self._go(period) == state:
+            self._explored = before
+            return True
+        self.parked = None
+        self._quiet, self._patience = 0, _QUIET_CYCLES
+        return False
+
+    # -- interrupts ---------------------------------------------------------------------------------------
+
+    def interrupt(self, software: bool) -> None:
+        """An interrupt ends the loop, for the time of its handler at least."""
+        self._left = self.parked
+        self.parked = None
+        self._watch_yields(software)
+
+    def returned(self) -> None:
+        """Back from a handler: when it has changed nothing for the loop, the core goes on waiting."""
+        left, self._left = self._left, None
+        if left is not None and left[0] and self.state() == left[1]:
+            self.parked = left
+            self.stays()
+
+    def _watch_yields(self, software: bool) -> None:
+        """A scheduler that interrupts its own core over and over, with the same registers each time, is idle.
+
+        FreeRTOS yields so when several tasks have nothing to do. Such a core is parked at the handler's entry; the
+        engine lets it go as soon as anything else has happened (`release`).
+        """
+        core = self._core
+        if not software or core.acted or len(self._yields) > _YIELDS_KEPT:
+            self._yields.clear()
+            core.acted = False
+            if not software:
+                return
+        state = self.state()
+        if state in self._yields:
+            self.parked = (0, state)
+        else:
+            self._yields.add(state)
+
+    def release(self) -> None:
+        """Something happened: a core that was parked between yields looks for itself."""
+        if self.parked is not None and self.parked[0] == 0:
+            self.parked = None
+            self._yields.clear()
+
+    # -- proofs -------------------------------------------------------------------------------------------
+
+    def _park(self, worth_ns: int) -> bool:
+        before = self.state()
+        for place, period in enumerate(self._periods):
+            after = self._go(period)
+            if after is None:
+                return False
+            if after == before:
+                self._periods.insert(0, self._periods.pop(place))
+                return self._prove(period, after, worth_ns)
+            before = after
+        now = self._core.soc.cycles
+        if now >= self._next_search:
+            self._next_search = now + self._search_every
+            return self._search(before, worth_ns)
+        return False
+
+    def _search(self, start: bytes, worth_ns: int) -> bool:
+        """Step through a loop once to learn its length in instructions."""
+        core = self._core
+        pc = core.pc
+        for period in range(1, _LONGEST_LOOP):
+            executed, clean = core.attempt(1)
+            self._explored += executed
+            if not clean:
+                return False
+            if core.pc == pc and self.state() == start:
+                self._periods.insert(0, period)
+                del self._periods[_PERIODS_KEPT:]
+                self._search_every = _SEARCH_EVERY
+                return self._prove(period, start, worth_ns)
+        self._search_every = min(2 * self._search_every, _SEARCH_SELDOM)
+        return False
+
+    def _prove(self, period: int, state: bytes, worth_ns: int) -> bool:
+        """The registers come back every `period` instructions: does the memory, too?
+
+        A short loop is stepped through twice. Whatever changes in memory and matters passes through a register on
+        its way, so equal registers at every step mean equal loads and stores. For a long loop memory is compared,
+        which is only worth its price when much time can be skipped, or once in a while.
+        """
+        soc = self._core.soc
+        if period <= _SHORT_LOOP:
+            first = [self._go(1) for _ in range(period)]
+            proven = None not in first and first == [self._go(1) for _ in range(period)]
+        elif worth_ns >= _WORTH_NS or soc.cycles >= self._next_proof:
+            self._next_proof = soc.cycles + _PROVE_EVERY
+            memory = bytes(soc.ram)
+            proven = self._go(period) == state and soc.same_memory(memory)
+        else:
+            return False
+        if proven:
+            self.parked = (period, state)
+        return proven
+
+    def state(self) -> bytes:
+        """Integer registers, mstatus and pc."""
+        core = self._core
+        return bytes(self._registers.read(core.handle)) + core.pc.to_bytes(8, "little")
+
+    def _go(self, count: int) -> bytes | None:
+        """Run `count` instructions outside of time; None when a device was touched or a trap taken on the way."""
+        executed, clean = self._core.attempt(count)
+        self._explored += executed
+        return self.state() if clean else None
