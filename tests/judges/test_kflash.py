@@ -1,6 +1,6 @@
 """The real kflash 1.1.6, unchanged, writes the flash of an emulated chip that runs kflash's own stub.
 
-No MaixPy image is needed: what is flashed is a program of one instruction with ballast behind it.
+No MaixPy image is needed: what is flashed is a small program of ours with ballast behind it.
 """
 
 from __future__ import annotations
@@ -16,15 +16,35 @@ from pathlib import Path
 import pytest
 import serial
 from board_process import ROOT, BoardProcess
+from k210.asm import assemble
 
 pytest.importorskip("unicorn", reason="the emulated chip needs the k210 extra")
 
 FLASH_SIZE = 16 << 20
-FOR_EVER = struct.pack("<I", 0x0000006F)  # j .
+# Answers every byte on the console (UARTHS at 115200 baud from 390 MHz) with "up ".
+PROGRAM = assemble(
+    """
+    csrr t0, mhartid
+park: bne t0, zero, park
+    li s0, 0x38000000
+    li t0, 3384
+    sw t0, 0x18(s0)         # div
+    addi t0, zero, 1
+    sw t0, 0x08(s0)         # txctrl.txen
+    sw t0, 0x0C(s0)         # rxctrl.rxen
+again: lw t1, 4(s0)
+    blt t1, zero, again     # nothing received
+"""
+    + "".join(
+        f"w{n}: lw t1, 0(s0)\nblt t1, zero, w{n}\naddi t1, zero, {byte}\nsw t1, 0(s0)\n"
+        for n, byte in enumerate(b"up ")
+    )
+    + "j again"
+)
 
 
 def image(size: int, seed: int) -> bytes:
-    return FOR_EVER + random.Random(seed).randbytes(size - 4)
+    return PROGRAM + random.Random(seed).randbytes(size - len(PROGRAM))
 
 
 def headed(payload: bytes) -> bytes:
@@ -58,6 +78,8 @@ def test_an_image_lands_byte_for_byte_through_the_pseudo_terminal(tmp_path, spee
     with BoardProcess("--isp", "--flash", str(tmp_path / "flash"), "--speed", speed) as board:
         said = kflash(board.pty, "-B", "dan", "-b", "1500000", str(program))
         assert "rebooting" in said and "checksum" not in said.lower()
+        with serial.Serial(board.pty, 115200, timeout=1) as line:  # the ROM has checked and started it
+            assert any(line.write(b"?") and line.read_until(b"up ").endswith(b"up ") for _ in range(20))
         assert board.stop() == 0
     data = flashed(tmp_path / "flash")
     want = headed(payload)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import ast
 import io
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from maixpix.verdicts import psnr
+from virtualboard.board import BoardConfig
 from virtualboard.camera import rgb565
+from virtualboard.clock import MS
 from virtualboard.k210.engine import K210Engine
 
 pytestmark = pytest.mark.firmware
@@ -152,3 +155,60 @@ def test_snapshot_save_and_compress(chip: K210Engine, card: Path, scene: Path) -
             assert file.size == (320, 240)
             assert psnr(file.convert("RGB"), seen) > least
     assert (card / "small60.jpg").stat().st_size < (card / "shot.jpg").stat().st_size
+
+
+# -- keys, and what else of the panel and the camera ----------------------------------------------------------
+
+
+@pytest.mark.parametrize("port", ["GPIO3", "GPIOHS3"])
+def test_a_key_is_read_and_interrupts(chip: K210Engine, port: str) -> None:
+    chip.repl(
+        "from Maix import GPIO\nfrom fpioa_manager import fm\n"
+        f"fm.register(16, fm.fpioa.{port}, force=True)\nkey = GPIO(GPIO.{port}, GPIO.IN, GPIO.PULL_UP)\nseen = []"
+    )
+    if port == "GPIOHS3":
+        chip.repl("key.irq(lambda pin: seen.append(key.value()), GPIO.IRQ_BOTH)")
+    levels = []
+    for down in (False, True, False):
+        chip.board.press(16, down)
+        chip.run(timeout_ns=20 * MS)
+        levels.append(chip.repl("print(key.value())"))
+    assert levels == ["1\n", "0\n", "1\n"]
+    if port == "GPIOHS3":
+        assert chip.repl("key.disirq()\nprint(seen)") == "[0, 1]\n"
+
+
+def test_inversion_is_seen(chip: K210Engine) -> None:
+    chip.repl("lcd.init(invert=1)\nlcd.clear((255, 0, 0))")
+    assert chip.board.panel.inverted
+    assert chip.board.panel.image().getcolors() == [(320 * 240, (0, 255, 255))]
+    chip.repl("lcd.init(invert=0)\nlcd.clear((255, 0, 0))")
+    assert chip.board.panel.image().getcolors() == [(320 * 240, (255, 0, 0))]
+
+
+def test_a_picture_in_a_part_of_the_panel(chip: K210Engine, card: Path) -> None:
+    picture = Image.merge("RGB", [Image.effect_noise((60, 40), 90) for _ in range(3)])
+    put(chip, card, "part.bmp", bmp565(picture))
+    chip.repl("lcd.init()\nlcd.clear((0, 0, 255))\nlcd.display(image.Image('/sd/part.bmp'), oft=(30, 150))")
+    shown = chip.board.panel.image()
+    assert cut(shown.crop((30, 150, 90, 190))) == cut(picture)
+    shown.paste((0, 0, 255), (30, 150, 90, 190))
+    assert shown.getcolors() == [(320 * 240, (0, 0, 255))]
+
+
+def test_the_camera_sees_a_folder_picture_by_picture(boot: Callable[..., K210Engine], tmp_path: Path) -> None:
+    (tmp_path / "card").mkdir()
+    (tmp_path / "views").mkdir()
+    colours = [(240, 0, 0), (0, 240, 0), (0, 0, 240)]
+    for number, colour in enumerate(colours):
+        Image.new("RGB", (320, 240), colour).save(tmp_path / "views" / f"{number}.png")
+    chip = boot(BoardConfig(card=str(tmp_path / "card"), camera=str(tmp_path / "views")))
+    said = chip.repl(
+        "import sensor\nsensor.reset()\nsensor.set_pixformat(sensor.RGB565)\nsensor.set_framesize(sensor.QVGA)\n"
+        "sensor.run(1)\nfor i in range(6): print('at', sensor.snapshot().get_pixel(160, 120))"
+    )
+    seen = [ast.literal_eval(line[3:]) for line in said.splitlines() if line.startswith("at ")]
+    order = [max(range(3), key=lambda band, pixel=pixel: pixel[band]) for pixel in seen]
+    assert len(order) == 6
+    assert set(order) == {0, 1, 2}
+    assert order[:3] == order[3:]
