@@ -44,6 +44,8 @@ class LiveOptions:
     paced: bool = True
     isp: bool = False
     cpu_factor: float = 1.0
+    snapshot: Path | None = None
+    """File that the machine's state is taken from when it exists, and kept in when the board is stopped (k210)."""
     model: str = "dock"
     reach: list[str] = field(default_factory=list)
     """Address ranges beyond loopback that links may reach; with any, the system's resolver is asked for names."""
@@ -83,6 +85,7 @@ class LiveBoard:
         self._stopped = threading.Event()
         self._closed = False
         self._flash_file = options.flash if options.engine == "k210" else None
+        self._snapshot: Path | None = None
         try:
             self.faults = Faults(self.board, options.faults, options.seed)
             self.player: Player = make_player(self.board, options)
@@ -93,7 +96,9 @@ class LiveBoard:
 
     def run(self) -> None:
         """Play until `stop`."""
+        self._snapshot = None  # an engine that fails leaves nothing worth keeping
         self.player.run(self._stopped.is_set)
+        self._snapshot = self.options.snapshot
 
     def stop(self) -> None:
         """End `run`; from any thread or signal handler."""
@@ -117,7 +122,7 @@ class LiveBoard:
         KeyboardInterrupt when `stop` came before.
         """
         clock = self.board.clock
-        typist = Typist(self.console, code, on_output, self._end)
+        typist = Typist(self.console, code, on_output, self._end, at_prompt=self.player.resumed)
         late = clock.after(round(timeout_s * SECOND), self._end)
         patience_s = min(timeout_s, _PROMPT_S / min(1.0, self.options.cpu_factor))
         silent = clock.after(round(patience_s * SECOND), lambda: None if typist.prompted else self._end())
@@ -146,6 +151,13 @@ class LiveBoard:
             return
         self._closed = True
         self.mailbox.close()
+        try:
+            if self._snapshot is not None:
+                self.player.save(self._snapshot)
+        finally:
+            self._write_back()
+
+    def _write_back(self) -> None:
         self.board.power_off()
         if self._flash_file is not None:
             try:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from hashlib import sha256
+from importlib import metadata
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from maixpix.errors import UserError
@@ -16,6 +19,9 @@ if TYPE_CHECKING:
 class Player(Protocol):
     """What both engines have in common. All of it belongs to the thread that calls `run`."""
 
+    resumed: bool
+    """True when the board goes on from a snapshot instead of starting."""
+
     def run(self, stop: Callable[[], bool]) -> None:
         """Play until `stop()` is true; it is looked at whenever `halt` was called, or more often."""
 
@@ -25,6 +31,9 @@ class Player(Protocol):
     def hold(self, on: bool) -> None:
         """The reset pin: true stops the chip, false lets it start anew."""
 
+    def save(self, path: Path) -> None:
+        """Keep the machine's state in a file. Raises UserError when that cannot be."""
+
 
 def make_player(board: Board, options: LiveOptions) -> Player:
     """The engine that `options` names. Raises UserError for options that it cannot do."""
@@ -32,6 +41,8 @@ def make_player(board: Board, options: LiveOptions) -> Player:
 
 
 class _Hosted:
+    resumed = False
+
     def __init__(self, board: Board) -> None:
         from virtualboard.hosted.engine import Engine
 
@@ -48,10 +59,21 @@ class _Hosted:
         if not on:
             self._engine.chip.reset()
 
+    def save(self, path: Path) -> None:
+        raise _no_snapshots()
+
+
+def _no_snapshots() -> UserError:
+    return UserError(
+        "the hosted engine has no snapshots: its programs are Python objects of this process", "add --engine k210"
+    )
+
 
 def _hosted(board: Board, options: LiveOptions) -> Player:
     if options.firmware is not None:
         raise UserError("the hosted engine runs no firmware file", "add --engine k210")
+    if options.snapshot is not None:
+        raise _no_snapshots()
     if options.isp:
         raise UserError("the hosted engine has no boot ROM to flash through", "add --engine k210")
     if options.flash is not None and options.flash.is_file():
@@ -71,7 +93,14 @@ class _Chip:
         self.engine = K210Engine(board, cpu_factor=options.cpu_factor)
         self._clock = board.clock
         self._isp = options.isp
-        self._started = False
+        self._started = self.resumed = False
+        panel = board.panel
+        self._identity = {
+            "version of maixpix": _version(),
+            "board": f"{options.model} of {panel.width}x{panel.height}",
+        }
+        if options.firmware is not None:
+            self._identity["firmware"] = sha256(board.flash.data).hexdigest()[:16]
 
     def run(self, stop: Callable[[], bool]) -> None:
         if not self._started:
@@ -98,15 +127,50 @@ class _Chip:
         else:
             self.engine.soc.request_reset(RESET_PIN)
 
+    def resume(self, path: Path) -> None:
+        """Go on from the snapshot `path`."""
+        from virtualboard.k210 import snapshot
+
+        try:
+            self._identity = snapshot.load(self.engine, path, self._identity)
+        except (snapshot.SnapshotError, OSError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise UserError(f"cannot use the snapshot {path}: {reason}", "delete it, or name another file") from None
+        self._started = self.resumed = True
+
+    def save(self, path: Path) -> None:
+        from virtualboard.k210 import snapshot
+
+        try:
+            snapshot.save(self.engine, path, self._identity)
+        except (snapshot.SnapshotError, OSError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise UserError(f"no snapshot in {path}: {reason}", "stop it at its prompt") from None
+
+
+def _version() -> str:
+    try:
+        return metadata.version("maixpix")
+    except metadata.PackageNotFoundError:  # run from its folder without being installed
+        return "unknown"
+
 
 def _k210(board: Board, options: LiveOptions) -> Player:
     try:
         import virtualboard.k210.engine
     except ImportError:
         raise UserError("the emulated chip needs Unicorn", "run: pip install 'maixpix[k210]'") from None
-    load_flash(board, options)
+    snapshot = options.snapshot
+    if snapshot is not None and (options.flash is not None or options.isp):
+        raise UserError("--snapshot keeps the flash, too, and needs no --flash or --isp", "leave one of them out")
+    resume = snapshot is not None and snapshot.exists()
+    if not resume or options.firmware is not None:
+        load_flash(board, options)
     try:
-        return _Chip(board, options)
+        chip = _Chip(board, options)
+        if snapshot is not None and resume:
+            chip.resume(snapshot)
+        return chip
     except virtualboard.k210.selfcheck.UnicornUnsuitable as error:
         raise UserError(str(error)) from None
     except ValueError as error:

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 @click.option("--speed", type=click.Choice(["real", "max"]), help="Board's time as real time, or as fast as it goes.")
 @click.option("--cpu", "cpu_factor", default=1.0, show_default=True, help="Instructions a cycle of the emulated chip.")
 @click.option("--isp", is_flag=True, help="Start with the BOOT key held: the boot ROM waits for kflash.")
+@click.option("--snapshot", type=click.Path(path_type=Path), help="Goes on from there; kept at the end.")
 @click.option("--web", type=click.IntRange(0, 65535), metavar="PORT", help="Panel, console, card and keys as a page.")
 @click.option("--rfc2217", type=click.IntRange(0, 65535), metavar="PORT", help="Console as rfc2217:// port, DTR, RTS.")
 @click.option(
@@ -69,6 +70,7 @@ def board(
     speed: str | None,
     cpu_factor: float,
     isp: bool,
+    snapshot: Path | None,
     web: int | None,
     rfc2217: int | None,
     lines: str,
@@ -83,6 +85,9 @@ def board(
     with --port. --rfc2217 makes it a network port instead, which also works on Windows and carries the lines that
     kflash resets a board with. The network "home" (key "correct horse") is in range, the name "pc" is this machine.
 
+    --snapshot goes on where the board was stopped, as if no time had passed: no start, variables as they were, the same
+    picture. Only the modem has lost its power meanwhile, and with it its links. Needs the emulated chip.
+
     With --exec or --run a program is typed at the REPL instead; exit code 1 when it ends with an exception.
 
     \b
@@ -90,6 +95,7 @@ def board(
       maixpix board --card ./card --web 8080
       maixpix board --firmware maixpy_v0.6.2.bin --card ./card --exec 'import os; print(os.listdir("/sd"))'
       maixpix board --isp --flash board.flash        then, elsewhere: maixpix flash maixpy.bin --port ...
+      maixpix board --firmware maixpy_v0.6.2.bin --snapshot prompt.snapshot     the second time it is there at once
       maixpix board --flash board.flash --rfc2217 2217 --engine k210
       maixpix flash maixpy.bin --port rfc2217://127.0.0.1:2217 --board dock
     """
@@ -101,10 +107,11 @@ def board(
         plan = load_plan(faults) if faults else []
     except ValueError as error:
         raise UserError(str(error), "see virtualboard/faults.py for how a plan is written") from None
-    chosen = engine or ("k210" if firmware or isp else "hosted")
+    chosen = engine or ("k210" if firmware or isp or snapshot else "hosted")
     options = LiveOptions(
-        chosen, firmware, flash, card, camera, at, panel, faults=plan, seed=seed, isp=isp, cpu_factor=cpu_factor
-    )
+        chosen, firmware, flash, card, camera, at, panel, faults=plan, seed=seed, isp=isp, cpu_factor=cpu_factor,
+        snapshot=snapshot,
+    )  # fmt: skip
     options.reach = list(reach)
     if wifi:
         options.wifi = list(wifi)
