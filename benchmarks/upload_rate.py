@@ -9,7 +9,8 @@ of the card are those of the hosted engine; with it, MaixPy itself runs at 403 M
 
 payload: from the first byte of the file's connection on the line to the last acknowledgement. bound: what the line,
 the module and the round trip leave of it when the board loses no time. all: from the call to the proof (CIPSEND by
-tcp:// and the stock driver have none), which includes connecting, and reading the file a first time for its digest.
+tcp:// and the stock driver have none), which includes connecting, and reading the file a first time for its digest;
+tcp:// stays for one second after its first byte, lest the receiver refuses. A busy machine shows in this column.
 """
 
 from __future__ import annotations
