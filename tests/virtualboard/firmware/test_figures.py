@@ -75,3 +75,35 @@ def test_share_of_the_line_rate(
     assert size == SIZE
     assert 10 * 1_000_000 * SIZE / BAUD / took_us >= 0.97
     assert engine.soc.uarts[1].receiver.lost == 0
+
+
+def test_probing_for_an_absent_card_stays_cheap(firmware: Path) -> None:
+    """Core 1 asks an empty slot byte by byte, 3 x 65535 times: few accesses a byte, and no slice for each."""
+    board = Board(BoardConfig())
+    engine = K210Engine(board, firmware)
+    spi, clocked, accesses = engine.soc.spis[1], [0], [0]
+    read, write, exchange = spi.read, spi.write, board.card.spi.exchange
+
+    def counted_read(offset: int) -> int:
+        accesses[0] += 1
+        return read(offset)
+
+    def counted_write(offset: int, value: int) -> None:
+        accesses[0] += 1
+        write(offset, value)
+
+    def counted_exchange(data: bytes) -> bytes:
+        clocked[0] += len(data)
+        return exchange(data)
+
+    spi.read, spi.write, board.card.spi.exchange = counted_read, counted_write, counted_exchange
+    engine.boot()
+    engine.console.wait_for_prompt(60 * SECOND)
+    engine.run(timeout_ns=SECOND // 2)
+    clocked[0] = accesses[0] = 0
+    slices = engine.slices
+    engine.run(timeout_ns=SECOND // 5)
+    assert clocked[0] > 1000  # still at it
+    assert accesses[0] <= 12 * clocked[0]
+    assert engine.slices - slices < clocked[0] // 10
+    board.power_off()
