@@ -284,6 +284,24 @@ def from_os(error, doing=""):
     return PixError("card-error", "%s, %s" % (doing, what) if doing else what)
 
 
+def on_card(name, action, *args):
+    # action(*args), a file operation; its OSError as the PixError that tells the file `name`.
+    try:
+        return action(*args)
+    except OSError as error:
+        raise from_os(error, name)
+
+
+def if_there(name, action, *args):
+    # The same, but None when there is no such file.
+    try:
+        return action(*args)
+    except OSError as error:
+        if error.args and error.args[0] == 2:  # ENOENT
+            return None
+        raise from_os(error, name)
+
+
 def _plain(text):
     # Printable ASCII only: the panel's font has nothing else, and a server's text must not steer a terminal.
     if all([" " <= c <= "~" for c in text]):

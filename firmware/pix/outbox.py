@@ -6,15 +6,12 @@
 # none, new pictures are refused.
 
 import uos
-from micropython import const
 
-from pix.errors import PixError, from_os
-from pix.store import free_bytes, recover, remove, size_of
+from pix.errors import PixError, on_card
+from pix.store import files, free_bytes, head_of, put, recover, remove, size_of
 
 FOLDER = "/sd/outbox"
 SENT = "/sd/sent"
-
-_FILE = const(0x8000)
 
 
 class Outbox:
@@ -41,13 +38,8 @@ class Outbox:
                 raise PixError("card-full", "%d kB free, %d kB needed" % (free >> 10, self._reserve >> 10))
             remove(SENT + "/" + sent.pop(0))
         self._number = self._number % 9999999 + 1
-        try:
-            there = size_of(self._counter) == 8
-            f = open(self._counter, "r+b" if there else "wb")
-            f.write(b"%07d\n" % self._number)
-            f.close()
-        except OSError as error:
-            raise from_os(error, self._counter)
+        counter = self._counter
+        on_card(counter, put, counter, b"%07d\n" % self._number, "r+b" if size_of(counter) == 8 else "wb")
         return "%s/s%07d.jpg" % (self.folder, self._number)
 
     def oldest(self, count=8, after="", folder=None):
@@ -75,24 +67,14 @@ class Outbox:
             remove(path)
         else:
             _make(SENT)
-            try:
-                remove(SENT + "/" + name)
-                uos.rename(path, SENT + "/" + name)
-            except OSError as error:
-                raise from_os(error, path)
+            remove(SENT + "/" + name)
+            on_card(path, uos.rename, path, SENT + "/" + name)
         remove(path[:-3] + "^jp")
 
     def _last(self):
         # The last number that was given out: what the counter says, or the pictures, should it be damaged.
-        last = 0
-        try:
-            with open(self._counter, "rb") as f:
-                text = f.read(8)[:7]
-            if len(text) == 7 and text.isdigit():
-                last = int(text)
-        except OSError as error:
-            if error.args[0] != 2:
-                raise from_os(error, self._counter)
+        text = head_of(self._counter, 7) or b""
+        last = int(text) if len(text) == 7 and text.isdigit() else 0
         for name in _names(self.folder):
             # A number far ahead is of before the numbers began again.
             if last < _number(name) < last + 5000000:
@@ -101,13 +83,10 @@ class Outbox:
 
 
 def _names(folder):
-    try:
-        for entry in uos.ilistdir(folder):
-            name = entry[0].lower()
-            if entry[1] == _FILE and _number(name):
-                yield name
-    except OSError as error:
-        raise from_os(error, folder)
+    for name in files(folder):
+        name = name.lower()
+        if _number(name):
+            yield name
 
 
 def _number(name):
@@ -117,7 +96,4 @@ def _number(name):
 
 def _make(folder):
     if size_of(folder) is None:
-        try:
-            uos.mkdir(folder)
-        except OSError as error:
-            raise from_os(error, folder)
+        on_card(folder, uos.mkdir, folder)

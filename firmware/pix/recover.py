@@ -1,34 +1,31 @@
 # What to do at the start about commits that a power cut interrupted (see pix.store for their steps).
 
-import uos
-
 from pix.digest import hex_of, sha256
-from pix.errors import from_os
-from pix.store import BLOCK, MAGIC, read_back, read_side, remove, replace, size_of
+from pix.errors import on_card
+from pix.store import BLOCK, MAGIC, files, head_of, read_back, read_side, remove, replace, size_of
 
 
 def recover(folder):
     # Finish or undo every interrupted commit in `folder`; parts that can be resumed stay. Returns the targets that
     # were completed. A target whose part turns out damaged stays as it was. Raises PixError.
     completed = []
-    try:
-        found = [entry[0] for entry in uos.ilistdir(folder) if entry[1] != 0x4000 and _is_side(entry[0])]
-    except OSError as error:
-        raise from_os(error, folder)
-    for name in found:
+    for name in [name for name in files(folder) if _is_side(name)]:
         side = "%s/%s" % (folder.rstrip("/"), name)
         part = _sibling(side, "$")
         info = read_side(side)
         if info is None:
-            # Torn while it was written. A file of that name which is not ours begins otherwise and stays.
-            if _is_ours(side):
-                remove(part)
-                remove(side)
+            # Torn while it was written: cut anywhere, even to nothing, it is a prefix of one. A file of that name which
+            # is not ours begins otherwise and stays.
+            head = head_of(side, len(MAGIC))
+            gone = MAGIC[: len(head)] == head
         elif info.state == "done":
             if finish(info, part):
                 completed.append(info.target)
             remove(side)
-        elif size_of(part) is None or not info.validator:
+            continue
+        else:
+            gone = size_of(part) is None or not info.validator
+        if gone:
             remove(part)
             remove(side)
     return completed
@@ -38,12 +35,11 @@ def finish(info, part):
     # Take the remaining steps of the commit that the sidecar `info` ("done") tells of. True when the target is now
     # the new file. The sidecar is the caller's to remove, afterwards.
     copy = _sibling(part, "#")
-    try:
-        if size_of(copy) == info.total:
-            # The copy made below was whole when the power went.
-            remove(part)
-            replace(copy, info.target)
-            return True
+    if size_of(copy) == info.total:
+        # The copy made below was whole when the power went.
+        remove(part)
+        part = copy
+    else:
         remove(copy)
         size = size_of(part)
         if size is None:
@@ -55,12 +51,10 @@ def finish(info, part):
         if size_of(info.target) == size and _digest(part, size) == _digest(info.target, size):
             # FatFs renames by writing the new entry, then deleting the old one. Cut in between, both name the same
             # clusters, and to remove either would free them under the other: save the content elsewhere first.
-            _copy(part, size, copy)
+            on_card(copy, _copy, part, size, copy)
             remove(part)
             part = copy
-        replace(part, info.target)
-    except OSError as error:
-        raise from_os(error, info.target)
+    replace(part, info.target)
     return True
 
 
@@ -84,13 +78,3 @@ def _sibling(path, mark):
 def _is_side(name):
     dot = name.rfind(".")
     return dot > 0 and name[dot + 1 : dot + 2] == "~" and len(name) - dot <= 4
-
-
-def _is_ours(path):
-    # A sidecar cut anywhere, even to nothing, is a prefix of one.
-    try:
-        with open(path, "rb") as f:
-            head = f.read(len(MAGIC))
-    except OSError as error:
-        raise from_os(error, path)
-    return MAGIC[: len(head)] == head

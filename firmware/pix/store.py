@@ -14,12 +14,12 @@ import ubinascii
 import uos
 from micropython import const
 
-from pix.errors import PixError, from_os
+from pix.errors import PixError, from_os, if_there, on_card
 
 BLOCK = const(4096)  # bytes; parts are written in blocks at multiples of it
 
 MAGIC = b"pix-part 1\n"
-_ENOENT = const(2)
+_FOLDER = const(0x4000)
 _RESERVE = const(65536)  # bytes that stay free for the directory, the log and the settings
 
 
@@ -37,25 +37,18 @@ class Sidecar:
         self.digest = digest
 
     def pack(self):
-        # A checksum over everything: MicroPython may leave a file cut anywhere.
-        text = "\n".join(
-            [self.target, self.key, self.validator, str(self.total), self.state, str(self.limit), self.digest]
-        )
-        body = MAGIC + text.encode() + b"\n"
-        return body + b"%08x\n" % (ubinascii.crc32(body) & 0xFFFFFFFF)
+        fields = (self.target, self.key, self.validator, self.total, self.state, self.limit, self.digest)
+        body = MAGIC + ("%s\n%s\n%s\n%d\n%s\n%d\n%s\n" % fields).encode()
+        return body + _checksum(body)
 
     @staticmethod
     def unpack(data):
         # The Sidecar in `data`, or None when it is damaged.
         body = data[:-9]
-        if len(data) < 32 or data[: len(MAGIC)] != MAGIC:
+        if data[: len(MAGIC)] != MAGIC or data[-9:] != _checksum(body):
             return None
-        if data[-9:] != b"%08x\n" % (ubinascii.crc32(body) & 0xFFFFFFFF):
-            return None
-        fields = body.decode().split("\n")
-        if len(fields) != 9:
-            return None
-        return Sidecar(fields[1], fields[2], fields[3], int(fields[4]), fields[5], int(fields[6]), fields[7])
+        _, target, key, validator, total, state, limit, digest, _ = body.decode().split("\n")
+        return Sidecar(target, key, validator, int(total), state, int(limit), digest)
 
 
 class Part:
@@ -67,7 +60,6 @@ class Part:
         self._file = None
         self._info = None
         self.size = 0  # bytes that were written and count
-        self._flushed = 0  # bytes of them that are on the card for certain
         self._stale = 0  # size of the file on the card; beyond self.size it is refuse
         info = read_side(self._side, self.target)
         if info is not None and info.state == "done":
@@ -81,63 +73,52 @@ class Part:
         # Look for a part of the source `key` from earlier. Returns its Sidecar when some of it can be kept, with
         # `self.size` as the bytes that count, else None.
         info = read_side(self._side, self.target)
-        self._info = None
-        self.size = self._flushed = self._stale = 0
+        self._forget()
         if info is None or info.target != self.target or info.key != key or info.state != "part":
             return None
         stale = size_of(self.path, self.target)
         if stale is None or not info.validator:
             return None
-        kept = stale - BLOCK if info.limit < 0 else min(stale - BLOCK, info.limit)
+        kept = stale - BLOCK
+        if info.limit >= 0:
+            kept = min(kept, info.limit)
         kept = kept // BLOCK * BLOCK
         if kept <= 0 or kept > info.total >= 0:
             return None
         self._info = info
         self._stale = stale
-        self.size = self._flushed = kept
+        self.size = kept
         return info
 
     def begin(self, key, validator="", total=-1, digest=""):
         # Start anew with an empty part.
         self.discard()
         self._info = Sidecar(self.target, key, validator, total, digest=digest)
-        try:
-            _write_side(self._side, self._info)
-            self._file = open(self.path, "wb")
-        except OSError as error:
-            raise from_os(error, self.target)
+        self._save()
+        self._file = self._do(open, self.path, "wb")
 
     def resume(self):
         # Open the part again to go on at `self.size`.
         if self._stale > self.size:
             # Between here and the old end lie bytes that must not count if the power goes now.
-            self._set_limit(self.size)
-        try:
-            self._file = open(self.path, "r+b")
-            self._file.seek(self.size)
-        except OSError as error:
-            raise from_os(error, self.target)
+            self._info.limit = self.size
+            self._save()
+        self._file = self._do(open, self.path, "r+b")
+        self._do(self._file.seek, self.size)
 
     def write(self, block):
         # Append `block` (bytes or memoryview).
-        try:
-            written = self._file.write(block)
-        except OSError as error:
-            raise from_os(error, self.target)
-        if written is not None and written != len(block):
+        if self._do(self._file.write, block) not in (None, len(block)):
             raise PixError("card-full", self.target)
         self.size += len(block)
         self._stale = max(self._stale, self.size)
 
     def flush(self):
         # Put what was written onto the card, so that it survives a power cut.
-        try:
-            self._file.flush()
-        except OSError as error:
-            raise from_os(error, self.target)
-        self._flushed = self.size
+        self._do(self._file.flush)
         if self._info.limit >= 0 and self.size >= self._stale:
-            self._set_limit(-1)
+            self._info.limit = -1
+            self._save()
 
     def read_into(self, buffer, visit):
         # Read back what counts, in pieces of up to len(buffer) bytes, each given to visit(memoryview). Not while
@@ -146,20 +127,14 @@ class Part:
 
     def cut(self, size):
         # Forget everything beyond `size` bytes. The part must be closed.
-        if size < self.size:
-            self.size = size
-            self._flushed = min(self._flushed, size)
+        self.size = min(self.size, size)
 
     def close(self):
         # Close the file and keep it for a resume. Harmless when it is not open.
         file = self._file
         self._file = None
         if file is not None:
-            try:
-                file.close()
-            except OSError as error:
-                raise from_os(error, self.target)
-            self._flushed = self.size
+            self._do(file.close)
 
     def commit(self, digest=""):
         # Make the part the target. PixError "card-error" when the card does not hold what was written; then the part
@@ -168,37 +143,35 @@ class Part:
         if size_of(self.path, self.target) != self.size:
             self.discard()
             raise PixError("card-error", "%s is not whole" % self.target)
-        self._info.state = "done"
-        self._info.total = self.size
-        self._info.limit = -1
-        self._info.digest = digest
-        try:
-            _write_side(self._side, self._info)
-            replace(self.path, self.target)
-            uos.remove(self._side)
-        except OSError as error:
-            raise from_os(error, self.target)
-        self.size = self._flushed = self._stale = 0
+        info = self._info
+        info.state = "done"
+        info.total = self.size
+        info.limit = -1
+        info.digest = digest
+        self._save()
+        replace(self.path, self.target)
+        self._do(uos.remove, self._side)
+        self._forget()
 
     def discard(self):
         # Remove the part, then its sidecar. Harmless when there is none.
-        file = self._file
-        self._file = None
-        if file is not None:
-            try:
-                file.close()
-            except OSError:
-                pass  # it is removed below, or the card is gone and that is told there
+        try:
+            self.close()
+        except PixError:
+            pass  # it is removed below, or the card is gone and that is told there
         remove(self.path, self.target)
         remove(self._side, self.target)
-        self.size = self._flushed = self._stale = 0
+        self._forget()
 
-    def _set_limit(self, limit):
-        self._info.limit = limit
-        try:
-            _write_side(self._side, self._info)
-        except OSError as error:
-            raise from_os(error, self.target)
+    def _do(self, action, *args):
+        return on_card(self.target, action, *args)
+
+    def _forget(self):
+        self._info = None
+        self.size = self._stale = 0
+
+    def _save(self):
+        self._do(put, self._side, self._info.pack())
 
 
 def names(target):
@@ -222,78 +195,83 @@ def recover(folder):
 def size_of(path, name=""):
     # Bytes in the file, None when there is none. Raises PixError for a card that is gone or broken. Here and below
     # `name` is what the error calls the file instead of `path`.
-    try:
-        return uos.stat(path)[6]
-    except OSError as error:
-        if error.args and error.args[0] == _ENOENT:
-            return None
-        raise from_os(error, name or path)
+    info = if_there(name or path, uos.stat, path)
+    return info and info[6]
 
 
 def remove(path, name=""):
     # Remove the file if it is there; one that is not is as good (asked first, because SPIFFS prints a complaint).
     if size_of(path, name) is not None:
-        try:
-            uos.remove(path)
-        except OSError as error:
-            raise from_os(error, name or path)
+        on_card(name or path, uos.remove, path)
 
 
 def free_bytes(folder):
     # Bytes that may be written in the file system of `folder`; a reserve stays. Raises PixError.
-    try:
-        info = uos.statvfs(folder)
-    except OSError as error:
-        raise from_os(error, folder)
+    info = on_card(folder, uos.statvfs, folder)
     return max(0, info[1] * info[3] - _RESERVE)
 
 
 def folder_of(path):
     # "/sd/a/b.jpg" -> "/sd/a"; "/sd" for "/sd/b.jpg".
-    slash = path.rfind("/")
-    return path[:slash] if slash > 0 else "/"
+    return path[: path.rfind("/")] or "/"
+
+
+def files(folder):
+    # The names of the files in `folder`, one by one. Raises PixError.
+    try:
+        for entry in uos.ilistdir(folder):
+            if entry[1] != _FOLDER:
+                yield entry[0]
+    except OSError as error:
+        raise from_os(error, folder)
 
 
 def replace(part, target):
-    # Not atomic on FAT; the sidecar says "done" all the while. Raises OSError or PixError.
-    if size_of(target) is not None:
-        uos.remove(target)
-    uos.rename(part, target)
+    # Not atomic on FAT; the sidecar says "done" all the while.
+    remove(target)
+    on_card(target, uos.rename, part, target)
 
 
 def read_back(path, size, buffer, visit, name=""):
     # The first `size` bytes of a file, in pieces of up to len(buffer) bytes, each given to visit(memoryview).
     view = memoryview(buffer)
     try:
-        f = open(path, "rb")
-        try:
+        with open(path, "rb") as f:
             while size > 0:
                 n = f.readinto(view[: min(size, len(view))])
                 if not n:
                     raise PixError("card-error", "%s is shorter than written" % (name or path))
                 visit(view[:n])
                 size -= n
-        finally:
-            f.close()
     except OSError as error:
         raise from_os(error, name or path)
 
 
 def read_side(path, name=""):
     # The Sidecar at `path`, None when there is none or it is damaged. Raises PixError.
+    data = head_of(path, 1024, name)
     try:
-        with open(path, "rb") as f:
-            data = f.read(1024)
-    except OSError as error:
-        if error.args and error.args[0] == _ENOENT:
-            return None
-        raise from_os(error, name or path)
-    try:
-        return Sidecar.unpack(data)
+        return Sidecar.unpack(data or b"")
     except (ValueError, UnicodeError):
         return None
 
 
-def _write_side(path, info):
-    with open(path, "wb") as f:
-        f.write(info.pack())
+def head_of(path, most, name=""):
+    # The first `most` bytes of the file, None when there is none. Raises PixError.
+    return if_there(name or path, _read, path, most)
+
+
+def put(path, data, mode="wb"):
+    # Make `data` the file `path`. Raises OSError.
+    with open(path, mode) as f:
+        f.write(data)
+
+
+def _read(path, most):
+    with open(path, "rb") as f:
+        return f.read(most)
+
+
+def _checksum(body):
+    # Over everything: MicroPython may leave a file cut anywhere.
+    return b"%08x\n" % (ubinascii.crc32(body) & 0xFFFFFFFF)
