@@ -108,7 +108,8 @@ def test_secrets_are_in_the_settings_file_and_nowhere_else(tmp_path):
             clean("the prompt", link.run(DESCRIBE))
     assert any(b"setup" in line for line in arguments.seen)
     assert any(b"mpremote" in line and b"repl" in line for line in arguments.seen)
-    clean("an argument list", *arguments.seen)
+    # The virtual board itself is told what its access point's key is; it stands for the world outside.
+    clean("an argument list", *(line for line in arguments.seen if b"hosted_board.py" not in line))
     told = [path for path in [*card.rglob("*"), *flash.rglob("*")] if path.is_file() and path.name != "pix.json"]
     assert {"pix.log", "main.py"} <= {path.name for path in told}
     for path in told:
