@@ -5,13 +5,21 @@ from __future__ import annotations
 import subprocess
 import sys
 
-TABLES = ("fetch_rate", "upload_rate", "receiver", "receiver_fuzz")
+TABLES = (
+    ("fetch_rate",),
+    ("upload_rate",),
+    ("receiver",),
+    ("receiver_fuzz",),
+    ("soak_upload", "--runs", "60"),
+)
 
 
 def main() -> int:
     """Run each benchmark in a process of its own; 1 when one of them failed."""
     failed = [
-        name for name in TABLES if subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], check=False).returncode
+        name
+        for name, *options in TABLES
+        if subprocess.run([sys.executable, "-m", f"benchmarks.{name}", *options], check=False).returncode
     ]
     if failed:
         print("failed: " + ", ".join(failed), file=sys.stderr)
