@@ -120,9 +120,12 @@ def test_through_the_network_kflash_resets_the_board_itself(tmp_path, wiring, bo
     assert flashed(file)[: len(want)] == want
 
 
-@pytest.mark.parametrize("board_type", ["kd233", "goD", "trainer"])
+@pytest.mark.parametrize("board_type", ["goD", "trainer"])
 def test_the_other_board_types_reset_sequences(tmp_path, board_type):
-    """Up to a program in memory, which kflash only reaches through the ROM of the board that it has reset."""
+    """Up to a program in memory, which kflash only reaches through the ROM of the board that it has reset.
+
+    All other types share a wiring and a sequence with those above (test_reset_lines.py).
+    """
     file, program = tmp_path / "flash", tmp_path / "program.bin"
     file.write_bytes(headed(image(2_000, 3)))
     program.write_bytes(image(1_000, 4))
@@ -132,6 +135,7 @@ def test_the_other_board_types_reset_sequences(tmp_path, board_type):
         assert "Greeting Message Detected" in said and "Boot user code from SRAM" in said
 
 
+@pytest.mark.slow
 def test_a_cable_pulled_in_mid_transfer(tmp_path):
     """The half written image does not boot, the board waits in its ROM instead, and is flashed again."""
     file, program, smaller = tmp_path / "flash", tmp_path / "program.bin", tmp_path / "smaller.bin"
