@@ -75,16 +75,59 @@ def test_the_flat_tree_has_no_packages():
             assert not [one for one in named if one.startswith("pix_") and f"{one}.py" not in made.files], name
 
 
+@pytest.fixture
+def tree(tmp_path):
+    """A small tree, in which apps/bad.py gets what a test writes."""
+    (tmp_path / "firmware" / "pix").mkdir(parents=True)
+    (tmp_path / "apps").mkdir()
+    (tmp_path / "firmware" / "main.py").write_text("pass\n")
+    (tmp_path / "firmware" / "pix" / "start.py").write_text("import gc\n")
+    return tmp_path
+
+
 @needs_compiler
-def test_a_file_the_board_cannot_run_is_refused(tmp_path):
-    root = tmp_path
-    (root / "firmware" / "pix").mkdir(parents=True)
-    (root / "apps").mkdir()
-    (root / "firmware" / "main.py").write_text("pass\n")
-    (root / "apps" / "bad.py").write_text("x = f'{1}'\n")
+@pytest.mark.parametrize("mpy", [True, False], ids=["byte code", "source"])
+def test_a_file_the_board_cannot_run_is_refused_in_either_form(tree, mpy):
+    (tree / "apps" / "bad.py").write_text("x = f'{1}'\n")
     with pytest.raises(UserError, match=r"apps/bad\.py does not compile"):
-        bundle.build(root)
-    (root / "apps" / "bad.py").unlink()
-    (root / "apps" / "muchtoolong.py").write_text("x = 1\n")
+        bundle.build(tree, mpy=mpy)
+    (tree / "apps" / "bad.py").unlink()
+    (tree / "apps" / "muchtoolong.py").write_text("x = 1\n")
     with pytest.raises(UserError, match=r"8\.3"):
-        bundle.build(root)
+        bundle.build(tree, mpy=mpy)
+
+
+@pytest.mark.parametrize("flat", [True, False])
+@pytest.mark.parametrize("mpy", [None, False])
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (b"x = 1\ndef main(:\n", "apps/bad.py line 2: "),
+        (b"x = '\xff'\n", "apps/bad.py is no UTF-8 text; save it in UTF-8"),
+        (b"x = 1\0\n", "apps/bad.py"),
+    ],
+)
+def test_mistakes_in_a_file_are_told_in_one_line(tree, text, words, flat, mpy):
+    (tree / "apps" / "bad.py").write_bytes(text)
+    with pytest.raises(UserError) as caught:
+        bundle.build(tree, flat=flat, mpy=mpy)
+    assert caught.value.line.startswith(words)
+    assert caught.value.remedy
+    (tree / "apps" / "bad.py").unlink()
+    (tree / "apps" / "bad.py").symlink_to(tree / "gone.py")
+    with pytest.raises(UserError, match="cannot read"):
+        bundle.build(tree, flat=flat, mpy=mpy)
+
+
+def test_a_mistake_in_the_loader_is_told_too(tree):
+    (tree / "firmware" / "main.py").write_text("for\n")
+    with pytest.raises(UserError, match=r"firmware/main\.py line 1"):
+        bundle.build(tree, mpy=False)
+
+
+def test_an_app_is_checked_by_name(tree):
+    (tree / "apps" / "good.py").write_text("")
+    bundle.check_app("good", tree)
+    with pytest.raises(UserError) as caught:
+        bundle.check_app("nope", tree)
+    assert caught.value.line == "there is no app nope; apps are: good"
