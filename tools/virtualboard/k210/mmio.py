@@ -70,12 +70,15 @@ def map_io(uc: Any, base: int, size: int, read: Read, write: Write) -> None:
 
 
 def _plain(core: Core, device: Device) -> tuple[Read, Write]:
-    load, store, first = device.read, device.write, device.SHADOW
+    load, store, reads, writes, first = device.read, device.write, device.reads, device.writes, device.SHADOW
 
     def read(_handle: int, offset: int, size: int, _data: int) -> int:
         try:
             core.touched = core.acted = True
             offset += first
+            action = reads.get(offset)
+            if action is not None and size == 4:
+                return action()
             return load(offset) if size == 4 else _part(load(offset & ~3), offset, size)
         except BaseException as error:  # noqa: BLE001 - no exception passes through C
             return core.failed(error)
@@ -84,6 +87,10 @@ def _plain(core: Core, device: Device) -> tuple[Read, Write]:
         try:
             core.touched = core.acted = True
             offset += first
+            action = writes.get(offset)
+            if action is not None and size == 4:
+                action(value)
+                return
             store(offset & ~3, value if size == 4 else _merged(device, offset, size, value))
         except BaseException as error:  # noqa: BLE001
             core.failed(error)

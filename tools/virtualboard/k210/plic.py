@@ -39,6 +39,12 @@ class Plic(Device):
         self.pulses = 0
         self.in_service = 0
         self._next = [0, 0]
+        for core in (0, 1):
+            context = _CONTEXT + _CONTEXT_STEP * core
+            self.reads[context] = lambda c=core: self.thresholds[c]
+            self.reads[context + 4] = lambda c=core: self._claim(c)
+            self.writes[context] = lambda v, c=core: self._set_threshold(c, v)
+            self.writes[context + 4] = self._complete
 
     def reset(self) -> None:
         self.priorities = [0] * SOURCES
@@ -85,11 +91,8 @@ class Plic(Device):
 
     def read(self, offset: int) -> int:
         if offset >= _CONTEXT:
-            core, register = divmod(offset - _CONTEXT, _CONTEXT_STEP)
-            if core < 2 and register == 4:
-                return self._claim(core)
-            if core < 2 and register == 0:
-                return self.thresholds[core]
+            if offset in self.reads:
+                return self.reads[offset]()
         elif offset >= _ENABLES:
             core, register = divmod(offset - _ENABLES, _ENABLES_STEP)
             if core < 2 and register < 4 * _WORDS:
@@ -103,16 +106,12 @@ class Plic(Device):
 
     def write(self, offset: int, value: int) -> None:
         if offset >= _CONTEXT:
-            core, register = divmod(offset - _CONTEXT, _CONTEXT_STEP)
-            if core < 2 and register == 4:
-                self.in_service &= ~(1 << (value & 127))
-            elif core < 2 and register == 0:
-                if self.thresholds[core] == value:
-                    return  # handlers store it twice for each interrupt (SDK handle_irq_m_ext)
-                self.thresholds[core] = value
+            if offset in self.writes:
+                self.writes[offset](value)
             else:
                 self._unknown(offset, f"written with {value:#x}")
-        elif offset >= _ENABLES:
+            return
+        if offset >= _ENABLES:
             core, register = divmod(offset - _ENABLES, _ENABLES_STEP)
             if core < 2 and register < 4 * _WORDS:
                 shift = 8 * register
@@ -134,6 +133,15 @@ class Plic(Device):
                 best, priority = source, self.priorities[source]
         return best
 
+    def _set_threshold(self, core: int, value: int) -> None:
+        if self.thresholds[core] != value:  # handlers store it twice for each interrupt (SDK handle_irq_m_ext)
+            self.thresholds[core] = value
+            self._update()
+
+    def _complete(self, source: int) -> None:
+        self.in_service &= ~(1 << (source & 127))
+        self._update()
+
     def _claim(self, core: int) -> int:
         source = self._next[core]
         if source:
@@ -150,5 +158,8 @@ class Plic(Device):
         for index, core in enumerate(self.soc.cores):
             mine = ready & self.enables[index]
             source = self._next[index] = self._best(index, mine) if mine else 0
-            if bool(source) is not bool(core.mip & MEIP):
-                core.set_mip(MEIP, bool(source))
+            if source:
+                if not core.mip & MEIP:
+                    core.set_mip(MEIP, True)
+            elif core.mip & MEIP:
+                core.set_mip(MEIP, False)

@@ -31,6 +31,7 @@ class Uart(Device):
 
     TIMED = True
     KEPT = ("_thre",)
+    UNTIMED = frozenset({_IIR})
     NAMES = {  # noqa: RUF012
         0x00: "RBR/THR/DLL", 0x04: "IER/DLH", 0x08: "IIR/FCR", 0x0C: "LCR", 0x10: "MCR", 0x14: "LSR", 0x18: "MSR",
         0x1C: "SCR", 0x20: "LPDLL", 0x24: "LPDLH", 0x70: "FAR", 0x74: "TFR", 0x78: "RFW", 0x7C: "USR", 0x80: "TFL",
@@ -124,6 +125,7 @@ class Uart(Device):
 
     def _write_fcr(self, value: int) -> None:
         self.regs[_SRT] = value >> 6 & 3
+        self.soc.sync()
         if value & 2:
             self.receiver.fetch()
             self.receiver.fifo.clear()
