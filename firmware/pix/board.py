@@ -23,8 +23,6 @@ _BOARDS = {
     "amigo": (None, 16, {"width": 480, "height": 320, "lcd_type": 1}, None, 0x28),
 }
 
-NAMES = tuple(sorted(_BOARDS))
-
 
 def pins(name="dock"):
     # Pads of board `name`. The board's own /flash/config.json (MaixPy's board_info) wins where it says something.
@@ -35,10 +33,18 @@ def pins(name="dock"):
     except ImportError:
         return found
     # Without a config.json board_info has BOOT_KEY only, and asking for more raises AttributeError.
-    found.wifi_tx = getattr(board_info, "WIFI_TX", found.wifi_tx)
-    found.wifi_rx = getattr(board_info, "WIFI_RX", found.wifi_rx)
-    found.wifi_en = getattr(board_info, "WIFI_EN", found.wifi_en)
+    for name in ("wifi_tx", "wifi_rx", "wifi_en"):
+        setattr(found, name, getattr(board_info, name.upper(), getattr(found, name)))
     return found
+
+
+def output(pad, gpio, level):
+    # Drive `pad` through the GPIO of that name.
+    from fpioa_manager import fm
+    from Maix import GPIO
+
+    fm.register(pad, getattr(fm.fpioa, gpio))
+    GPIO(getattr(GPIO, gpio), GPIO.OUT).value(level)
 
 
 def init_lcd(name="dock", rotation=0):
@@ -50,11 +56,7 @@ def init_lcd(name="dock", rotation=0):
     if direction:
         lcd.direction(direction)
     if backlight is not None:
-        from fpioa_manager import fm
-        from Maix import GPIO
-
-        fm.register(backlight, fm.fpioa.GPIOHS25)
-        GPIO(GPIO.GPIOHS25, GPIO.OUT).value(0)
+        output(backlight, "GPIOHS25", 0)
     if rotation:
         lcd.rotation(rotation)
     return lcd.width(), lcd.height()

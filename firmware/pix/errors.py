@@ -244,8 +244,9 @@ class PixError(Exception):
     # An error that the user can do something about.
     #
     # `code` is one of TABLE, or "http-NNN" for any status. `detail` (text or number, may be empty) is appended to
-    # the cause. Attributes: code, title, cause, remedy, detail, transient. Never give a secret as detail.
-    def __init__(self, code, detail=""):
+    # the cause. `transient` is the table's word unless given. Attributes: code, title, cause, remedy, detail, transient.
+    # Never give a secret as detail.
+    def __init__(self, code, detail="", transient=None):
         record = lookup(code)
         if record is None:
             record = code.startswith("http-") and lookup("http-5xx" if code[5:6] == "5" else "http-status")
@@ -263,7 +264,7 @@ class PixError(Exception):
         self.code = code
         self.cause = cause
         self.detail = detail
-        self.transient = len(record) > 4
+        self.transient = len(record) > 4 if transient is None else transient
 
 
 def lookup(code):

@@ -211,11 +211,6 @@ def free_bytes(folder):
     return max(0, info[1] * info[3] - _RESERVE)
 
 
-def folder_of(path):
-    # "/sd/a/b.jpg" -> "/sd/a"; "/sd" for "/sd/b.jpg".
-    return path[: path.rfind("/")] or "/"
-
-
 def files(folder):
     # The names of the files in `folder`, one by one. Raises PixError.
     try:

@@ -26,8 +26,6 @@ _ADDRESS_MS = const(6000)
 _RETURN_MS = const(10000)  # how long the module may take to come back to a lost network by itself
 _TIMEOUT_CHAR_MS = const(10)
 
-# Codes of CWJAP, from the module's station status (NONOS SDK user_interface.h).
-_JOIN_ERRORS = {b"1": "join-timeout", b"2": "wrong-password", b"3": "no-network", b"4": "join-timeout"}
 # The most telling of several networks' errors comes first.
 _TELLING = ("wrong-password", "no-address", "join-timeout", "no-network")
 
@@ -58,26 +56,36 @@ def recover(modem):
 
 
 class Station:
-    # One board's Wi-Fi. `modem` stays the same object over restarts of the module.
+    # One board's Wi-Fi. `modem` stays the same object over restarts of the module. Raises PixError("settings"); limits:
+    # NONOS AT 1.7.6 binary.
     def __init__(self, settings, progress=None):
         self.modem = Modem(self._open_uart)
-        self._networks = _checked(settings.wifi)
-        self._baud = settings.baud
-        self._pins = board.pins(settings.board)
-        self._progress = progress
-        self._enable = None
+        self.baud = settings.baud
+        self.pins = board.pins(settings.board)
+        self.progress = progress
+        self.networks = []  # pairs of bytes
+        for name, key in settings.wifi:
+            if not 0 < len(name.encode()) <= 32:
+                raise PixError("settings", "a Wi-Fi name must have 1 to 32 bytes")
+            if len(key.encode()) > 64:
+                raise PixError("settings", "the key of %s is longer than 64 bytes" % name)
+            self.networks.append((name.encode(), key.encode()))
 
     def start(self):
         # Everything from the reset on. Links of before are dead after this.
         modem = self.modem
         modem.rebooted()
         self._find()
-        self._set_up()
-        if self._baud != modem.baud and not self._raise(self._baud):
-            self._tell("modem", "no answer at %d baud, staying at %d" % (self._baud, BASE_BAUD))
+        if self.baud != modem.baud and not self._raise():
+            self.tell("modem", "no answer at %d baud, staying at %d" % (self.baud, BASE_BAUD))
             self._find()
-            self._set_up()
-        self._enter()
+        # The rate is settled: make room for what may come at it, and number the links.
+        if not modem.passive:
+            modem.open(modem.baud, LARGE_RING)
+        if not modem.ask("+CIPMUX=1"):
+            raise PixError("no-modem", "it refuses CIPMUX=1")
+        modem.numbered = True
+        self.tell("modem", "ready at %d baud" % modem.baud)
         modem.lost = ""
         self.join()
 
@@ -86,7 +94,7 @@ class Station:
         # Raises PixError when that fails.
         modem = self.modem
         if modem.lost == "wifi-lost":
-            self._tell("wifi", "lost, waiting for it")
+            self.tell("wifi", "lost, waiting for it")
             try:
                 end = utime.ticks_add(utime.ticks_ms(), _RETURN_MS)
                 while not modem.online and modem.lost == "wifi-lost" and utime.ticks_diff(end, utime.ticks_ms()) > 0:
@@ -104,12 +112,16 @@ class Station:
                         # It was there a moment ago, so its going away is the news.
                         raise PixError("wifi-lost", error.detail)
                     raise
-        self._tell("modem", "starting it again")
+        self.tell("modem", "starting it again")
         try:
             self.start()
         except PixError as error:
             modem.lost = "wifi-lost" if error.code in _TELLING else "no-modem"
             raise
+
+    def tell(self, stage, detail):
+        if self.progress is not None:
+            self.progress(stage, detail)
 
     # -- the module ---------------------------------------------------------------------------------------
 
@@ -117,67 +129,63 @@ class Station:
         from fpioa_manager import fm
         from machine import UART
 
-        fm.register(self._pins.wifi_rx, fm.fpioa.UART2_TX)
-        fm.register(self._pins.wifi_tx, fm.fpioa.UART2_RX)
+        fm.register(self.pins.wifi_rx, fm.fpioa.UART2_TX)
+        fm.register(self.pins.wifi_tx, fm.fpioa.UART2_RX)
         return UART(UART.UART2, baud, 8, None, 1, timeout=1000, timeout_char=_TIMEOUT_CHAR_MS, read_buf_len=ring)
 
-    def _tell(self, stage, detail):
-        if self._progress is not None:
-            self._progress(stage, detail)
-
     def _find(self):
-        # Reset the module and find the rate at which it answers. Raises PixError("no-modem").
+        # Reset the module, find the rate at which it answers, and set what does not depend on the rate. Raises
+        # PixError("no-modem").
         modem = self.modem
-        self._tell("modem", "starting")
+        self.tell("modem", "starting")
         modem.resetting = True
-        modem.numbered = False
-        modem.ready = modem.waits_for_host = False
+        modem.numbered = modem.ready = modem.waits_for_host = False
         modem.open(BASE_BAUD)
         modem.tok.strict = False
-        if self._power_cycle():
-            self._await_ready(_READY_MS)
-            self._probe((BASE_BAUD, self._baud) + _RATES)
-        else:
-            self._probe((self._baud, BASE_BAUD) + _RATES)
+        wait_ms = _READY_MS
+        if not self._power_cycle():
+            self._probe(self.baud, BASE_BAUD)
             modem.ready = False
             modem.exchange(b"AT+RST\r\n", 1000)
             modem.open(BASE_BAUD)
-            self._await_ready(_RESTART_MS)
-            self._probe((BASE_BAUD, self._baud) + _RATES)
+            wait_ms = _RESTART_MS
+        end = utime.ticks_add(utime.ticks_ms(), wait_ms)
+        while not modem.ready and utime.ticks_diff(end, utime.ticks_ms()) > 0:
+            modem.poll()
+        self._probe(BASE_BAUD, self.baud)
         modem.forget_links()
         modem.resetting = False
+        # The echo of ATE0 itself still comes; its OK ends it.
+        if not modem.ask("E0"):
+            raise PixError("no-modem", "it does not obey")
+        self.version = self._version(modem.ask)
+        if not self.version:
+            raise PixError("no-modem", "it does not tell its version")
+        modem.version = _version_of(self.version)
+        if not modem.ask("+CWMODE_CUR=1"):
+            modem.ask("+CWMODE=1")
+        modem.ask("+SLEEP=0")
+        # Passive receiving came with 1.7; older ones answer ERROR.
+        modem.passive = modem.version >= (1, 7) and modem.ask("+CIPRECVMODE=1")
+        self.tell("modem", "AT %d.%d at %d baud" % (modem.version + (modem.baud,)))
 
     def _power_cycle(self):
         # Reset by the enable pin; False when the board has none. On M1W modules IO0 of the K210 is wired to a strap of
         # the module: high, it waits for an SDIO host and AT never starts (MaixPy-v1_scripts network_espat.py).
-        from fpioa_manager import fm
-        from Maix import GPIO
-
-        if self._pins.wifi_io0 is not None:
-            fm.register(self._pins.wifi_io0, fm.fpioa.GPIOHS9)
-            GPIO(GPIO.GPIOHS9, GPIO.OUT).value(0)
-        if self._pins.wifi_en is None:
+        pins = self.pins
+        if pins.wifi_io0 is not None:
+            board.output(pins.wifi_io0, "GPIOHS9", 0)
+        if pins.wifi_en is None:
             return False
-        if self._enable is None:
-            fm.register(self._pins.wifi_en, fm.fpioa.GPIOHS8)
-            self._enable = GPIO(GPIO.GPIOHS8, GPIO.OUT)
-        self._enable.value(0)
+        board.output(pins.wifi_en, "GPIOHS8", 0)
         utime.sleep_ms(_OFF_MS)
-        self._enable.value(1)
+        board.output(pins.wifi_en, "GPIOHS8", 1)
         return True
 
-    def _await_ready(self, timeout_ms):
-        end = utime.ticks_add(utime.ticks_ms(), timeout_ms)
-        while not self.modem.ready and utime.ticks_diff(end, utime.ticks_ms()) > 0:
-            self.modem.poll()
-
-    def _probe(self, rates):
+    def _probe(self, *likely):
+        # Find the rate at which the module answers; the likely ones first.
         modem = self.modem
-        tried = []
-        for baud in rates:
-            if baud in tried:
-                continue
-            tried.append(baud)
+        for baud in likely + _RATES:
             if modem.baud != baud:
                 modem.open(baud)
             for _ in range(3):
@@ -186,100 +194,71 @@ class Station:
                     return
         raise PixError("no-modem", "its IO0 strap is high" if modem.waits_for_host else "")
 
-    def _set_up(self):
-        # What does not depend on the rate.
-        modem = self.modem
-        # The echo of ATE0 itself still comes; its OK ends it.
-        if not modem.ask("E0"):
-            raise PixError("no-modem", "it does not obey")
-        modem.version_text = self._version()
-        modem.version = _version_of(modem.version_text)
-        if not modem.ask("+CWMODE_CUR=1"):
-            modem.ask("+CWMODE=1")
-        modem.ask("+SLEEP=0")
-        # Passive receiving came with 1.7; older ones answer ERROR.
-        modem.passive = modem.version >= (1, 7) and modem.ask("+CIPRECVMODE=1")
-        self._tell("modem", "AT %d.%d at %d baud" % (modem.version[0], modem.version[1], modem.baud))
-
-    def _version(self):
+    def _version(self, run):
+        # What the module tells of its version, by its method `run`; b"" when it does not.
         lines = []
-        if not self.modem.ask("+GMR", on_line=lines.append):
-            raise PixError("no-modem", "it does not tell its version")
+        if run("+GMR", on_line=lines.append) not in (True, b"OK"):
+            return b""
         return b"\n".join([line for line in lines if line[:1] != b"\x00"])
 
-    def _raise(self, baud):
-        # Change to `baud` and try it; False when the module is not understood there.
+    def _raise(self):
+        # Change to the wanted rate and try it; False when the module is not understood there.
         modem = self.modem
-        if not modem.ask("+UART_CUR=%d,8,1,0,0" % baud):
+        if not modem.ask("+UART_CUR=%d,8,1,0,0" % self.baud):
             return False
         utime.sleep_ms(30)
-        modem.open(baud)
+        modem.open(self.baud)
         modem.resetting = True
         try:
             for _ in range(3):
                 if modem.exchange(b"AT\r\n", 300) != b"OK":
                     return False
-            lines = []
-            return modem.command("+GMR", on_line=lines.append) == b"OK" and b"\n".join(lines) == modem.version_text
+            return self._version(modem.command) == self.version
         except PixError:
             return False
         finally:
             modem.resetting = False
 
-    def _enter(self):
-        # The rate is settled: make room for what may come at it, and number the links.
-        modem = self.modem
-        if not modem.passive:
-            modem.open(modem.baud, LARGE_RING)
-        if not modem.ask("+CIPMUX=1"):
-            raise PixError("no-modem", "it refuses CIPMUX=1")
-        modem.numbered = True
-        self._tell("modem", "ready at %d baud" % modem.baud)
-
     # -- the network --------------------------------------------------------------------------------------
 
     def join(self):
         # Join the first network of the settings that works. Raises PixError with the most telling error of all.
-        if not self._networks:
+        networks = self.networks
+        if not networks:
             raise PixError("settings", "no Wi-Fi network is set")
-        modem = self.modem
-        order = self._networks
-        if len(order) > 1:
-            seen = self._scan()
-            # Hidden networks are in no scan: those not seen are tried last.
-            order = [n for n in order if n[0] in seen] + [n for n in order if n[0] not in seen]
-        errors = []
-        for name, key in order:
-            self._tell("wifi", "joining %s" % name.decode())
-            try:
-                self._join(name, key)
-                modem.lost = ""
-                self._tell("wifi", "%s, address %s" % (name.decode(), modem.address))
-                return
-            except PixError as error:
-                if error.code not in _TELLING:
-                    raise
-                errors.append(error)
-        for code in _TELLING:
-            for error in errors:
-                if error.code == code:
-                    raise error
+        seen = self._scan() if len(networks) > 1 else []
+        worst = None
+        # Hidden networks are in no scan: those not seen are tried last.
+        for visible in (True, False):
+            for name, key in networks:
+                if (name in seen) != visible:
+                    continue
+                self.tell("wifi", "joining %s" % name.decode())
+                try:
+                    self._join(name, key)
+                    self.tell("wifi", "%s, address %s" % (name.decode(), self.modem.address))
+                    return
+                except PixError as error:
+                    if error.code not in _TELLING:
+                        raise
+                    if worst is None or _TELLING.index(error.code) < _TELLING.index(worst.code):
+                        worst = error
+        raise worst
 
     def _join(self, name, key):
         modem = self.modem
-        codes = []
-
-        def keep(line):
-            if line[:7] == b"+CWJAP:" or line[:11] == b"+CWJAP_CUR:":
-                codes.append(line[line.find(b":") + 1 :])
-
         modem.online = modem.dhcp_failed = False
         before = modem.associations
-        final = modem.command(b"+CWJAP_CUR=" + quoted(name) + b"," + quoted(key), _JOIN_MS, keep, tries=1)
-        if final == b"OK":
+        lines = []
+        command = b"+CWJAP_CUR=" + quoted(name) + b"," + quoted(key)
+        if modem.command(command, _JOIN_MS, lines.append, tries=1) == b"OK":
             self._address(name)
             return
-        code = _JOIN_ERRORS.get(codes[-1] if codes else b"1", "join-timeout")
+        code = "join-timeout"
+        for line in lines:
+            if line[:6] == b"+CWJAP":
+                # +CWJAP:2 or +CWJAP_CUR:2: the module's station status (NONOS SDK user_interface.h).
+                code = {b":2": "wrong-password", b":3": "no-network"}.get(line[-2:], "join-timeout")
         if modem.dhcp_failed or modem.associations > before:
             code = "no-address"
         elif code == "join-timeout" and name not in self._scan():
@@ -289,17 +268,17 @@ class Station:
     def _address(self, name=b""):
         # Have the module tell its address, until it has one. Raises PixError("no-address").
         modem = self.modem
-        found = []
-
-        def keep(line):
-            at = line.find(b':ip:"')
-            if at > 0:
-                found.append(line[at + 5 : -1].decode())
-
         end = utime.ticks_add(utime.ticks_ms(), _ADDRESS_MS)
         while True:
-            if modem.ask("+CIPSTA_CUR?", on_line=keep) and found and found[-1] != "0.0.0.0":
-                modem.address = found[-1]
+            lines = []
+            address = b"0.0.0.0"
+            if modem.ask("+CIPSTA_CUR?", on_line=lines.append):
+                for line in lines:
+                    at = line.find(b':ip:"')
+                    if at > 0:
+                        address = line[at + 5 : -1]
+            if address != b"0.0.0.0":
+                modem.address = address.decode()
                 modem.online = True
                 modem.lost = ""
                 return
@@ -309,16 +288,10 @@ class Station:
 
     def _scan(self):
         # Names (bytes) of the networks in the air.
-        names = []
-
-        def keep(line):
-            name = scanned_name(line)
-            if name and name not in names:
-                names.append(name)
-
-        self._tell("wifi", "looking for networks")
-        self.modem.command("+CWLAP", _SCAN_MS, keep)
-        return names
+        self.tell("wifi", "looking for networks")
+        lines = []
+        self.modem.command("+CWLAP", _SCAN_MS, lines.append)
+        return [scanned_name(line) for line in lines]
 
 
 def scanned_name(line):
@@ -332,20 +305,6 @@ def scanned_name(line):
     if not 0 < first < end:
         return b""
     return line[first + 2 : end]
-
-
-def _checked(networks):
-    # The networks of the settings as pairs of bytes. Limits: NONOS AT 1.7.6 binary.
-    checked = []
-    for name, key in networks:
-        name = name.encode()
-        key = key.encode()
-        if not 0 < len(name) <= 32:
-            raise PixError("settings", "a Wi-Fi name must have 1 to 32 bytes")
-        if len(key) > 64:
-            raise PixError("settings", "the key of %s is longer than 64 bytes" % name.decode())
-        checked.append((name, key))
-    return checked
 
 
 def _version_of(text):
