@@ -14,7 +14,7 @@ from PIL import Image
 pytest.importorskip("unicorn", reason="the k210 engine needs the extra maixpix[k210]")
 
 from virtualboard.board import Board, BoardConfig
-from virtualboard.clock import MS, SECOND, Clock
+from virtualboard.clock import MS, SECOND
 from virtualboard.faults import Faults
 from virtualboard.hosted.launch import run_app
 from virtualboard.k210.engine import K210Engine
@@ -77,11 +77,11 @@ def formatted_flash(firmware: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
 @pytest.fixture
 def boot(formatted_flash: bytes) -> Iterator[Callable[..., K210Engine]]:
-    """boot(config, clock): a board of the test's own at its prompt."""
+    """boot(config): a board of the test's own at its prompt."""
     boards: list[Board] = []
 
-    def start(config: BoardConfig, clock: Clock | None = None) -> K210Engine:
-        board = Board(config, clock)
+    def start(config: BoardConfig) -> K210Engine:
+        board = Board(config)
         boards.append(board)
         board.flash.data[:] = formatted_flash
         engine = K210Engine(board)

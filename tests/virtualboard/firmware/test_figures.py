@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import http.server
 import json
 import random
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from virtualboard.board import Board, BoardConfig
-from virtualboard.clock import SECOND, Clock
+from virtualboard.clock import SECOND
 from virtualboard.k210.engine import K210Engine
+from virtualboard.network import Script
 
 pytestmark = pytest.mark.firmware
 
@@ -25,28 +24,18 @@ sys.path.append("/sd")
 from pix import config, fetch, wifi
 modem = wifi.bring_up(config.load())
 start = utime.ticks_us()
-done = fetch.fetch(modem, "http://127.0.0.1:%d/body", "/sd/got.bin")
+done = fetch.fetch(modem, "http://10.1.2.3/body", "/sd/got.bin")
 print("took", utime.ticks_diff(utime.ticks_us(), start), done.bytes)
 """
 
 
-class Serve(http.server.BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        self.send_response(200)
-        self.send_header("Content-Length", str(SIZE))
-        self.end_headers()
-        self.wfile.write(BODY)
+class Server(Script):
+    """Answers at once and closes."""
 
-    def log_message(self, *args: object) -> None:
-        """Not into the test's output."""
-
-
-@pytest.fixture
-def port() -> Iterator[int]:
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Serve) as server:
-        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-        yield server.server_address[1]
-        server.shutdown()
+    def received(self, data: bytes) -> None:
+        if b"\r\n\r\n" in data:
+            self.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % SIZE + BODY)
+            self.finish()
 
 
 def test_the_first_prompt_of_a_blank_board(firmware: Path, tmp_path: Path) -> None:
@@ -61,14 +50,14 @@ def test_the_first_prompt_of_a_blank_board(firmware: Path, tmp_path: Path) -> No
 
 
 def test_share_of_the_line_rate(
-    boot: Callable[..., K210Engine], board_card: Callable[[Path], Path], tmp_path: Path, port: int
+    boot: Callable[..., K210Engine], board_card: Callable[[Path], Path], tmp_path: Path
 ) -> None:
     """AT 1.1, 1 Mbaud, connect and request included."""
     card = board_card(tmp_path / "card")
     (card / "pix.json").write_text(json.dumps({"wifi": [["home", "correct horse"]], "baud": BAUD}))
-    # Virtual time stands still while the server thinks, however busy this machine is.
-    engine = boot(BoardConfig(card=str(card), at="1.1"), Clock(grace_ns=30 * SECOND))
-    said = engine.repl(FETCH % port, 120 * SECOND)
+    engine = boot(BoardConfig(card=str(card), at="1.1"))
+    engine.board.network.attach("10.1.2.3", 80, Server)
+    said = engine.repl(FETCH, 120 * SECOND)
     engine.board.card.flush()
     assert (card / "got.bin").read_bytes() == BODY
     took_us, size = map(int, said[said.index("took") :].split()[1:3])
