@@ -8,10 +8,12 @@ import runpy
 import threading
 
 import pytest
+from board_process import needs_firmware
 from boards_fixture import ROOT, RunningBoard
 
 from maixpix import device_tables, doctor, doctor_network, ports, settings
 from maixpix.cli import run as maixpix
+from maixpix.link import Link
 
 SECRET = 'key "of, the\\house'
 HOME = {"ssid": "Ho,me", "password": SECRET}
@@ -199,6 +201,58 @@ def test_the_adapter_behind_the_port_is_told(monkeypatch, tmp_path):
     )
     assert doctor.adapter(str(tmp_path / "tty")) == "a guess (1A86:7523), port 2 of 2"
     assert doctor.adapter("rfc2217://127.0.0.1:1") == "over the network"
+
+
+def sector(**at: bytes) -> bytearray:
+    """A sector that ends in 55 AA, with texts at offsets given as _3=b"EXFAT"."""
+    data = bytearray(510) + b"\x55\xaa"
+    for name, text in at.items():
+        data[int(name[1:]) : int(name[1:]) + len(text)] = text
+    return data
+
+
+@pytest.mark.parametrize(
+    ("first", "boot", "words"),
+    [
+        (None, b"", "no card answers in the slot"),
+        (b"", b"", "a card is there, but cannot be read"),
+        (bytes(512), b"", "the card is not formatted"),
+        (sector(_450=b"\x07"), sector(_3=b"EXFAT   ")[:90], "the card is formatted exFAT"),
+        (sector(_3=b"EXFAT   "), b"", "the card is formatted exFAT, without a partition table"),
+        (sector(_450=b"\x07"), sector(_3=b"NTFS    ")[:90], "the card is formatted NTFS"),
+        (sector(_82=b"FAT32   "), b"", "the card has FAT, but no partition table"),
+        (sector(_450=b"\xee"), bytes(90), "the card has a GPT partition table"),
+        (sector(_450=b"\x0c"), sector(_82=b"FAT32   ")[:90], "the card has FAT, but was not mounted"),
+        (sector(_450=b"\x83"), bytes(90), "the card's first partition is no FAT (type 0x83)"),
+    ],
+)
+def test_what_is_in_the_slot_is_told_from_its_sectors(first, boot, words):
+    found = {"looked": True, "answers": first is not None, "first": (first or b"").hex(), "boot": bytes(boot).hex()}
+    text, remedy = doctor.unmounted(found)
+    assert text == words
+    assert remedy
+
+
+@pytest.mark.firmware
+@pytest.mark.slow
+@needs_firmware
+def test_real_firmware_can_tell_an_empty_slot(tmp_path, capsys):
+    with RunningBoard(None, tmp_path / "flash", script="k210_board.py") as board:
+        assert maixpix(["doctor", "--no-network", "--json", "--port", board.port]) == 1
+        found = {one["name"]: one for one in json.loads(capsys.readouterr().out)["findings"]}
+        assert found["card"]["text"] == "no card answers in the slot"
+        assert found["camera"]["state"] == "ok"
+
+
+@pytest.mark.firmware
+@pytest.mark.slow
+@needs_firmware
+def test_real_firmware_can_read_the_sectors_of_a_card(tmp_path):
+    (tmp_path / "sd").mkdir()
+    with RunningBoard(tmp_path / "sd", tmp_path / "flash", script="k210_board.py") as board, Link(board.port) as link:
+        assert link.wait_for_card()
+        examination = doctor._Examination(link, None)
+        assert examination._slot()[0] == "the card has FAT, but was not mounted"  # for this is a good one
 
 
 @pytest.mark.parametrize(("clusters", "kind"), [(4084, "FAT12"), (4085, "FAT16"), (65524, "FAT16"), (65525, "FAT32")])

@@ -22,6 +22,9 @@ from maixpix.places import BoardPlace
 OLDEST = (0, 5, 1)
 """MaixPy before 0.5.1 has another serial driver with 4096-byte buffers; nothing here is tested on it."""
 
+_USUAL_SLOT = ("dock", "go", "bit")
+"""Boards whose card is on pads 26 to 29 (MaixPy-v1 machine_sdcard); the others' pads are not certain."""
+
 LITTLE_HEAP = 200 * 1024
 SLOW_CARD = 100 * 1024
 
@@ -133,9 +136,8 @@ class _Examination:
     def _storage(self, name: str, root: str) -> Finding:
         found = self.ask(f"storage({root!r})", 60)
         if not found["present"]:
-            # MaixPy's Python cannot read a sector of a card that is not mounted.
-            remedy = "insert a card with an MBR partition in FAT32 (cards above 32 GB come with exFAT), reset the board"
-            return Finding(name, "wrong", "not mounted: no card, or none in FAT", remedy)
+            text, remedy = self._slot() if root == "/sd" else ("", "flash MaixPy again: `maixpix flash`")
+            return Finding(name, "wrong", text or "not mounted", remedy)
         if root == "/sd":
             self.has_card = True
         if "error" in found:
@@ -153,6 +155,13 @@ class _Examination:
             if root == "/sd" and write < SLOW_CARD:
                 return Finding(name, "note", text, "a faster card fetches faster")
         return Finding(name, "ok", text)
+
+    def _slot(self) -> tuple[str, str]:
+        """What is in the slot when nothing was mounted, and the remedy."""
+        if (self.board or "dock") not in _USUAL_SLOT:
+            return unmounted({"looked": False})
+        self.load("slot")
+        return unmounted(self.ask("slot()", 20))
 
     def settings(self) -> Finding:
         """The flash's settings, then the card's over them, as the board itself takes them."""
@@ -231,6 +240,34 @@ class _Examination:
                 self.link.run("off()")
             except UserError:
                 return
+
+
+def unmounted(found: dict[str, Any]) -> tuple[str, str]:
+    """(what, remedy) for a card that MaixPy did not mount, from what the probe read of it."""
+    form = "format it on a PC: MBR partition table, FAT32"
+    if not found["looked"]:
+        return (
+            "not mounted: no card, or none in FAT",
+            "insert a FAT32 card (above 32 GB they come with exFAT), then reset",
+        )
+    if not found["answers"]:
+        return "no card answers in the slot", "push one in firmly (FAT32, SPI mode), then reset the board"
+    first, boot = bytes.fromhex(found["first"]), bytes.fromhex(found["boot"])
+    if not first:
+        return "a card is there, but cannot be read", "use another card"
+    if first[510:] != b"\x55\xaa":
+        return "the card is not formatted", form
+    for sector, where in ((first, ", without a partition table"), (boot, "")):
+        for mark, kind in ((b"EXFAT", "exFAT"), (b"NTFS", "NTFS")):
+            if sector[3:11].strip() == mark:
+                return f"the card is formatted {kind}{where}", form
+    if first[54:57] == b"FAT" or first[82:85] == b"FAT":
+        return "the card has FAT, but no partition table", form
+    if first[450] == 0xEE:
+        return "the card has a GPT partition table", form
+    if boot[54:57] == b"FAT" or boot[82:85] == b"FAT":
+        return "the card has FAT, but was not mounted", "reset the board; use another card if that does not help"
+    return f"the card's first partition is no FAT (type {first[450]:#04x})", form
 
 
 def fat_kind(clusters: int) -> str:

@@ -144,7 +144,7 @@ def _server(ask: Ask, values: Mapping[str, Any], rate: int, size: tuple[int, int
         else:
             yield Finding("server", "wrong", what, "is this the address of `maixpix serve`?")
         return
-    yield Finding("server", "ok", f"connected in {found['connect_ms']} ms, {status}")
+    yield Finding("server", "ok", f"connected in {found['connect_ms']} ms, {status[:12]}")
     speed = found["bytes"] * 1000 // found["ms"]
     share = f", {speed * 1000 // rate} % of the line's {rate} baud"
     yield Finding("fetch", "ok", f"{found['bytes']:,} bytes in {found['ms']} ms, {speed / 1024:.1f} kB/s{share}")
