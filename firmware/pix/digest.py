@@ -5,17 +5,13 @@
 # one go, can prove it wrong.
 
 import ubinascii
+from uhashlib import sha256  # only one hasher may be in use
 
 
 class Digest:
-    # `told` is the digest that the server promised, as hex text; "" when there is none, and nothing is hashed then.
+    # Of a file that is written from its start. `told` is the digest that the server promised, as hex text; "" when there
+    # is none, and nothing is hashed then.
     def __init__(self, told=""):
-        self.told = told
-        self._hasher = None
-        self._hashed = 0
-
-    def begin(self, told):
-        # A file is written from its start.
         self.told = told
         self._hasher = sha256() if told else None
         self._hashed = 0
@@ -40,13 +36,6 @@ class Digest:
         hasher = sha256()
         part.read_into(buffer, hasher.update)
         return hex_of(hasher) == self.told
-
-
-def sha256():
-    # A new hasher; only one may be in use.
-    import uhashlib
-
-    return uhashlib.sha256()
 
 
 def hex_of(hasher):

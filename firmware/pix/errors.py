@@ -4,23 +4,27 @@
 # characters, a cause or remedy of the table at most 76 and a cause with its detail 110, so that a card fits a panel of
 # 240 or 320 pixels in 8-pixel letters.
 
-_LONGEST = 110
+from micropython import const
 
-# A record: code, title, cause, remedy, and "again" when the trouble is transient: it may be gone when the same is tried
-# again. One text and not a dictionary, because it is always in memory and seldom read: 200 objects cost 9 kB of heap.
+_LONGEST = const(110)
+_COMPANION = "Fetch it through the companion: maixpix serve"
+
+# A record: code, title, cause, remedy ("=": the companion's), and "+" when the trouble is transient: it may be gone when
+# the same is tried again. One text and not a dictionary, because it is always in memory and seldom read: 200 objects
+# cost 9 kB of heap.
 TABLE = """
 
 no-modem
 No Wi-Fi module
 The ESP8285 does not answer
 Check the board setting and the power supply
-again
++
 
 modem-rebooted
 Wi-Fi module restarted
 The ESP8285 started again by itself
 Use a stronger supply or a shorter cable
-again
++
 
 wrong-password
 Wrong Wi-Fi password
@@ -31,67 +35,67 @@ no-network
 Wi-Fi not found
 The network is not in the air here
 Check its name; it must be a 2.4 GHz network
-again
++
 
 no-address
 No address
 The network gave no IP address
 Check DHCP in the router
-again
++
 
 join-timeout
 Wi-Fi takes too long
 Joining the network did not end in time
 Move closer to the router or restart it
-again
++
 
 wifi-lost
 Wi-Fi lost
 The network went away
 Check the router and the distance to it
-again
++
 
 dns-failed
 Server name unknown
 The name has no address
 Check the name, or use the server's IP address
-again
++
 
 refused
 Server refused
 Nothing listens at that address and port
 Start the server; check address and port
-again
++
 
 connect-timeout
 Server out of reach
 The server does not answer the connection
 Check the address and the server's firewall
-again
++
 
 link-lost
 Connection lost
 The connection broke off
 Try again; check Wi-Fi and server
-again
++
 
 timeout
 Server is silent
 The server stopped sending
 Try again; check the server
-again
++
 
 send-failed
 Sending failed
 The network did not take the data
 Try again; check Wi-Fi and server
-again
++
 
 bytes-lost
 Data damaged
 Bytes were lost between Wi-Fi module and board
 Try again; use a lower baud setting
-again
++
 
 http-status
 Server says no
@@ -117,7 +121,7 @@ http-5xx
 Server in trouble
 The server could not do it
 Try again later; look into the server's log
-again
++
 
 redirect-loop
 Endless redirect
@@ -133,7 +137,7 @@ truncated
 Answer cut short
 The server sent less than it told
 Try again; check the server
-again
++
 
 too-long
 Answer too long
@@ -143,7 +147,7 @@ Repair the server: its Content-Length is wrong
 https
 https is not possible
 The Wi-Fi module has no usable TLS
-Fetch it through the companion: maixpix serve
+=
 
 bad-url
 Bad address
@@ -154,7 +158,7 @@ digest-mismatch
 Data damaged
 The file does not match the server's digest
 Try again; check the server's file
-again
++
 
 no-card
 No SD card
@@ -179,17 +183,17 @@ Check the URL in a browser
 not-jpeg
 Kind cannot be shown
 MaixPy decodes JPEG and BMP only
-Fetch it through the companion: maixpix serve
+=
 
 progressive
 Progressive JPEG
 MaixPy decodes baseline JPEG only
-Fetch it through the companion: maixpix serve
+=
 
 jpeg-kind
 Unsupported JPEG
 MaixPy cannot decode this kind of JPEG
-Fetch it through the companion: maixpix serve
+=
 
 bmp-kind
 Unsupported BMP
@@ -225,7 +229,7 @@ sensor-timeout
 Camera is silent
 The camera delivers no frames
 Check the ribbon cable and reset the board
-again
++
 
 upload-refused
 Upload refused
@@ -256,7 +260,8 @@ class PixError(Exception):
                 detail = "%s %s" % (code, detail)
                 code = "internal"
                 record = lookup(code)
-        _, self.title, cause, self.remedy = record[:4]
+        _, self.title, cause, remedy = record[:4]
+        self.remedy = _COMPANION if remedy == "=" else remedy
         detail = _plain(str(detail))
         if detail:
             cause = _shortened("%s: %s" % (cause, detail))

@@ -33,8 +33,8 @@ class Fetched:
     def __init__(self, job, response, size):
         self.status = response.status
         self.bytes = size
-        self.etag = response.header("etag", "")
-        self.content_type = response.header("content-type", "")
+        self.etag = response.header("etag")
+        self.content_type = response.header("content-type")
         self.attempts = job.attempts
         self.elapsed_ms = job.elapsed_ms()
         self.not_modified = response.status == 304
@@ -236,7 +236,7 @@ class _Fetch:
         coding = response.header("content-encoding", "identity")
         if coding.lower() != "identity":
             raise PixError("bad-response", "it is compressed: %s" % coding)
-        digest = repr_digest(response.header("repr-digest", ""))
+        digest = repr_digest(response.header("repr-digest"))
         if status == 206:
             if not part.size:
                 raise PixError("bad-response", "status 206 was not asked for")
@@ -257,7 +257,7 @@ class _Fetch:
             self.total = -1 if response.length is None else response.length
             self.check_room(self.total)
             part.begin(self.key, self.validator, self.total, digest)
-            self.digest.begin(digest)
+            self.digest = Digest(digest)
         self.tell()
 
     def give_up_part(self, why):
@@ -273,7 +273,7 @@ class _Fetch:
     def refuse(self, response, status):
         if status < 300 or status == 304:
             raise PixError("bad-response", "status %d carries no file" % status)
-        wish = response.header("retry-after", "")
+        wish = response.header("retry-after")
         if wish.isdigit() and len(wish) < 6:
             self.wish_ms = min(int(wish) * 1000, _LONGEST_WISH_MS)
         raise PixError("http-%d" % status, "", status in (408, 425, 429, 500, 502, 503, 504))

@@ -24,10 +24,6 @@ _TRAILERS = const(6)
 _CLOSE = const(7)
 _DONE = const(8)
 
-_TOKEN = b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz"
-_HEX = b"0123456789abcdef"
-_DIGITS = b"0123456789"
-
 
 class Parser:
     # One response to a request of `method`. `status` is 0 until the head of the final response is complete, then
@@ -117,8 +113,10 @@ class Parser:
                 self._chunk(line[:-2])
             return
         line = line[:-2] if line[-2:] == b"\r\n" else line[:-1]
-        if line.find(b"\r") >= 0:
+        if b"\r" in line:
             raise _bad("a CR stands in the middle of a line")
+        if b"\0" in line or b"\x0b" in line or b"\x0c" in line:
+            raise _bad("a field holds a control character")
         if state == _STATUS:
             self._status_line(line)
         elif line:
@@ -133,9 +131,8 @@ class Parser:
         version, code, rest = line[:9], line[9:12], line[12:]
         if version != b"HTTP/1.1 " and version != b"HTTP/1.0 ":
             raise _bad("it does not begin with HTTP/1.1")
-        if len(code) != 3 or not _only(code, _DIGITS) or code[:1] == b"0" or rest[:1] not in (b"", b" "):
+        if len(code) != 3 or not code.isdigit() or code[:1] == b"0" or rest[:1] not in (b"", b" "):
             raise _bad("the status line is malformed")
-        _check_value(rest)
         self._old = version == b"HTTP/1.0 "
         self._code = int(code)
         self.reason = rest.strip()
@@ -148,18 +145,15 @@ class Parser:
             if not self._into:
                 raise _bad("the first field line is indented")
             name, value = self._into.pop()
-            _check_value(line)
             self._into.append((name, value + b" " + line.strip(b" \t")))
             return
         colon = line.find(b":")
         name = line[: max(0, colon)].lower()
-        if not name or not _only(name, _TOKEN):
+        if not name or name.strip(b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz"):
             raise _bad("a field name is malformed")
         if len(self._into) >= _MAX_FIELDS:
             raise _bad("there are more than %d fields" % _MAX_FIELDS)
-        value = line[colon + 1 :].strip(b" \t")
-        _check_value(value)
-        self._into.append((name, value))
+        self._into.append((name, line[colon + 1 :].strip(b" \t")))
 
     def _head_complete(self):
         code = self._code
@@ -200,7 +194,7 @@ class Parser:
         length = None
         for item in value.split(b","):
             item = item.strip(b" \t")
-            if not item or len(item) > _MAX_DIGITS or not _only(item, _DIGITS):
+            if len(item) > _MAX_DIGITS or not item.isdigit():
                 raise _bad("Content-Length %s is no length" % text_of(value))
             if length is not None and int(item) != length:
                 raise _bad("Content-Length is told twice, differently")
@@ -213,7 +207,7 @@ class Parser:
         size = (line if semicolon < 0 else line[:semicolon]).lower()
         if semicolon < 0:
             size = size.rstrip(b" \t")
-        if not size or len(size) > _MAX_DIGITS - 3 or not _only(size, _HEX):
+        if not size or len(size) > _MAX_DIGITS - 3 or size.strip(b"0123456789abcdef"):
             raise _bad("a chunk size is malformed")
         self._spent = 0
         self.run = int(size, 16)
@@ -230,19 +224,6 @@ def text_of(value):
     for b in value:
         out += chr(b) if 0x20 <= b < 0x7F else "?"
     return out
-
-
-def _only(data, allowed):
-    for i in range(len(data)):
-        if allowed.find(data[i : i + 1]) < 0:
-            return False
-    return True
-
-
-def _check_value(value):
-    for b in value:
-        if b == 0 or b == 0x0B or b == 0x0C:
-            raise _bad("a field holds a control character")
 
 
 def _bad(detail):

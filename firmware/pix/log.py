@@ -8,6 +8,9 @@ import uos
 import utime
 from micropython import const
 
+from pix.errors import PixError
+from pix.store import remove, size_of
+
 PATHS = ("/sd/pix.log", "/sd/pix.old")
 
 _MAX_FILE = const(8192)  # bytes of one file
@@ -18,13 +21,17 @@ class Log:
     # `paths` are the newer and the older file. `start` counts the starts of the board that wrote a line.
     def __init__(self, paths=PATHS):
         self.newer, self.older = paths
-        self.start = 0
-        for line in self.tail(1):
+        self.start = 1
+        for path in (self.older, self.newer):
             try:
-                self.start = int(line.split(" ")[0])
-            except ValueError:
-                pass  # a line cut short by a power loss; counting begins again
-        self.start += 1
+                with open(path, "rb") as f:
+                    lines = f.read(_MAX_FILE).split(b"\n")
+            except OSError:
+                continue
+            for line in lines:
+                number = line.split(b" ")[0]
+                if number.isdigit():  # a line may have been cut short by a power loss
+                    self.start = int(number) + 1
 
     def write(self, kind, text):
         # One line; returns True when it is on the card. `text` must not hold secrets.
@@ -32,13 +39,15 @@ class Log:
         text = " ".join(text.split())
         line = "%d %d.%03d %s %s" % (self.start, ms // 1000, ms % 1000, kind, text)
         try:
-            if _size(self.newer) > _MAX_FILE - _MAX_LINE:
-                _remove(self.older)
+            size = size_of(self.newer)
+            if size and size > _MAX_FILE - _MAX_LINE:
+                remove(self.older)
                 uos.rename(self.newer, self.older)
+                size = None
             # SPIFFS does not create a file in mode "a" (MaixPy-v1 vfs_spiffs_file.c).
-            with open(self.newer, "ab" if _size(self.newer) >= 0 else "wb") as f:
+            with open(self.newer, "wb" if size is None else "ab") as f:
                 f.write(line.encode()[: _MAX_LINE - 1] + b"\n")
-        except OSError:
+        except (OSError, PixError):
             return False
         return True
 
@@ -47,23 +56,6 @@ class Log:
         if hasattr(error, "code"):
             return self.write("error", "%s: %s; %s" % (error.code, error.cause, error.remedy))
         return self.write("crash", trace(error))
-
-    def tail(self, count):
-        # The last `count` lines, oldest first.
-        lines = []
-        for path in (self.older, self.newer):
-            try:
-                with open(path, "rb") as f:
-                    data = f.read(_MAX_FILE)
-            except OSError:
-                continue
-            for line in data.split(b"\n"):
-                if line:
-                    try:
-                        lines.append(line.decode())
-                    except UnicodeError:
-                        lines.append("0 0.000 damaged line")
-        return lines[-count:]
 
 
 def trace(error):
@@ -85,15 +77,3 @@ def trace(error):
         return lines[-1]
     places.reverse()
     return "%s (%s)" % (lines[-1], " < ".join(places[:2]))
-
-
-def _size(path):
-    try:
-        return uos.stat(path)[6]
-    except OSError:
-        return -1
-
-
-def _remove(path):
-    if _size(path) >= 0:
-        uos.remove(path)

@@ -4,9 +4,11 @@
 # progressive JPEG becomes an image of 0x0, a cut-off file is shown half grey). Rules: MaixPy-v1 omv/img/picojpeg.c,
 # bmp.c and py_image.c.
 
+import ustruct
 from micropython import const
 
-from pix.errors import PixError, from_os
+from pix.errors import PixError, on_card
+from pix.store import size_of
 
 _SOF0 = const(0xC0)
 _SOF2 = const(0xC2)
@@ -30,17 +32,19 @@ class Kind:
 def inspect(path):
     # The Kind of the picture at `path`. Raises PixError: no such file, not a picture, a kind that the board cannot
     # show (PNG, progressive JPEG, BMP variants), or a file that ends too early.
-    try:
-        with open(path, "rb") as f:
-            head = f.read(32)
-            if head[:2] == b"\xff\xd8":
-                return _jpeg(f)
-            if head[:2] == b"BM":
-                return _bmp(f, head + f.read(38))
-    except OSError as error:
-        if error.args and error.args[0] == 2:  # ENOENT
-            raise PixError("not-picture", "there is no file %s" % path)
-        raise from_os(error)
+    size = size_of(path)
+    if size is None:
+        raise PixError("not-picture", "there is no file %s" % path)
+    return on_card(path, _inspect, path, size)
+
+
+def _inspect(path, size):
+    with open(path, "rb") as f:
+        head = f.read(32)
+        if head[:2] == b"\xff\xd8":
+            return _jpeg(f, size)
+        if head[:2] == b"BM":
+            return _bmp(f, head + f.read(22), size)
     for at, mark, name in ((0, b"\x89PNG", "PNG"), (0, b"GIF8", "GIF"), (8, b"WEBP", "WebP")):
         if head[at : at + 4] == mark:
             raise PixError("not-jpeg", "this is a " + name)
@@ -51,16 +55,7 @@ def inspect(path):
     raise PixError("not-picture", "neither JPEG nor BMP")
 
 
-def _size(f):
-    here = f.tell()
-    f.seek(0, 2)
-    size = f.tell()
-    f.seek(here)
-    return size
-
-
-def _jpeg(f):
-    size = _size(f)
+def _jpeg(f, size):
     at = 2
     for _ in range(_MAX_SEGMENTS):
         f.seek(at)
@@ -107,45 +102,34 @@ def _frame(f, head, size):
     return Kind("jpeg", width, height, count == 1)
 
 
-def _u32(data, at):
-    return data[at] | data[at + 1] << 8 | data[at + 2] << 16 | data[at + 3] << 24
-
-
-def _bmp(f, head):
+def _bmp(f, head, size):
     if len(head) < 54:
         raise PixError("bad-picture", "the BMP ends in its header")
-    told = _u32(head, 2)
-    offset = _u32(head, 10)
-    width = _u32(head, 18)
-    height = _u32(head, 22)
-    if height & 0x80000000:  # top-down
-        height = 0x100000000 - height
-    depth = head[28] | head[29] << 8
-    compression = _u32(head, 30)
-    if not (
-        (depth == 8 and compression == 0) or (depth == 16 and compression == 3) or (depth == 24 and compression == 0)
-    ):
+    _, told, _, offset, info, width, height, _, depth, compression, _, _, _, colours = ustruct.unpack(
+        "<HIIIIIiHHIIIII", head[:50]
+    )
+    height = abs(height)  # negative: top-down
+    if (depth, compression) not in ((8, 0), (16, 3), (24, 0)):
         raise PixError("bmp-kind", "%d bits, compression %d" % (depth, compression))
-    if depth == 8 and not _grey_palette(f, head):
+    if depth == 8 and not _grey_palette(f, 14 + info, colours):
         raise PixError("bmp-kind", "8 bits with colours")
-    if width == 0 or height == 0 or width > 16384 or height > 16384:
+    if not 0 < width <= 16384 or not 0 < height <= 16384:
         raise PixError("bad-picture", "the BMP header is damaged")
     rows = (width * depth + 31) // 32 * 4 * height
     if told < offset + rows:
         raise PixError("bad-picture", "the BMP header tells a wrong size")
-    if _size(f) < offset + rows:
+    if size < offset + rows:
         raise PixError("bad-picture", "the BMP ends too early")
     return Kind("bmp", width, height, depth == 8)
 
 
-def _grey_palette(f, head):
+def _grey_palette(f, at, colours):
     # MaixPy takes the index for the grey value, so only a plain grey ramp looks right.
-    f.seek(14 + _u32(head, 14))
-    entries = _u32(head, 46) or 256
-    palette = f.read(4 * entries)
-    if entries != 256 or len(palette) < 1024:
+    f.seek(at)
+    palette = f.read(1024)
+    if colours not in (0, 256) or len(palette) < 1024:
         return False
     for i in range(256):
-        if palette[4 * i] != i or palette[4 * i + 1] != i or palette[4 * i + 2] != i:
+        if palette[4 * i : 4 * i + 3] != bytes((i, i, i)):
             return False
     return True

@@ -26,7 +26,7 @@ def content_range(text):
 def wrong_range(response, at, total, validator):
     # What is wrong with a 206 to a request for the bytes from `at` on of a file of `total` bytes (-1 unknown) and
     # `validator`; "" when nothing is. A wrong one is worse than none: it puts bytes where they do not belong.
-    first, last, told = content_range(response.header("content-range", ""))
+    first, last, told = content_range(response.header("content-range"))
     if first != at or last != told - 1 or total not in (-1, told):
         return "it sends another range"
     if response.length is not None and response.length != told - at:
@@ -39,13 +39,13 @@ def wrong_range(response, at, total, validator):
 def strong_validator(response):
     # What may stand in If-Range for the content of `response` (a pix.http.Response): its ETag unless weak, else its
     # date unless it changed within the second of the answer (RFC 9110 8.8.2.2), else "".
-    if response.header("accept-ranges", "").lower() == "none":
+    if response.header("accept-ranges").lower() == "none":
         return ""
-    etag = response.header("etag", "")
+    etag = response.header("etag")
     if len(etag) > 2 and etag[0] == '"' and etag[-1] == '"' and len(etag) < _MAX_VALIDATOR:
         return etag
-    modified = response.header("last-modified", "")
-    date = response.header("date", "")
+    modified = response.header("last-modified")
+    date = response.header("date")
     if modified and date and modified != date and len(modified) < _MAX_VALIDATOR:
         return modified
     return ""

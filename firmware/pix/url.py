@@ -1,9 +1,10 @@
 # http URLs: taken apart for the request, put together for redirects (RFC 3986), and made from the settings.
 
+from micropython import const
+
 from pix.errors import PixError
 
-_HOST = "abcdefghijklmnopqrstuvwxyz0123456789.-_"
-_PORT = 80
+_PORT = const(80)
 
 
 class Url:
@@ -43,7 +44,8 @@ def parse(text):
         user = _decoded(authority[:at])
         authority = authority[at + 1 :]
     host, port = _host(authority)
-    return Url(host, port, _target(rest), user)
+    rest, _ = _split(rest, "#")
+    return Url(host, port, quote(rest if rest[:1] == "/" else "/" + rest, ""), user)
 
 
 def resolve(base, reference):
@@ -57,22 +59,29 @@ def resolve(base, reference):
     else:
         path, tail = _split(rest, "?#")
         query, _ = _split(tail, "#")
-        base_path, base_tail = _split(base.target, "?")
+        base_path, base_query = _split(base.target, "?")
         if not path:
-            target = base_path + (query if query else base_tail)
-        elif path[0] == "/":
-            target = _without_dots(path) + query
+            path = base_path
+            query = query or base_query
         else:
-            target = _without_dots(base_path[: base_path.rfind("/") + 1] + path) + query
-        url = Url(base.host, base.port, _encoded(target))
+            if path[0] != "/":
+                path = base_path[: base_path.rfind("/") + 1] + path
+            path = _without_dots(path)
+        url = Url(base.host, base.port, quote(path + query, ""))
     if url.user is None and base.same_origin(url):
         url.user = base.user
     return url
 
 
-def quote(text):
-    # `text` with all percent-encoded that has a meaning in a URL, "/" excepted.
-    return _encoded(text, '%?#&+;=<>"')
+def quote(text, marks='%?#&+;=<>"'):
+    # `text` with what cannot stand in a request line and the characters `marks` percent-encoded; unless given, these
+    # are all that have a meaning in a URL, "/" excepted. An existing %20 stays without marks.
+    out = ""
+    for b in text.encode():
+        if b < 0x20 or b == 0x7F:
+            raise PixError("bad-url", "it holds a control character")
+        out += "%%%02X" % b if b == 0x20 or b > 0x7F or chr(b) in marks else chr(b)
+    return out
 
 
 def public(text):
@@ -102,12 +111,10 @@ def picture_url(settings, screen, path=""):
 def _scheme(text):
     # ("http", "//host/path"), or ("", text) for a relative reference.
     head, tail = _split(text, ":/?#")
-    if tail[:1] != ":" or not head or not head[0].isalpha():
+    head = head.lower()
+    if tail[:1] != ":" or not "a" <= head[:1] <= "z" or head.strip("abcdefghijklmnopqrstuvwxyz0123456789+-."):
         return "", text
-    for c in head.lower():
-        if not ("a" <= c <= "z" or "0" <= c <= "9" or c in "+-."):
-            return "", text
-    return head.lower(), tail[1:]
+    return head, tail[1:]
 
 
 def _split(text, marks):
@@ -125,9 +132,9 @@ def _host(authority):
     host = host.lower()
     if not host:
         raise PixError("bad-url", "the host is missing")
-    for c in host:
-        if c not in _HOST:
-            raise PixError("bad-url", "a host name cannot have %s" % repr(c))
+    wrong = host.strip("abcdefghijklmnopqrstuvwxyz0123456789.-_")
+    if wrong:
+        raise PixError("bad-url", "a host name cannot have %s" % repr(wrong[0]))
     port = port[1:]
     if not port:
         return host, _PORT
@@ -136,53 +143,26 @@ def _host(authority):
     return host, int(port)
 
 
-def _target(rest):
-    rest, _ = _split(rest, "#")
-    if rest[:1] != "/":
-        rest = "/" + rest
-    return _encoded(rest)
-
-
-def _encoded(text, marks=""):
-    # What cannot stand in a request line and the characters `marks`; an existing %20 stays.
-    out = ""
-    for b in text.encode():
-        if b < 0x20 or b == 0x7F:
-            raise PixError("bad-url", "it holds a control character")
-        out += "%%%02X" % b if b == 0x20 or b > 0x7F or chr(b) in marks else chr(b)
-    return out
-
-
 def _decoded(text):
     # Bytes of `text` with its percent escapes undone.
-    out = b""
-    i = 0
-    while i < len(text):
-        if text[i] == "%":
-            try:
-                out += bytes([int(text[i + 1 : i + 3], 16)])
-            except ValueError:
-                raise PixError("bad-url", "a % needs two hex digits")
-            i += 3
-        else:
-            out += text[i].encode()
-            i += 1
+    parts = text.split("%")
+    out = parts[0].encode()
+    for part in parts[1:]:
+        if len(part) < 2 or part[:2].strip("0123456789abcdefABCDEF"):
+            raise PixError("bad-url", "a % needs two hex digits")
+        out += bytes([int(part[:2], 16)]) + part[2:].encode()
     return out
 
 
 def _without_dots(path):
     # RFC 3986 5.2.4 for a path that begins with "/".
-    out = []
     segments = path.split("/")[1:]
-    for i in range(len(segments)):
-        segment = segments[i]
-        last = i == len(segments) - 1
+    if segments[-1] in (".", ".."):
+        segments.append("")
+    out = []
+    for segment in segments:
         if segment == "..":
-            if out:
-                out.pop()
+            out = out[:-1]
         elif segment != ".":
             out.append(segment)
-            continue
-        if last:
-            out.append("")
     return "/" + "/".join(out)
