@@ -145,7 +145,9 @@ class BoardPlace:
         self.link.run(f"_d({self.root + '/' + path!r})")
 
     def rename(self, source: str, target: str) -> None:
-        # FAT cannot replace by renaming; both steps go in one command, so a cut cable cannot come between.
+        # FAT cannot replace by renaming; both steps go in one command, so a cut cable cannot come between. A power loss
+        # can: settings are then completed by the board itself (pix/start.py), and without a main.py MaixPy writes its
+        # demo, which the next deployment replaces.
         old, new = f"{self.root}/{target}", f"{self.root}/{source}"
         self.link.run(f"_d({old!r})\nuos.rename({new!r},{old!r})")
 
