@@ -5,23 +5,18 @@
 # beside the part, also after a reset of the board. The target is replaced only when the length, and the digest if the
 # server tells one (RFC 9530), are right; until then the previous file stays as it was.
 
-import gc
-
 import ubinascii
-import utime
 from micropython import const
 
 from pix import http
 from pix.digest import Digest, repr_digest
 from pix.errors import PixError
 from pix.resume import PROOF_MS, content_range, strong_validator, sure, wrong_range
+from pix.retry import Retried
 from pix.store import BLOCK, Part, free_bytes, size_of
 from pix.url import parse, resolve
 
 _MAX_REDIRECTS = const(5)
-_FIRST_PAUSE_MS = const(250)
-_LONGEST_PAUSE_MS = const(8000)
-_LONGEST_WISH_MS = const(30000)  # of a server's Retry-After
 _FLUSH_BYTES = const(65536)  # what a power cut may cost at most
 
 
@@ -61,12 +56,13 @@ def fetch(connector, url, path, progress=None, **options):
     return _Fetch(connector, url, path, progress, **options).run()
 
 
-class _Fetch:
+class _Fetch(Retried):
     def __init__(
         self, connector, url, path, progress, headers=(), token="", etag="", retries=4, connect_ms=10000, idle_ms=10000,
         total_ms=1800000, buffer=None, check=None, again=None,
     ):  # fmt: skip
-        self.start = utime.ticks_ms()
+        super().__init__(retries, total_ms)
+        self.again = again
         self.connector = connector
         self.url = parse(url)
         self.key = "%08x-%d" % (ubinascii.crc32(url.encode()) & 0xFFFFFFFF, len(url))
@@ -75,20 +71,15 @@ class _Fetch:
         self.headers = headers
         self.token = token
         self.etag = etag
-        self.retries = retries
         self.connect_ms = connect_ms
         self.idle_ms = idle_ms
-        self.total_ms = total_ms
         self.view = memoryview(buffer if buffer is not None else bytearray(BLOCK))[:BLOCK]
         self.check = check
-        self.again = again
         self.part = Part(path)
         self.validator = ""
         self.total = -1
         self.digest = Digest()
-        self.wish_ms = 0  # the server's Retry-After
-        self.restart = False  # the part was given up; ask again without Range
-        self.attempts = 0
+        self.restart = False  # the part was given up: ask again without Range
 
     def run(self):
         part = self.part
@@ -97,53 +88,19 @@ class _Fetch:
             self.validator = info.validator
             self.total = info.total
             self.digest = Digest(info.digest)
-        self.resumed = best = part.size
-        left = self.retries
-        pause_ms = _FIRST_PAUSE_MS
-        seen = []
+        self.resumed = part.size
         try:
-            while True:
-                try:
-                    return self.attempt()
-                except PixError as error:
-                    if self.restart:
-                        self.restart = False
-                        continue
-                    code = error.code
-                    if part.size > best:
-                        best = part.size
-                        left = self.retries
-                        pause_ms = _FIRST_PAUSE_MS
-                        seen = []
-                    if not error.transient or code in seen or left <= 0 or self.left_ms() <= 0:
-                        self.leave(code)
-                        if code == "bytes-lost" and hasattr(self.connector, "settle"):
-                            self.connector.settle()  # raises what noise often is: a module that restarts
-                        raise
-                    if code in ("digest-mismatch", "dns-failed", "wifi-lost"):
-                        seen.append(code)  # the same once more, and it will not pass
-                    left -= 1
-                    gc.collect()
-                    wait_ms = max(0, min(max(pause_ms, self.wish_ms), self.left_ms()))
-                    if self.again is not None:
-                        self.again(error, wait_ms)
-                utime.sleep_ms(wait_ms)
-                pause_ms = min(2 * pause_ms, _LONGEST_PAUSE_MS)
+            return self.persist(("digest-mismatch", "dns-failed", "wifi-lost"))
+        except PixError as error:
+            self.leave(error.code)
+            if error.code == "bytes-lost" and hasattr(self.connector, "settle"):
+                self.connector.settle()  # raises what noise often is: a module that restarts
+            raise
         finally:
             part.close()
 
-    def elapsed_ms(self):
-        return utime.ticks_diff(utime.ticks_ms(), self.start)
-
-    def left_ms(self):
-        return self.total_ms - self.elapsed_ms()
-
-    def in_time(self):
-        # The milliseconds that are left, or PixError "timeout".
-        left_ms = self.left_ms()
-        if left_ms <= 0:
-            raise PixError("timeout", "not done after %d s" % (self.total_ms // 1000), False)
-        return left_ms
+    def reached(self):
+        return self.part.size
 
     def leave(self, code):
         # After the last attempt, which ended with `code`: keep what can be resumed, remove what only takes room.
@@ -158,20 +115,24 @@ class _Fetch:
 
     def attempt(self):
         # All hops of one attempt.
-        self.attempts += 1
-        self.wish_ms = 0
         url = self.url
-        for _ in range(_MAX_REDIRECTS + 1):
-            url = self.hop(url)
-            if url is None:
-                return self.result
+        self.restart = False
+        try:
+            for _ in range(_MAX_REDIRECTS + 1):
+                url = self.hop(url)
+                if url is None:
+                    return self.result
+        except PixError:
+            if self.restart:
+                return self.attempt()
+            raise
         raise PixError("redirect-loop", url.text())
 
     def hop(self, url):
         # One request. Returns the Url of a redirect, or None with `result` set.
         part = self.part
         head = http.request("GET", url, self.fields(url), self.token if self.url.same_origin(url) else "")
-        link = self.connector.connect(url.host, url.port, min(self.connect_ms, self.in_time()))
+        link = self.connector.connect(url.host, url.port, min(self.connect_ms, self.in_time("done")))
         response = http.Response(link)
         try:
             link.timeout_ms = self.idle_ms
@@ -273,9 +234,7 @@ class _Fetch:
     def refuse(self, response, status):
         if status < 300 or status == 304:
             raise PixError("bad-response", "status %d carries no file" % status)
-        wish = response.header("retry-after")
-        if wish.isdigit() and len(wish) < 6:
-            self.wish_ms = min(int(wish) * 1000, _LONGEST_WISH_MS)
+        self.wait_for(response)
         raise PixError("http-%d" % status, "", status in (408, 425, 429, 500, 502, 503, 504))
 
     def body(self, link, response):
@@ -295,7 +254,7 @@ class _Fetch:
                 self.tell()
             if not got:
                 break
-            self.in_time()
+            self.in_time("done")
         if self.total >= 0 and part.size != self.total:
             raise PixError("truncated", "%d of %d bytes came" % (part.size, self.total))
         if not self.digest.told:
