@@ -85,8 +85,11 @@ class Link:
                 self.prove()
                 raise PixError("timeout", "%d s" % (self.timeout_ms // 1000))
             if self._check_due or utime.ticks_diff(now, checked) > _CHECK_MS:
+                # Nothing has come for long: is the link still there? The module may also have restarted without a word.
                 checked = now
-                self._check()
+                self._check_due = False
+                if self.number not in modem.open_links() and not self.closed:
+                    self.fail("link-lost")
 
     def prove(self):
         # Make sure of every byte delivered so far: have the module say something behind them, and compare what it
@@ -145,12 +148,6 @@ class Link:
         if count:
             self._end += count
         return count
-
-    def _check(self):
-        # Nothing has come for long: is the link still there? The module may also have restarted without a word.
-        self._check_due = False
-        if self.number not in self._modem.open_links() and not self.closed:
-            self.fail("link-lost")
 
     # -- passive receiving --------------------------------------------------------------------------------
 

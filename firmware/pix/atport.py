@@ -67,8 +67,8 @@ class AtPort:
         self.ready = False  # `ready` was seen since this was cleared
         self.waits_for_host = False  # the boot ROM's complaint was seen since this was cleared
         self.online = False  # joined and with an address, as far as the notices tell
-        self.associations = 0  # counts WIFI CONNECTED
-        self.dhcp_failed = False
+        self.associated = False  # WIFI CONNECTED was seen since this was cleared
+        self.dhcp_failed = False  # DHCP TIMEOUT likewise
         self.lost = ""  # code of what makes connecting pointless until the trouble is repaired
         self._noise = False
         self._silent_since = None
@@ -111,11 +111,8 @@ class AtPort:
                 return True
             self.silence()
             return False
-        count = uart.any()
-        if count >= self.ring:
-            self._overflowed()
         rx = self._rx
-        count = uart.readinto(rx, max(1, min(count, tok.hint())))
+        count = uart.readinto(rx, max(1, min(self.check_ring(), tok.hint())))
         if not count:
             self.silence()
             return False
@@ -158,9 +155,16 @@ class AtPort:
                 self._last = link
 
     def check_ring(self):
-        # A full ring has dropped bytes, silently.
-        if self.uart.any() >= self.ring:
-            self._overflowed()
+        # How many bytes wait. A full ring has dropped some, silently, behind the last one that waits: nothing can be
+        # proven any more.
+        count = self.uart.any()
+        if count >= self.ring:
+            self._last = None
+            for link in self.links:
+                if link is not None:
+                    link.fail("bytes-lost")
+            self._noise = True
+        return count
 
     def _stray(self, stream):
         # Payload of a link that nobody reads just now; returns how many bytes of it `stream` gave.
@@ -207,8 +211,16 @@ class AtPort:
             self._busy = True
             if self.asked:
                 self._answered(line)
-        elif line[:5] == b"WIFI ":
-            self._wifi_line(line[5:])
+        elif line == b"WIFI GOT IP":
+            self.online = True
+            if self.lost == "wifi-lost":
+                self.lost = ""
+        elif line == b"WIFI CONNECTED":
+            self.associated = True
+        elif line == b"WIFI DISCONNECT":
+            self.online = False
+            if not self.resetting and not self.lost:
+                self.lost = "wifi-lost"
         elif line == b"DHCP TIMEOUT":
             self.dhcp_failed = True
         elif line == b"ready":
@@ -223,18 +235,6 @@ class AtPort:
             pass
         elif self._on_line is not None:
             self._on_line(line)
-
-    def _wifi_line(self, what):
-        if what == b"GOT IP":
-            self.online = True
-            if self.lost == "wifi-lost":
-                self.lost = ""
-        elif what == b"CONNECTED":
-            self.associations += 1
-        elif what == b"DISCONNECT":
-            self.online = False
-            if not self.resetting and not self.lost:
-                self.lost = "wifi-lost"
 
     def _link_line(self, number, text):
         link = self.links[number]
@@ -274,14 +274,6 @@ class AtPort:
         self._last = None
         self.asked = 0
 
-    def _overflowed(self):
-        # The ring has dropped bytes somewhere behind the last one that waits: nothing can be proven any more.
-        self._last = None
-        for link in self.links:
-            if link is not None:
-                link.fail("bytes-lost")
-        self._noise = True
-
     def rebooted(self):
         # The module has restarted: whatever was set or open is gone.
         self.generation += 1
@@ -307,11 +299,7 @@ class AtPort:
 
     def watch_links(self):
         # With a link open every item must be well-formed; without one, noise does no harm.
-        strict = False
-        for link in self.links:
-            if link is not None:
-                strict = True
-        self.tok.strict = strict
+        self.tok.strict = self.links != [None] * LINKS
 
     def close_stale(self):
         # Close the links that nobody owns, and those that have failed.
@@ -346,21 +334,15 @@ class AtPort:
                 self._diagnose()
             self._pause(50)
         self._noise = False
-        if self.numbered and self._multiplexes() is False:
-            self.rebooted()
-            raise PixError(self.lost)
+        if self.numbered:
+            # Is CIPMUX off? So it is after a restart whose `ready` was lost in the noise.
+            said = []
+            self.exchange(b"AT+CIPMUX?\r\n", ANSWER_MS, said.append)
+            if b"+CIPMUX:0" in said:
+                self.rebooted()
+                raise PixError(self.lost)
         self.close_stale()
         self.watch_links()
-
-    def _multiplexes(self):
-        # False when CIPMUX is off, as it is after a restart whose `ready` was lost in the noise; None if unknown.
-        said = []
-        self._on_line = said.append
-        try:
-            self.exchange(b"AT+CIPMUX?\r\n", ANSWER_MS)
-        finally:
-            self._on_line = None
-        return True if b"+CIPMUX:1" in said else False if b"+CIPMUX:0" in said else None
 
     def _diagnose(self):
         # The module does not answer. After a restart it does, at the base rate.
@@ -387,13 +369,17 @@ class AtPort:
 
     # -- commands -----------------------------------------------------------------------------------------
 
-    def exchange(self, text, timeout_ms):
+    def exchange(self, text, timeout_ms, on_line=None):
         # Write a whole command and wait for its final line; None when there is none in time or the module is busy.
         self._final = None
         self._busy = False
         self._prompt = False
+        self._on_line = on_line
         self.uart.write(text)
-        return self.wait_final(timeout_ms)
+        try:
+            return self.wait_final(timeout_ms)
+        finally:
+            self._on_line = None
 
     def wait_final(self, timeout_ms):
         # The next final line, or None after `timeout_ms` or at `busy`. Raises PixError when the module restarted.
@@ -424,11 +410,7 @@ class AtPort:
         self.drain()
         busy_end = utime.ticks_add(utime.ticks_ms(), _BUSY_MS)
         while True:
-            self._on_line = on_line
-            try:
-                final = self.exchange(whole, timeout_ms)
-            finally:
-                self._on_line = None
+            final = self.exchange(whole, timeout_ms, on_line)
             if final is not None:
                 return final
             if self._busy:

@@ -7,6 +7,8 @@
 import ubinascii
 from uhashlib import sha256  # only one hasher may be in use
 
+from pix.store import read_back
+
 
 class Digest:
     # Of a file that is written from its start. `told` is the digest that the server promised, as hex text; "" when there
@@ -33,14 +35,19 @@ class Digest:
         self._hasher = None
         if hasher is not None and self._hashed == part.size and hex_of(hasher) == self.told:
             return True
-        hasher = sha256()
-        part.read_into(buffer, hasher.update)
-        return hex_of(hasher) == self.told
+        return sum_of(part.path, 0, part.size, buffer, part.target) == self.told
 
 
 def hex_of(hasher):
     # The digest as hex text; the hasher is used up.
     return ubinascii.hexlify(hasher.digest()).decode()
+
+
+def sum_of(path, at, end, buffer, name=""):
+    # SHA-256 of the file's bytes from `at` to `end` as hex text; `name` is what an error calls the file.
+    hasher = sha256()
+    read_back(path, at, end, buffer, hasher.update, name)
+    return hex_of(hasher)
 
 
 def repr_digest(text):

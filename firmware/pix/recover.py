@@ -1,6 +1,6 @@
 # What to do at the start about commits that a power cut interrupted (see pix.store for their steps).
 
-from pix.digest import hex_of, sha256
+from pix.digest import sum_of
 from pix.errors import on_card
 from pix.store import BLOCK, MAGIC, files, head_of, read_back, read_side, remove, replace, size_of
 
@@ -60,13 +60,11 @@ def finish(info, part):
 
 def _copy(source, size, target):
     with open(target, "wb") as f:
-        read_back(source, size, bytearray(BLOCK), f.write)
+        read_back(source, 0, size, bytearray(BLOCK), f.write)
 
 
 def _digest(path, size):
-    hasher = sha256()
-    read_back(path, size, bytearray(BLOCK), hasher.update)
-    return hex_of(hasher)
+    return sum_of(path, 0, size, bytearray(BLOCK))
 
 
 def _sibling(path, mark):

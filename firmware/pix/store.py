@@ -120,11 +120,6 @@ class Part:
             self._info.limit = -1
             self._save()
 
-    def read_into(self, buffer, visit):
-        # Read back what counts, in pieces of up to len(buffer) bytes, each given to visit(memoryview). Not while
-        # the part is open for writing.
-        read_back(self.path, self.size, buffer, visit, self.target)
-
     def cut(self, size):
         # Forget everything beyond `size` bytes. The part must be closed.
         self.size = min(self.size, size)
@@ -227,17 +222,18 @@ def replace(part, target):
     on_card(target, uos.rename, part, target)
 
 
-def read_back(path, size, buffer, visit, name=""):
-    # The first `size` bytes of a file, in pieces of up to len(buffer) bytes, each given to visit(memoryview).
+def read_back(path, at, end, buffer, visit, name=""):
+    # The bytes of a file from `at` to `end`, in pieces of up to len(buffer) bytes, each given to visit(memoryview).
     view = memoryview(buffer)
     try:
         with open(path, "rb") as f:
-            while size > 0:
-                n = f.readinto(view[: min(size, len(view))])
+            f.seek(at)
+            while at < end:
+                n = f.readinto(view[: min(end - at, len(view))])
                 if not n:
-                    raise PixError("card-error", "%s is shorter than written" % (name or path))
+                    raise PixError("card-error", "%s is shorter than it was" % (name or path))
                 visit(view[:n])
-                size -= n
+                at += n
     except OSError as error:
         raise from_os(error, name or path)
 

@@ -7,7 +7,7 @@ import ubinascii
 from micropython import const
 
 from pix import http
-from pix.digest import repr_digest
+from pix.digest import repr_digest, sum_of
 from pix.errors import PixError
 from pix.resume import sure
 from pix.upload import stream
@@ -16,9 +16,6 @@ from pix.url import parse, resolve
 _SMALL = const(65536)  # bytes: what a break may cost
 _PIECE = const(131072)  # bytes under one checksum: the server drops the whole piece when it breaks off
 _MAX_LOCATION = const(300)  # characters; it has to fit the note
-_BUSY = (408, 409, 423, 425, 429)  # statuses that may pass
-_GONE = (403, 404, 410)
-_LONGEST_WISH_MS = const(30000)
 
 
 def send(up, job):
@@ -40,13 +37,11 @@ def _create(up, job):
     whole = job.size <= _SMALL
     # Some servers (tuspyserver) insist on a filetype.
     kind = "image/jpeg" if job.name[-4:].lower() == ".jpg" else "application/octet-stream"
-    facts = [("filename", job.name), ("filetype", kind), ("sha256", job.digest)]
-    if up.board:
-        facts.append(("board", up.board))
-    fields = [
-        ("Upload-Length", str(job.size)),
-        ("Upload-Metadata", ",".join([name + " " + _base64(value.encode()) for name, value in facts])),
-    ]
+    facts = ""
+    for name, value in (("filename", job.name), ("filetype", kind), ("sha256", job.digest), ("board", up.board)):
+        if value:
+            facts += ",%s %s" % (name, _base64(value.encode()))
+    fields = [("Upload-Length", str(job.size)), ("Upload-Metadata", facts[1:])]
     checked = False
     if whole:
         # Told twice, because a byte changed in the name of a field makes it go unread.
@@ -56,7 +51,7 @@ def _create(up, job):
     response = _request(up, job, "POST", up.url, fields, 0, job.size if whole else 0)
     if response.status != 201:
         raise _refusal(job, response)
-    location = response.header("location", "")
+    location = response.header("location")
     if not location:
         raise PixError("bad-response", "status 201 without Location")
     job.offset = _offset(job, response, 0)
@@ -71,11 +66,7 @@ def _create(up, job):
 
 def _ask_offset(up, job):
     response = _request(up, job, "HEAD", parse(job.location), [])
-    if response.status in _GONE:
-        # It expired, or the server lost it: begin anew.
-        raise _forgotten(job, response)
-    if response.status // 100 != 2:
-        raise _refusal(job, response)
+    _check(job, response)
     job.offset = _offset(job, response, -1)
     if job.offset < 0:
         raise PixError("bad-response", "HEAD tells no offset")
@@ -94,10 +85,7 @@ def _patch(up, job):
     if response.status == 409:
         # The server is somewhere else: an earlier connection got further than we know.
         return
-    if response.status in _GONE:
-        raise _forgotten(job, response)
-    if response.status // 100 != 2:
-        raise _refusal(job, response)
+    _check(job, response)
     now = _offset(job, response, end)
     if now <= at:
         raise PixError("bad-response", "the offset does not grow")
@@ -112,7 +100,7 @@ def _finished(up, job, response):
     job.tell(job.offset)
     if job.offset != job.size:
         return
-    told = repr_digest(response.header("repr-digest", ""))
+    told = repr_digest(response.header("repr-digest"))
     if told and told != job.digest:
         job.keep("")
         raise PixError("digest-mismatch")
@@ -124,8 +112,8 @@ def _sums(up, job):
     # Does the server take SHA-256 sums of pieces? (The chip has no other engine.) Asked once.
     if up.sums is None:
         response = _request(up, job, "OPTIONS", up.url, [])
-        names = response.header("tus-checksum-algorithm", "").split(",")
-        up.sums = response.status // 100 == 2 and "sha256" in [name.strip() for name in names]
+        names = response.header("tus-checksum-algorithm").replace(" ", "").split(",")
+        up.sums = response.status // 100 == 2 and "sha256" in names
     return up.sums
 
 
@@ -133,7 +121,7 @@ def _body(up, job, fields, at, end, checked):
     # Add the fields of a body; `checked`: with its sum, which costs a second reading of it.
     fields.append(("Content-Type", "application/offset+octet-stream"))
     if checked:
-        digest = job.digest if end - at == job.size else job.sum(up.view, at, end)
+        digest = job.digest if end - at == job.size else sum_of(job.path, at, end, up.view)
         fields.append(("Upload-Checksum", "sha256 " + _base64(ubinascii.unhexlify(digest))))
 
 
@@ -167,7 +155,7 @@ def _request(up, job, method, where, fields, at=0, end=0):
 
 
 def _offset(job, response, default):
-    text = response.header("upload-offset", "")
+    text = response.header("upload-offset")
     if not text:
         return default
     if not text.isdigit() or len(text) > 15 or int(text) > job.size:
@@ -175,11 +163,15 @@ def _offset(job, response, default):
     return int(text)
 
 
-def _forgotten(job, response):
-    job.keep("")
-    error = PixError("upload-refused", "it is gone, status %d" % response.status)
-    error.transient = True
-    return error
+def _check(job, response):
+    # Raise unless the server has done what it was asked to do with an upload that it knows.
+    status = response.status
+    if status in (403, 404, 410):
+        # It expired, or the server lost it: begin anew.
+        job.keep("")
+        raise PixError("upload-refused", "it is gone, status %d" % status, True)
+    if status // 100 != 2:
+        raise _refusal(job, response)
 
 
 def _refusal(job, response):
@@ -189,13 +181,9 @@ def _refusal(job, response):
         return PixError("digest-mismatch")
     if status in (400, 412, 413, 415):
         return PixError("upload-refused", "status %d" % status)
-    error = PixError("http-%d" % status)
-    if status in _BUSY:
-        error.transient = True
-    wish = response.header("retry-after", "")
-    if wish.isdigit() and len(wish) < 6:
-        job.wish_ms = min(int(wish) * 1000, _LONGEST_WISH_MS)
-    return error
+    job.wait_for(response)
+    # The table's word, unless it is one that may pass.
+    return PixError("http-%d" % status, "", True if status in (408, 409, 423, 425, 429) else None)
 
 
 def _base64(data):

@@ -8,19 +8,15 @@
 # all there is to know. tcp+name:// sends one line before the file and gets one back:
 #     #maixpix name=s0000001.jpg size=7012 sha256=HEX   ->   ok HEX 7012
 
-import gc
-
 import utime
 from micropython import const
 
 from pix import url
-from pix.digest import hex_of, sha256
-from pix.errors import PixError, from_os
-from pix.store import BLOCK, Sidecar, read_side, remove, size_of
+from pix.digest import sum_of
+from pix.errors import PixError, from_os, on_card
+from pix.retry import Retried
+from pix.store import BLOCK, Sidecar, put, read_side, remove, size_of
 
-_FIRST_PAUSE_MS = const(250)
-_LONGEST_PAUSE_MS = const(8000)
-_RAW_PORT = ":3456"
 _MAX_ANSWER = const(300)
 _REFUSES_MS = const(1000)  # a receiver that wants no bytes closes so soon after the first ones
 
@@ -35,12 +31,7 @@ class Sent:
         self.proven = job.proven
         self.resumed = job.resumed
         self.attempts = job.attempts
-        self.elapsed_ms = utime.ticks_diff(utime.ticks_ms(), job.started)
-
-
-def upload(connector, path, target, progress=None, **options):
-    # Send one file; see Uploader and its `send`.
-    return Uploader(connector, target, **options).send(path, progress)
+        self.elapsed_ms = job.elapsed_ms()
 
 
 class Uploader:
@@ -68,7 +59,7 @@ class Uploader:
             raise PixError("settings", "tcp:// cannot carry the token, tcp+name:// and http:// can")
         if self.raw:
             rest = target[8:] if self.named else target[3:]
-            self.url = url.parse("http" + rest + ("" if rest.rfind(":") > 0 else _RAW_PORT))
+            self.url = url.parse("http" + rest + ("" if rest.rfind(":") > 0 else ":3456"))
         else:
             self.url = url.parse(target)
         self.key = target
@@ -82,34 +73,7 @@ class Uploader:
         if job.state != "part":
             job.proven = job.state == "proven"
             return Sent(job)
-        left = self.retries
-        pause_ms = _FIRST_PAUSE_MS
-        best = 0
-        while True:
-            job.attempts += 1
-            job.wish_ms = 0
-            try:
-                if self.raw:
-                    _send_raw(self, job)
-                else:
-                    from pix import tus
-
-                    tus.send(self, job)
-                # Should the board stop before the caller has dealt with the file, nothing is sent twice.
-                if job.digest:
-                    job.keep(job.location, "proven" if job.proven else "sent")
-                return Sent(job)
-            except PixError as error:
-                if job.safe > best:
-                    best = job.safe
-                    left = self.retries
-                    pause_ms = _FIRST_PAUSE_MS
-                if not error.transient or left <= 0 or job.left_ms() <= 0:
-                    raise
-                left -= 1
-            gc.collect()
-            utime.sleep_ms(max(0, min(max(pause_ms, job.wish_ms), job.left_ms())))
-            pause_ms = min(2 * pause_ms, _LONGEST_PAUSE_MS)
+        return job.persist()
 
     def connect(self, job, where):
         # A doubled byte on the serial line goes unseen behind CIPSENDBUF, while CIPSEND answers `busy`: so sending is
@@ -120,21 +84,18 @@ class Uploader:
         return link
 
 
-class Job:
+class Job(Retried):
     # One file on its way. `location`: its URL at the tus server, "" when it has none; `offset`: bytes that the server
     # has, -1 unknown; `safe`: the most it ever had. `location` and `state` live in a note beside the file.
     def __init__(self, up, path, name, progress):
+        super().__init__(up.retries, up.total_ms)
+        self.up = up
         self.path = path
         self.name = name or path[path.rfind("/") + 1 :]
         self.size = size_of(path)
         if not self.size:
             raise PixError("card-error", "%s is %s" % (path, "empty" if self.size == 0 else "not there"))
         self._progress = progress
-        self._key = up.key
-        self.started = utime.ticks_ms()
-        self.total_ms = up.total_ms
-        self.attempts = 0
-        self.wish_ms = 0
         self.resumed = 0
         self.safe = 0
         self.proven = False
@@ -144,50 +105,41 @@ class Job:
         self.digest = ""
         if up.raw and not up.named:
             return
-        self.digest = self.sum(up.view, 0, self.size)
+        self.digest = sum_of(path, 0, self.size, up.view)
         self._note = note_of(path)
         info = read_side(self._note)
         if info is not None and info.key == up.key and info.total == self.size and info.digest == self.digest:
             self.location = info.validator
             self.state = info.state
 
-    def sum(self, view, at, end):
-        # SHA-256 of the bytes from `at` to `end` as hex text.
-        hasher = sha256()
-        try:
-            f = open(self.path, "rb")
-            try:
-                f.seek(at)
-                while at < end:
-                    got = f.readinto(view[: min(end - at, len(view))])
-                    if not got:
-                        raise PixError("card-error", "%s is shorter than it was" % self.path)
-                    hasher.update(view[:got])
-                    at += got
-            finally:
-                f.close()
-        except OSError as error:
-            raise from_os(error, self.path)
-        return hex_of(hasher)
+    def reached(self):
+        return self.safe
+
+    def attempt(self):
+        if self.up.raw:
+            _send_raw(self.up, self)
+        else:
+            from pix import tus
+
+            tus.send(self.up, self)
+        # Should the board stop before the caller has dealt with the file, nothing is sent twice.
+        if self.digest:
+            self.keep(self.location, "proven" if self.proven else "sent")
+        return Sent(self)
 
     def keep(self, location, state="part"):
         # Remember where the upload is, or that it is through; "" forgets it.
         self.location = location
-        if not location and state == "part":
-            remove(self._note)
-            return
-        try:
-            with open(self._note, "wb") as f:
-                f.write(Sidecar(self.path, self._key, location, self.size, state, -1, self.digest).pack())
-        except OSError as error:
-            raise from_os(error, self._note)
+        note = self._note
+        if location or state != "part":
+            info = Sidecar(self.path, self.up.key, location, self.size, state, -1, self.digest)
+            on_card(note, put, note, info.pack())
+        else:
+            remove(note)
 
     def tell(self, done):
         if self._progress is not None:
             self._progress(done, self.size)
-
-    def left_ms(self):
-        return self.total_ms - utime.ticks_diff(utime.ticks_ms(), self.started)
 
 
 def note_of(path):
@@ -204,10 +156,7 @@ def stream(job, link, view, head, at, end):
     def fill(mv):
         nonlocal head, at
         job.tell(at)
-        if job.left_ms() <= 0:
-            error = PixError("timeout", "not sent after %d s" % (job.total_ms // 1000))
-            error.transient = False
-            raise error
+        job.in_time("sent")
         if head:
             count = min(len(head), len(mv))
             mv[:count] = head[:count]
@@ -221,8 +170,7 @@ def stream(job, link, view, head, at, end):
         link.write(head)
         return
     try:
-        f = open(job.path, "rb")
-        try:
+        with open(job.path, "rb") as f:
             f.seek(at)
             if hasattr(link, "flush"):
                 link.write(view, fill, left)
@@ -232,8 +180,6 @@ def stream(job, link, view, head, at, end):
                 fill(piece)
                 link.write(piece)
                 left -= len(piece)
-        finally:
-            f.close()
     except OSError as error:
         raise from_os(error, job.path)
     job.tell(end)

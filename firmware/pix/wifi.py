@@ -247,8 +247,7 @@ class Station:
 
     def _join(self, name, key):
         modem = self.modem
-        modem.online = modem.dhcp_failed = False
-        before = modem.associations
+        modem.online = modem.dhcp_failed = modem.associated = False
         lines = []
         command = b"+CWJAP_CUR=" + quoted(name) + b"," + quoted(key)
         if modem.command(command, _JOIN_MS, lines.append, tries=1) == b"OK":
@@ -259,7 +258,7 @@ class Station:
             if line[:6] == b"+CWJAP":
                 # +CWJAP:2 or +CWJAP_CUR:2: the module's station status (NONOS SDK user_interface.h).
                 code = {b":2": "wrong-password", b":3": "no-network"}.get(line[-2:], "join-timeout")
-        if modem.dhcp_failed or modem.associations > before:
+        if modem.dhcp_failed or modem.associated:
             code = "no-address"
         elif code == "join-timeout" and name not in self._scan():
             code = "no-network"

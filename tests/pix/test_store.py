@@ -252,7 +252,7 @@ def test_the_limit_goes_when_the_refuse_is_overwritten(device):
         nonlocal got
         got += piece
 
-    part.read_into(bytearray(1000), visit)
+    store.read_back(part.path, 0, part.size, bytearray(1000), visit)
     assert got == content[: 4 * BLOCK]
 
 
@@ -342,7 +342,7 @@ def test_a_part_that_shrank_is_not_committed(device):
     assert device.listing() == {"show.jpg": OLD}
 
 
-@pytest.mark.parametrize("call", ["Part", "load", "begin", "resume", "write", "flush", "close", "read_into", "commit"])
+@pytest.mark.parametrize("call", ["Part", "load", "begin", "resume", "write", "flush", "close", "read_back", "commit"])
 @pytest.mark.parametrize("trouble", ["removed", "reads", "writes"])
 def test_errors_name_the_file_that_the_user_knows(device, trouble, call):
     """Not its part or sidecar; whatever operation the card fails in."""
@@ -358,7 +358,7 @@ def test_errors_name_the_file_that_the_user_knows(device, trouble, call):
         "load": ("key",),
         "begin": ("key",),
         "write": (NEW[:BLOCK],),
-        "read_into": (bytearray(BLOCK), lambda piece: None),
+        "read_back": (part.path, 0, part.size, bytearray(BLOCK), lambda piece: None, TARGET),
     }
     if trouble == "removed":
         device.card.remove()
@@ -367,7 +367,7 @@ def test_errors_name_the_file_that_the_user_knows(device, trouble, call):
     else:
         device.card.fail_writes(99)
     try:
-        (store.Part if call == "Part" else getattr(part, call))(*arguments.get(call, ()))
+        getattr(store if call in ("Part", "read_back") else part, call)(*arguments.get(call, ()))
         part.close()
     except device.PixError as error:
         assert error.code in ("card-error", "no-card"), error
