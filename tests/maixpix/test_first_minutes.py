@@ -23,9 +23,6 @@ from terminal import maixpix, serving
 
 from maixpix.verdicts import GOOD_PSNR, expected_panel, psnr
 
-CONFIRM = pytest.mark.xfail(
-    raises=AssertionError, reason="flash.confirm gives pyserial's RFC 2217 client a write timeout, which it refuses"
-)
 KEY = "correct horse"
 PICTURES = ROOT / "assets" / "pictures"
 
@@ -96,7 +93,6 @@ def endless_program() -> bytes:
     return bytes(data)
 
 
-@CONFIRM
 def test_flash_with_kflashs_stub_on_the_emulated_chip(tmp_path):
     pytest.importorskip("unicorn", reason="the emulated chip needs the k210 extra")
     image, flash = tmp_path / "maixpy.bin", tmp_path / "board.flash"
@@ -115,7 +111,6 @@ def test_flash_with_kflashs_stub_on_the_emulated_chip(tmp_path):
     assert set(data[len(wanted) :]) == {0xFF}
 
 
-@CONFIRM
 @pytest.mark.firmware
 @pytest.mark.slow
 @pytest.mark.timeout(400)

@@ -89,10 +89,11 @@ def confirm(port: str, limit_s: float = 12) -> bool:
     cannot read flash back, so this and the boot ROM's own digest are the only proof of a good transfer.
     """
     deadline = time.monotonic() + limit_s
+    write_timeout = None if "://" in port else 1.0  # pyserial's RFC 2217 client knows none
     ask_at = time.monotonic() + _ASK_EVERY_S
     heard = b""
     try:
-        with serial.serial_for_url(port, SAFE_BAUD, timeout=0.2, write_timeout=1) as line:
+        with serial.serial_for_url(port, SAFE_BAUD, timeout=0.2, write_timeout=write_timeout) as line:
             while time.monotonic() < deadline:
                 heard = (heard + line.read(max(1, line.in_waiting)))[-4000:]
                 if any(sign in heard for sign in (b"[MAIXPY]", b"MicroPython v", b"\r\n>>> ")):
