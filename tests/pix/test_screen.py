@@ -179,7 +179,7 @@ def bmp(card, size, colour=(248, 0, 0)):
         ("dock", (100, 60), (110, 90, 210, 150)),
         ("dock", (480, 150), (0, 70, 320, 170)),  # shrunk to 320x100
         ("dock", (160, 480), (120, 0, 200, 240)),  # shrunk to 80x240
-        ("cube", (300, 200), (0, 40, 240, 200)),
+        ("cube", (252, 168), (0, 40, 240, 200)),
     ],
 )
 def test_a_picture_is_shrunk_and_centred_on_black(draw, card, model, size, box):
