@@ -6,9 +6,9 @@
 # One loss leaves no trace here: exactly whole items, or the same distance into two of them. Lengths and digests of
 # the layers above tell those.
 
-import utime
 from micropython import const
 
+from pix.atport import after, left
 from pix.errors import PixError
 
 _PIECE = const(2048)  # the most that CIPSEND and CIPRECVDATA take (NONOS AT 1.7.6 binary)
@@ -44,8 +44,8 @@ class Link:
         self._drained = False  # closed, and nothing is left in the module
         self._check_due = False
         self._refusals = 0
-        self._look_at = utime.ticks_ms()
-        self._asked_at = 0
+        self._look_at = after(0)
+        self._answer_by = 0
         # Pipelined sending.
         self._pipelined = pipelined
         self._eager = pipelined  # the module takes the next command as soon as it has the payload
@@ -64,7 +64,8 @@ class Link:
         modem = self._modem
         tok = modem.tok
         modem.check_ring()
-        began = checked = utime.ticks_ms()
+        end = after(self.timeout_ms)
+        check_at = after(_CHECK_MS)
         while True:
             if self._end > self._start:
                 return self._from_buffer(mv)
@@ -80,13 +81,12 @@ class Link:
                 if modem.passive:
                     self._look()
                 modem.poll()
-            now = utime.ticks_ms()
-            if utime.ticks_diff(now, began) > self.timeout_ms:
+            if left(end) < 0:
                 self.prove()
                 raise PixError("timeout", "%d s" % (self.timeout_ms // 1000))
-            if self._check_due or utime.ticks_diff(now, checked) > _CHECK_MS:
+            if self._check_due or left(check_at) < 0:
                 # Nothing has come for long: is the link still there? The module may also have restarted without a word.
-                checked = now
+                check_at = after(_CHECK_MS)
                 self._check_due = False
                 if self.number not in modem.open_links() and not self.closed:
                     self.fail("link-lost")
@@ -154,17 +154,16 @@ class Link:
     def _look(self):
         # Ask for data when there is some, or when it is time to look whether there is.
         modem = self._modem
-        now = utime.ticks_ms()
         if modem.asked:
-            if utime.ticks_diff(now, self._asked_at) > _ANSWER_MS and modem.asking is self:
+            if left(self._answer_by) < 0 and modem.asking is self:
                 self.fail("bytes-lost")
                 modem.settle()
-        elif self.waiting or utime.ticks_diff(now, self._look_at) >= 0:
+        elif self.waiting or left(self._look_at) <= 0:
             self._request()
 
     def _request(self):
-        self._asked_at = utime.ticks_ms()
-        self._look_at = utime.ticks_add(self._asked_at, _LOOK_MS)
+        self._answer_by = after(_ANSWER_MS)
+        self._look_at = after(_LOOK_MS)
         self._modem.request(self, _PIECE)
 
     def data_comes(self, count):
@@ -174,12 +173,12 @@ class Link:
 
     def answered(self, final):
         # A request is through.
-        self._asked_at = utime.ticks_ms()
+        self._answer_by = after(_ANSWER_MS)
         if final == b"OK":
             if not self._got_data:
                 self.waiting = 0
             elif self.closed:
-                self._look_at = self._asked_at
+                self._look_at = after(0)
             self._got_data = False
             self._refusals = 0
         elif final == b"ERROR":
@@ -192,7 +191,7 @@ class Link:
             else:
                 self._check_due = not self.closed
         else:
-            self._look_at = utime.ticks_add(self._asked_at, 20)
+            self._look_at = after(20)
 
     # -- writing ------------------------------------------------------------------------------------------
 
@@ -331,8 +330,8 @@ class Link:
         # The module confirms the payload as soon as it has all of it. If it does not, bytes were lost (it waits for
         # more) or doubled (it says busy).
         modem = self._modem
-        end = utime.ticks_add(utime.ticks_ms(), _ANSWER_MS)
-        while not modem.received and not modem.refused and utime.ticks_diff(end, utime.ticks_ms()) > 0:
+        end = after(_ANSWER_MS)
+        while not modem.received and not modem.refused and left(end) > 0:
             modem.poll()
         if modem.received != size:
             self._failed()
@@ -346,11 +345,11 @@ class Link:
 
     def _wait_acknowledged(self, most, timeout_ms):
         # Wait until at most `most` segments are not acknowledged.
-        end = utime.ticks_add(utime.ticks_ms(), timeout_ms)
+        end = after(timeout_ms)
         while len(self._segments) > most:
             self._modem.poll()
             self._usable()
-            if utime.ticks_diff(end, utime.ticks_ms()) <= 0:
+            if left(end) <= 0:
                 self._failed()
         if self.error:
             raise PixError(self.error)
@@ -360,7 +359,7 @@ class Link:
     def peer_closed(self):
         # The module said CLOSED. Losing the network looks the same, but is no orderly end.
         self.closed = True
-        self._look_at = utime.ticks_ms()
+        self._look_at = after(0)
         if self._modem.lost and not self._closing:
             self.fail(self._modem.lost)
 

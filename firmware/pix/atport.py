@@ -33,6 +33,16 @@ _serving = None
 _FINALS = (b"OK", b"ERROR", b"FAIL", b"SEND OK", b"SEND FAIL", b"SEND Canceled")
 
 
+def after(ms):
+    # The tick of the clock `ms` from now.
+    return utime.ticks_add(utime.ticks_ms(), ms)
+
+
+def left(end):
+    # Milliseconds until the tick `end`.
+    return utime.ticks_diff(end, utime.ticks_ms())
+
+
 def hang_up():
     # Stop receiving, before the board may be soft reset: that gives the heap away, and the receive interrupt would go
     # on writing into the ring that was there (MaixPy-v1 machine_uart.c). Every AtPort is dead afterwards.
@@ -71,7 +81,7 @@ class AtPort:
         self.dhcp_failed = False  # DHCP TIMEOUT likewise
         self.lost = ""  # code of what makes connecting pointless until the trouble is repaired
         self._noise = False
-        self._silent_since = None
+        self._gap_end = None
         self._final = None
         self._busy = False
         self._prompt = False
@@ -98,7 +108,7 @@ class AtPort:
         self.baud = baud
         self.ring = ring
         self.tok.reset()
-        self._silent_since = None
+        self._gap_end = None
 
     # -- taking in what comes -----------------------------------------------------------------------------
 
@@ -121,7 +131,7 @@ class AtPort:
 
     def _take(self, data, count):
         # Hand on the first `count` bytes of `data`, which came from the UART.
-        self._silent_since = None
+        self._gap_end = None
         tok = self.tok
         i = 0
         while i < count:
@@ -135,11 +145,10 @@ class AtPort:
 
     def silence(self):
         # Nothing came for a character timeout. In the middle of an item that may not last.
-        now = utime.ticks_ms()
-        if self._silent_since is None:
-            self._silent_since = now
-        elif self.tok.partial() and utime.ticks_diff(now, self._silent_since) > _GAP_MS:
-            self._silent_since = None
+        if self._gap_end is None:
+            self._gap_end = after(_GAP_MS)
+        elif self.tok.partial() and left(self._gap_end) < 0:
+            self._gap_end = None
             if self.tok.strict:
                 self._damaged()
             else:
@@ -147,7 +156,7 @@ class AtPort:
 
     def arrived(self, link, count):
         # `count` bytes of payload have been read for `link` (None: thrown away).
-        self._silent_since = None
+        self._gap_end = None
         self.tok.took(count)
         if link is not None and not link.error:
             link.arrived += count
@@ -317,9 +326,10 @@ class AtPort:
         self._suspect_all()
         self._noise = False
         self.tok.strict = False
-        began = utime.ticks_ms()
+        busy_end = after(_BUSY_MS)
         # What is on its way belongs to nobody. The module holds at most 6 kB of it (transmit ring and TCP window).
-        while utime.ticks_diff(utime.ticks_ms(), began) < 100 + 60000000 // self.baud and self.uart.readinto(self._rx):
+        end = after(100 + 60000000 // self.baud)
+        while left(end) > 0 and self.uart.readinto(self._rx):
             pass
         self.tok.reset()
         utime.sleep_ms(30)
@@ -330,7 +340,7 @@ class AtPort:
         misses = 0
         while self.exchange(b"AT\r\n", 500) != b"OK":
             misses += 0 if self._busy else 1
-            if misses > 3 or utime.ticks_diff(utime.ticks_ms(), began) > _BUSY_MS:
+            if misses > 3 or left(busy_end) < 0:
                 self._diagnose()
             self._pause(50)
         self._noise = False
@@ -363,8 +373,8 @@ class AtPort:
 
     def _pause(self, ms):
         # Take in what comes for `ms`.
-        end = utime.ticks_add(utime.ticks_ms(), ms)
-        while utime.ticks_diff(end, utime.ticks_ms()) > 0:
+        end = after(ms)
+        while left(end) > 0:
             self.poll()
 
     # -- commands -----------------------------------------------------------------------------------------
@@ -383,20 +393,19 @@ class AtPort:
 
     def wait_final(self, timeout_ms):
         # The next final line, or None after `timeout_ms` or at `busy`. Raises PixError when the module restarted.
-        end = utime.ticks_add(utime.ticks_ms(), timeout_ms)
+        end = after(timeout_ms)
         generation = self.generation
         damages = self.damages
         while self._final is None and not self._busy:
             self.poll()
             if self.generation != generation:
                 raise PixError("modem-rebooted")
-            now = utime.ticks_ms()
             if self.damages != damages:
                 # What was damaged may have been the final line.
                 damages = self.damages
-                if utime.ticks_diff(end, now) > ANSWER_MS:
-                    end = utime.ticks_add(now, ANSWER_MS)
-            if utime.ticks_diff(end, now) <= 0:
+                if left(end) > ANSWER_MS:
+                    end = after(ANSWER_MS)
+            if left(end) <= 0:
                 return None
         final = self._final
         self._final = None
@@ -408,13 +417,13 @@ class AtPort:
         # with something else. Raises PixError("no-modem") or ("modem-rebooted").
         whole = b"AT" + (text.encode() if isinstance(text, str) else text) + b"\r\n"
         self.drain()
-        busy_end = utime.ticks_add(utime.ticks_ms(), _BUSY_MS)
+        busy_end = after(_BUSY_MS)
         while True:
             final = self.exchange(whole, timeout_ms, on_line)
             if final is not None:
                 return final
             if self._busy:
-                if utime.ticks_diff(busy_end, utime.ticks_ms()) <= 0:
+                if left(busy_end) <= 0:
                     self._noise = True
                     raise PixError("no-modem", "it is busy for ever")
                 # The final line of whatever it is busy with must not pass for ours.
@@ -440,10 +449,10 @@ class AtPort:
 
     def drain(self):
         # Wait until no request for data is open; what was requested goes to its link's buffer.
-        end = utime.ticks_add(utime.ticks_ms(), 2 * ANSWER_MS)
+        end = after(2 * ANSWER_MS)
         while self.asked or self.tok.remaining:
             self.poll()
-            if utime.ticks_diff(end, utime.ticks_ms()) <= 0:
+            if left(end) <= 0:
                 self._damaged()
         if self._noise:
             self.settle()

@@ -11,8 +11,8 @@ from pix.store import read_back
 
 
 class Digest:
-    # Of a file that is written from its start. `told` is the digest that the server promised, as hex text; "" when there
-    # is none, and nothing is hashed then.
+    # Of a file that is written from its start. `told` is the digest that the server promised, as hex text; "" when
+    # there is none, and nothing is hashed then.
     def __init__(self, told=""):
         self.told = told
         self._hasher = sha256() if told else None

@@ -9,9 +9,9 @@ from micropython import const
 _LONGEST = const(110)
 _COMPANION = "Fetch it through the companion: maixpix serve"
 
-# A record: code, title, cause, remedy ("=": the companion's), and "+" when the trouble is transient: it may be gone when
-# the same is tried again. One text and not a dictionary, because it is always in memory and seldom read: 200 objects
-# cost 9 kB of heap.
+# A record: code, title, cause, remedy ("=": the companion's), and "+" when the trouble is transient: it may be gone
+# when the same is tried again. One text and not a dictionary, because it is always in memory and seldom read: 200
+# objects cost 9 kB of heap.
 TABLE = """
 
 no-modem
@@ -248,8 +248,8 @@ class PixError(Exception):
     # An error that the user can do something about.
     #
     # `code` is one of TABLE, or "http-NNN" for any status. `detail` (text or number, may be empty) is appended to
-    # the cause. `transient` is the table's word unless given. Attributes: code, title, cause, remedy, detail, transient.
-    # Never give a secret as detail.
+    # the cause. `transient` is the table's word unless given. Attributes: code, title, cause, remedy, detail,
+    # transient. Never give a secret as detail.
     def __init__(self, code, detail="", transient=None):
         record = lookup(code)
         if record is None:
@@ -262,9 +262,12 @@ class PixError(Exception):
                 record = lookup(code)
         _, self.title, cause, remedy = record[:4]
         self.remedy = _COMPANION if remedy == "=" else remedy
-        detail = _plain(str(detail))
+        # Printable ASCII only: the panel's font has nothing else, and a server's text must not steer a terminal.
+        detail = "".join([c if " " <= c <= "~" else "?" for c in str(detail)])
         if detail:
-            cause = _shortened("%s: %s" % (cause, detail))
+            cause = "%s: %s" % (cause, detail)
+        if len(cause) > _LONGEST:
+            cause = cause[: _LONGEST - 3] + "..."
         super().__init__("%s: %s" % (code, cause))
         self.code = code
         self.cause = cause
@@ -306,14 +309,3 @@ def if_there(name, action, *args):
         if error.args and error.args[0] == 2:  # ENOENT
             return None
         raise from_os(error, name)
-
-
-def _plain(text):
-    # Printable ASCII only: the panel's font has nothing else, and a server's text must not steer a terminal.
-    if all([" " <= c <= "~" for c in text]):
-        return text
-    return "".join([c if " " <= c <= "~" else "?" for c in text])
-
-
-def _shortened(text):
-    return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."

@@ -120,8 +120,8 @@ class _Fetch(Retried):
         try:
             for _ in range(_MAX_REDIRECTS + 1):
                 url = self.hop(url)
-                if url is None:
-                    return self.result
+                if isinstance(url, Fetched):
+                    return url
         except PixError:
             if self.restart:
                 return self.attempt()
@@ -129,7 +129,7 @@ class _Fetch(Retried):
         raise PixError("redirect-loop", url.text())
 
     def hop(self, url):
-        # One request. Returns the Url of a redirect, or None with `result` set.
+        # One request. Returns the Fetched, or the Url of a redirect.
         part = self.part
         head = http.request("GET", url, self.fields(url), self.token if self.url.same_origin(url) else "")
         link = self.connector.connect(url.host, url.port, min(self.connect_ms, self.in_time("done")))
@@ -139,7 +139,7 @@ class _Fetch(Retried):
             link.write(head)
             status = response.read_head()
             if status >= 300:
-                sure(link, response.received, self.view)
+                sure(response, self.view)
             if status in (301, 302, 303, 307, 308):
                 location = response.header("location")
                 if not location:
@@ -147,16 +147,15 @@ class _Fetch(Retried):
                 return resolve(url, location)
             if status == 304 and self.etag:
                 part.discard()
-                self.result = Fetched(self, response, size_of(self.path))
-                return None
-            self.accept(link, response, status)
-            self.body(link, response)
+                return Fetched(self, response, size_of(self.path))
+            self.accept(response, status)
+            self.body(response)
         except PixError as error:
             try:
                 if error.code in ("bad-response", "truncated", "too-long"):
-                    sure(link, response.received, self.view)  # lost bytes look like that
+                    sure(response, self.view)  # lost bytes look like that
             finally:
-                self.keep_proven(link, response)
+                self.keep_proven(response)
             raise
         finally:
             try:
@@ -174,11 +173,14 @@ class _Fetch(Retried):
                 raise
         size = part.size
         part.commit(self.digest.told)
-        self.result = Fetched(self, response, size)
+        return Fetched(self, response, size)
 
     def fields(self, url):
         same = self.url.same_origin(url)
-        fields = [field for field in self.headers if same or field[0].lower() not in ("authorization", "cookie")]
+        fields = []
+        for field in self.headers:
+            if same or field[0].lower() not in ("authorization", "cookie"):
+                fields.append(field)
         if self.etag and size_of(self.path) is not None:
             fields.append(("If-None-Match", self.etag))
         if self.part.size:
@@ -186,14 +188,17 @@ class _Fetch(Retried):
             fields.append(("If-Range", self.validator))
         return fields
 
-    def accept(self, link, response, status):
+    def accept(self, response, status):
         # Get the part ready for the body, or raise.
         part = self.part
         if status == 416 and part.size:
             # The file became shorter without its ETag changing.
             self.give_up_part("the range is refused")
         if status not in (200, 203, 206):
-            self.refuse(response, status)
+            if status < 300 or status == 304:
+                raise PixError("bad-response", "status %d carries no file" % status)
+            self.wait_for(response)
+            raise PixError("http-%d" % status, "", status in (408, 425, 429, 500, 502, 503, 504))
         coding = response.header("content-encoding", "identity")
         if coding.lower() != "identity":
             raise PixError("bad-response", "it is compressed: %s" % coding)
@@ -205,7 +210,7 @@ class _Fetch(Retried):
             if digest and self.digest.told not in ("", digest):
                 wrong = "the range has another digest"
             if wrong:
-                sure(link, response.received, self.view)
+                sure(response, self.view)
                 self.give_up_part(wrong)
             self.total = content_range(response.header("content-range"))[2]
             self.check_room(self.total - part.size)
@@ -231,13 +236,7 @@ class _Fetch(Retried):
         if needed > free:
             raise PixError("card-full", "%d kB needed, %d kB free" % (needed + 1023 >> 10, free >> 10))
 
-    def refuse(self, response, status):
-        if status < 300 or status == 304:
-            raise PixError("bad-response", "status %d carries no file" % status)
-        self.wait_for(response)
-        raise PixError("http-%d" % status, "", status in (408, 425, 429, 500, 502, 503, 504))
-
-    def body(self, link, response):
+    def body(self, response):
         part = self.part
         view = self.view
         fill = 0
@@ -258,31 +257,31 @@ class _Fetch(Retried):
         if self.total >= 0 and part.size != self.total:
             raise PixError("truncated", "%d of %d bytes came" % (part.size, self.total))
         if not self.digest.told:
-            self.prove(link, response)
+            self.prove(response)
         part.close()
 
-    def prove(self, link, response):
+    def prove(self, response):
         # Without a digest the end of the link is the proof that there was no more, and the link has to vouch for the
         # last bytes. A server may keep the link open in spite of "Connection: close".
-        link.timeout_ms = PROOF_MS
+        response.link.timeout_ms = PROOF_MS
         try:
             excess = response.excess or response.drain()
         except PixError as error:
             if error.code == "bytes-lost":
                 raise
             excess = 0
-        sure(link, response.received, self.view)
+        sure(response, self.view)
         if excess:
             raise PixError("too-long", "%d bytes expected" % self.part.size)
 
-    def keep_proven(self, link, response):
+    def keep_proven(self, response):
         # After trouble: forget what the link cannot vouch for. Each byte of the link carries at most one of the body,
         # so the count of unproven bytes there is enough.
         part = self.part
         part.close()
         if response.body:
             received = response.received
-            size = part.size - max(0, received - getattr(link, "trusted", received))
+            size = part.size - max(0, received - getattr(response.link, "trusted", received))
             part.cut(max(0, size) // BLOCK * BLOCK if self.validator else 0)
 
     def tell(self):

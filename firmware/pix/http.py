@@ -23,7 +23,7 @@ def request(method, url, headers=(), token=""):
     if token:
         login = "Bearer " + token
     elif url.user is not None:
-        login = "Basic " + ubinascii.b2a_base64(url.user).decode().strip()
+        login = "Basic " + base64(url.user)
     for name, value in headers:
         if not name or ":" in name or " " in name:
             raise PixError("settings", "%s is no name of a header" % repr(name))
@@ -33,6 +33,11 @@ def request(method, url, headers=(), token=""):
     if login:
         head += _field("Authorization", login)
     return (head + "\r\n").encode()
+
+
+def base64(data):
+    # `data` (bytes) as base64 text.
+    return ubinascii.b2a_base64(data).decode().strip()
 
 
 def _field(name, value):
@@ -46,10 +51,10 @@ def _field(name, value):
 
 class Response(Parser):
     # The response on `link` to a request of `method`, its head not yet read: a Parser that feeds itself. `received`
-    # counts the bytes taken from the link, `body` the bytes of content handed out.
+    # counts the bytes taken from `link`, `body` the bytes of content handed out.
     def __init__(self, link, method="GET"):
         super().__init__(method)
-        self._link = link
+        self.link = link
         self._view = memoryview(bytearray(_SCRATCH))
         self._data = b""
         self._at = 0
@@ -87,7 +92,7 @@ class Response(Parser):
                 buf[:got] = data
                 self._at += got
             else:
-                got = self._link.readinto(buf if want == len(buf) else memoryview(buf)[:want]) or 0
+                got = self.link.readinto(buf if want == len(buf) else memoryview(buf)[:want]) or 0
                 if not got:
                     self.end()
                     continue
@@ -111,7 +116,7 @@ class Response(Parser):
             self.end()
 
     def _fill(self):
-        got = self._link.readinto(self._view) or 0
+        got = self.link.readinto(self._view) or 0
         self.received += got
         self._data = bytes(self._view[:got])
         self._at = 0

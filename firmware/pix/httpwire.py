@@ -95,8 +95,11 @@ class Parser:
 
     def field(self, name):
         # The value of the field `name` (lower-case bytes), several joined by ", ", as bytes; None when absent.
-        found = [value for key, value in self.fields if key == name]
-        return b", ".join(found) if found else None
+        found = None
+        for key, value in self.fields:
+            if key == name:
+                found = value if found is None else found + b", " + value
+        return found
 
     def _take(self, line):
         # `line` with its line feed.
@@ -166,7 +169,15 @@ class Parser:
             return
         self._spent = 0
         coding = self.field(b"transfer-encoding")
-        length = self._content_length()
+        told = self.field(b"content-length")
+        length = None
+        for item in [] if told is None else told.split(b","):
+            item = item.strip(b" \t")
+            if len(item) > _MAX_DIGITS or not item.isdigit():
+                raise _bad("Content-Length %s is no length" % text_of(told))
+            if length is not None and int(item) != length:
+                raise _bad("Content-Length is told twice, differently")
+            length = int(item)
         if coding is not None:
             # Both would let two readers disagree about the end (RFC 9112 6.1); so would chunks in HTTP/1.0.
             if length is not None or self._old:
@@ -186,20 +197,6 @@ class Parser:
             self.run = length
             self._state = _BODY if length else _DONE
         self.status = code
-
-    def _content_length(self):
-        value = self.field(b"content-length")
-        if value is None:
-            return None
-        length = None
-        for item in value.split(b","):
-            item = item.strip(b" \t")
-            if len(item) > _MAX_DIGITS or not item.isdigit():
-                raise _bad("Content-Length %s is no length" % text_of(value))
-            if length is not None and int(item) != length:
-                raise _bad("Content-Length is told twice, differently")
-            length = int(item)
-        return length
 
     def _chunk(self, line):
         # "1a2b" or "1a2b;extension"; extensions mean nothing to us.

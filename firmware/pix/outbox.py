@@ -8,7 +8,7 @@
 import uos
 
 from pix.errors import PixError, on_card
-from pix.store import files, free_bytes, head_of, put, recover, remove, size_of
+from pix.store import beside, files, free_bytes, head_of, put, recover, remove, size_of
 
 FOLDER = "/sd/outbox"
 SENT = "/sd/sent"
@@ -23,7 +23,14 @@ class Outbox:
         self._counter = folder + "/number"
         _make(folder)
         recover(folder)
-        self._number = self._last()
+        # The last number that was given out: what the counter says, or the pictures, should it be damaged.
+        text = head_of(self._counter, 7) or b""
+        last = int(text) if len(text) == 7 and text.isdigit() else 0
+        for name in _names(folder):
+            # A number far ahead is of before the numbers began again.
+            if last < _number(name) < last + 5000000:
+                last = _number(name)
+        self._number = last
 
     def new(self):
         # The path for the next picture. Raises PixError "card-full".
@@ -54,7 +61,10 @@ class Outbox:
 
     def waiting(self):
         # How many pictures wait.
-        return sum([1 for _ in _names(self.folder)])
+        count = 0
+        for _ in _names(self.folder):
+            count += 1
+        return count
 
     def path(self, name):
         return self.folder + "/" + name
@@ -69,17 +79,7 @@ class Outbox:
             _make(SENT)
             remove(SENT + "/" + name)
             on_card(path, uos.rename, path, SENT + "/" + name)
-        remove(path[:-3] + "^jp")
-
-    def _last(self):
-        # The last number that was given out: what the counter says, or the pictures, should it be damaged.
-        text = head_of(self._counter, 7) or b""
-        last = int(text) if len(text) == 7 and text.isdigit() else 0
-        for name in _names(self.folder):
-            # A number far ahead is of before the numbers began again.
-            if last < _number(name) < last + 5000000:
-                last = _number(name)
-        return last
+        remove(beside(path, "^"))
 
 
 def _names(folder):

@@ -51,10 +51,12 @@ def strong_validator(response):
     return ""
 
 
-def sure(link, count, view):
-    # Make sure of the first `count` bytes of `link`: what was read may be damaged until the link vouches for it
+def sure(response, view):
+    # Make sure of all that a pix.http.Response has received: what was read may be damaged until the link vouches for it
     # (`trusted`, `prove`; a link without them always does). What is read on the way, into `view`, is dropped. Raises
     # PixError "bytes-lost" or what the link raises.
+    link = response.link
+    count = response.received
     if getattr(link, "trusted", count) >= count:
         return
     link.timeout_ms = PROOF_MS

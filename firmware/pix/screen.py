@@ -70,8 +70,9 @@ class Screen:
 
     def note(self, text):
         # What is wrong for the moment, in the two lines above the bar.
-        lines = wrap(text, self._columns, 2) + ["", ""]
-        self._draw(self.height - _NOTE, [line + " " * (self._columns - len(line)) for line in lines[:2]], lcd.YELLOW)
+        top = self.height - _NOTE
+        self._draw(top, [" " * self._columns] * 2)
+        self._draw(top, wrap(text, self._columns, 2), lcd.YELLOW)
 
     def progress(self, done, total):
         # A bar at the bottom for `done` of `total` bytes (total None: length unknown, a running number only).

@@ -56,7 +56,8 @@ class Part:
     # Every method raises PixError "no-card", "card-full" or "card-error"; they name the target, not the part.
     def __init__(self, target):
         self.target = target
-        self.path, self._side = names(target)
+        self.path = beside(target, "$")
+        self._side = beside(target, "~")
         self._file = None
         self._info = None
         self.size = 0  # bytes that were written and count
@@ -169,14 +170,12 @@ class Part:
         self._do(put, self._side, self._info.pack())
 
 
-def names(target):
-    # (part, sidecar) of the file `target`: "/sd/show.jpg" -> ("/sd/show.$jp", "/sd/show.~jp").
-    slash = target.rfind("/")
-    dot = target.rfind(".")
-    if dot <= slash:
-        return target + ".$", target + ".~"
-    ext = target[dot + 1 : dot + 3]
-    return "%s.$%s" % (target[:dot], ext), "%s.~%s" % (target[:dot], ext)
+def beside(path, mark):
+    # The file beside `path` whose extension begins with `mark`: "/sd/show.$jp" for "/sd/show.jpg" and "$".
+    dot = path.rfind(".")
+    if dot <= path.rfind("/"):
+        return path + "." + mark
+    return path[: dot + 1] + mark + path[dot + 1 : dot + 3]
 
 
 def recover(folder):

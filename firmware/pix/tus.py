@@ -40,12 +40,12 @@ def _create(up, job):
     facts = ""
     for name, value in (("filename", job.name), ("filetype", kind), ("sha256", job.digest), ("board", up.board)):
         if value:
-            facts += ",%s %s" % (name, _base64(value.encode()))
+            facts += ",%s %s" % (name, http.base64(value.encode()))
     fields = [("Upload-Length", str(job.size)), ("Upload-Metadata", facts[1:])]
     checked = False
     if whole:
         # Told twice, because a byte changed in the name of a field makes it go unread.
-        fields.append(("Repr-Digest", "sha-256=:%s:" % _base64(ubinascii.unhexlify(job.digest))))
+        fields.append(("Repr-Digest", "sha-256=:%s:" % http.base64(ubinascii.unhexlify(job.digest))))
         checked = up.tells is False and _sums(up, job)
         _body(up, job, fields, 0, job.size, checked)
     response = _request(up, job, "POST", up.url, fields, 0, job.size if whole else 0)
@@ -122,7 +122,7 @@ def _body(up, job, fields, at, end, checked):
     fields.append(("Content-Type", "application/offset+octet-stream"))
     if checked:
         digest = job.digest if end - at == job.size else sum_of(job.path, at, end, up.view)
-        fields.append(("Upload-Checksum", "sha256 " + _base64(ubinascii.unhexlify(digest))))
+        fields.append(("Upload-Checksum", "sha256 " + http.base64(ubinascii.unhexlify(digest))))
 
 
 def _request(up, job, method, where, fields, at=0, end=0):
@@ -143,11 +143,11 @@ def _request(up, job, method, where, fields, at=0, end=0):
             failure = error  # a server that refuses answers early and closes
         try:
             response.read_head()
-            sure(link, response.received, up.view)
+            sure(response, up.view)
         except PixError as error:
             if failure is None and error.code in ("bad-response", "truncated"):
                 # Bytes lost between the module and us look like a server's mistake, but pass.
-                sure(link, response.received, up.view)
+                sure(response, up.view)
             raise failure or error
     finally:
         link.close()
@@ -184,7 +184,3 @@ def _refusal(job, response):
     job.wait_for(response)
     # The table's word, unless it is one that may pass.
     return PixError("http-%d" % status, "", True if status in (408, 409, 423, 425, 429) else None)
-
-
-def _base64(data):
-    return ubinascii.b2a_base64(data).decode().strip()

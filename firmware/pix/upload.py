@@ -15,7 +15,7 @@ from pix import url
 from pix.digest import sum_of
 from pix.errors import PixError, from_os, on_card
 from pix.retry import Retried
-from pix.store import BLOCK, Sidecar, put, read_side, remove, size_of
+from pix.store import BLOCK, Sidecar, beside, put, read_side, remove, size_of
 
 _MAX_ANSWER = const(300)
 _REFUSES_MS = const(1000)  # a receiver that wants no bytes closes so soon after the first ones
@@ -106,7 +106,7 @@ class Job(Retried):
         if up.raw and not up.named:
             return
         self.digest = sum_of(path, 0, self.size, up.view)
-        self._note = note_of(path)
+        self._note = beside(path, "^")
         info = read_side(self._note)
         if info is not None and info.key == up.key and info.total == self.size and info.digest == self.digest:
             self.location = info.validator
@@ -140,12 +140,6 @@ class Job(Retried):
     def tell(self, done):
         if self._progress is not None:
             self._progress(done, self.size)
-
-
-def note_of(path):
-    # The note of "/sd/x.jpg" is "/sd/x.^jp".
-    dot = path.rfind(".")
-    return path[:dot] + ".^" + path[dot + 1 : dot + 3] if dot > path.rfind("/") else path + ".^"
 
 
 def stream(job, link, view, head, at, end):
@@ -209,22 +203,18 @@ def _send_raw(up, job):
             link.flush()
         # A tiny file is acknowledged before its refusal can be seen.
         link.timeout_ms = _REFUSES_MS - utime.ticks_diff(utime.ticks_ms(), began)
-        if getattr(link, "closed", False) or (link.timeout_ms > 0 and _closes(link, up.view)):
+        closed = getattr(link, "closed", False)
+        try:
+            closed = closed or (link.timeout_ms > 0 and not link.readinto(up.view))
+        except PixError as error:
+            if error.code != "timeout":
+                raise
+        if closed:
             raise PixError("link-lost", "the receiver closed first")
     finally:
         link.close()
     if getattr(link, "error", ""):
         raise PixError(link.error)
-
-
-def _closes(link, view):
-    # True when the peer closes within the link's time limit.
-    try:
-        return not link.readinto(view)
-    except PixError as error:
-        if error.code != "timeout":
-            raise
-    return False
 
 
 def _answer(job, link, view):

@@ -9,7 +9,7 @@ import utime
 from micropython import const
 
 from pix import board
-from pix.atport import BASE_BAUD, LARGE_RING
+from pix.atport import BASE_BAUD, LARGE_RING, after, left
 from pix.errors import PixError
 from pix.espat import Modem, quoted
 
@@ -96,8 +96,8 @@ class Station:
         if modem.lost == "wifi-lost":
             self.tell("wifi", "lost, waiting for it")
             try:
-                end = utime.ticks_add(utime.ticks_ms(), _RETURN_MS)
-                while not modem.online and modem.lost == "wifi-lost" and utime.ticks_diff(end, utime.ticks_ms()) > 0:
+                end = after(_RETURN_MS)
+                while not modem.online and modem.lost == "wifi-lost" and left(end) > 0:
                     modem.poll()
                 if modem.online:
                     self._address()
@@ -149,8 +149,8 @@ class Station:
             modem.exchange(b"AT+RST\r\n", 1000)
             modem.open(BASE_BAUD)
             wait_ms = _RESTART_MS
-        end = utime.ticks_add(utime.ticks_ms(), wait_ms)
-        while not modem.ready and utime.ticks_diff(end, utime.ticks_ms()) > 0:
+        end = after(wait_ms)
+        while not modem.ready and left(end) > 0:
             modem.poll()
         self._probe(BASE_BAUD, self.baud)
         modem.forget_links()
@@ -161,7 +161,12 @@ class Station:
         self.version = self._version(modem.ask)
         if not self.version:
             raise PixError("no-modem", "it does not tell its version")
-        modem.version = _version_of(self.version)
+        # (1, 7) from b"AT version:1.7.4.0(...)..."; (0, 0) for firmware that tells none.
+        at = self.version.find(b"AT version:")
+        numbers = self.version[at + 11 :].split(b".")
+        modem.version = (0, 0)
+        if at >= 0 and len(numbers) > 1 and numbers[0].isdigit() and numbers[1].isdigit():
+            modem.version = int(numbers[0]), int(numbers[1])
         if not modem.ask("+CWMODE_CUR=1"):
             modem.ask("+CWMODE=1")
         modem.ask("+SLEEP=0")
@@ -199,7 +204,11 @@ class Station:
         lines = []
         if run("+GMR", on_line=lines.append) not in (True, b"OK"):
             return b""
-        return b"\n".join([line for line in lines if line[:1] != b"\x00"])
+        text = b""
+        for line in lines:
+            if line[:1] != b"\x00":
+                text += line + b"\n"
+        return text
 
     def _raise(self):
         # Change to the wanted rate and try it; False when the module is not understood there.
@@ -267,7 +276,7 @@ class Station:
     def _address(self, name=b""):
         # Have the module tell its address, until it has one. Raises PixError("no-address").
         modem = self.modem
-        end = utime.ticks_add(utime.ticks_ms(), _ADDRESS_MS)
+        end = after(_ADDRESS_MS)
         while True:
             lines = []
             address = b"0.0.0.0"
@@ -281,7 +290,7 @@ class Station:
                 modem.online = True
                 modem.lost = ""
                 return
-            if utime.ticks_diff(end, utime.ticks_ms()) <= 0:
+            if left(end) <= 0:
                 raise PixError("no-address", name.decode())
             utime.sleep_ms(200)
 
@@ -304,12 +313,3 @@ def scanned_name(line):
     if not 0 < first < end:
         return b""
     return line[first + 2 : end]
-
-
-def _version_of(text):
-    # (1, 7) from b"AT version:1.7.4.0(...)..."; (0, 0) for firmware that tells none.
-    at = text.find(b"AT version:")
-    numbers = text[at + 11 :].split(b".") if at >= 0 else []
-    if len(numbers) > 1 and numbers[0].isdigit() and numbers[1].isdigit():
-        return int(numbers[0]), int(numbers[1])
-    return 0, 0

@@ -41,10 +41,10 @@ def test_a_commit_leaves_the_target_alone_on_the_card(device):
 
 
 def test_names_are_short(device):
-    names = device.load("store").names
-    assert names("/sd/show.jpg") == ("/sd/show.$jp", "/sd/show.~jp")
-    assert names("/sd/a.b/model.kmodel") == ("/sd/a.b/model.$km", "/sd/a.b/model.~km")
-    assert names("/sd/a.b/plain") == ("/sd/a.b/plain.$", "/sd/a.b/plain.~")
+    beside = device.load("store").beside
+    assert beside("/sd/show.jpg", "$") == "/sd/show.$jp"
+    assert beside("/sd/a.b/model.kmodel", "~") == "/sd/a.b/model.~km"
+    assert beside("/sd/a.b/plain", "^") == "/sd/a.b/plain.^"
 
 
 @pytest.mark.parametrize("old", [None, OLD])
