@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _SLOWEST, _FASTEST = 300, 8_000_000
 _RETRY_NS = 5 * MS
+_READS_AHEAD = 64  # of 4 KiB: how much a program may have sent before it hung up
 _BACKLOG = 65536  # bytes kept for a program that does not read
 
 
@@ -68,7 +69,7 @@ class Rfc2217Console:
             connection, _ = self._socket.accept()
         except OSError:  # it has gone again
             return
-        if self._session is not None:
+        if self._session is not None and self._session.still_there():
             connection.close()
             self._note("a second program wanted the RFC 2217 port and was turned away")
             return
@@ -102,7 +103,7 @@ class _Session:
         self._open = True
         connection.setblocking(False)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._watch: Watch = line.clock.listen(connection.fileno(), self._read)
+        self._watch: Watch = line.clock.listen(connection.fileno(), self._readable)
         self._port = _Port(line, lines, connection.fileno(), self._hand_in)
         self._manager = PortManager(self._port, self)
 
@@ -122,24 +123,36 @@ class _Session:
         self._out += data
         self._send()
 
-    def _read(self) -> None:
+    def still_there(self) -> bool:
+        """Whether the program has not hung up, seen behind what it sent before."""
+        for _ in range(_READS_AHEAD):
+            if not self._open or not self._read():
+                break
+        return self._open
+
+    def _readable(self) -> None:
+        self._read()
+
+    def _read(self) -> bool:
+        """Take in what has come; False when nothing has, or the program is gone."""
         try:
             data = self._socket.recv(4096)
         except BlockingIOError:
-            return
+            return False
         except OSError:
             data = b""
         if not data:
             self.close()
-            return
+            return False
         try:
             for byte in self._manager.filter(data):
                 self._typed += byte
         except (LookupError, TypeError, ValueError, struct.error, serial.SerialException):
             # pyserial's parser trusts its peer; whatever makes it stumble is no RFC 2217 client.
             self.close()
-            return
+            return False
         self._hand_in()
+        return True
 
     def _hand_in(self) -> None:
         """Also called before rate or lines change: what came before that in the same packet goes first."""
