@@ -97,6 +97,29 @@ def test_a_second_program_is_turned_away_and_the_first_goes_on():
             pass
 
 
+def test_a_program_that_comes_right_after_one_that_was_killed_is_let_in():
+    bench = Bench(pace=False)
+    clock, port = bench.board.clock, bench.console.port
+    try:
+        killed = socket.create_connection(("127.0.0.1", port))
+        clock.poll(SECOND)
+        killed.sendall(b"half a fram" * 500)
+        killed.close()
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as second:
+            for _ in range(3):  # the board sees both at once
+                clock.poll(SECOND // 10)
+            second.sendall(b"print(1)")
+            clock.poll(SECOND)
+            assert "turned away" not in " ".join(bench.happened)
+            second.settimeout(0.2)
+            with pytest.raises(TimeoutError):  # silence, and no end of file
+                while second.recv(100):
+                    pass
+    finally:
+        bench.console.close()
+        bench.board.power_off()
+
+
 @pytest.mark.parametrize("noise", [b"\xff\xfa\x2c\x01\xff\xf0", b"\xff\xfa\x2c\x02\xff\xf0\xff\xfa\x2c\x03\x77\xff\xf0",
                                    b"\xff\xf0", b"\xff\xfa\xff\xf0"])  # fmt: skip
 def test_a_client_that_talks_nonsense_loses_its_connection_only(noise):
