@@ -9,9 +9,8 @@ import ubinascii
 from micropython import const
 
 from pix import http
-from pix.digest import Digest, repr_digest
 from pix.errors import PixError
-from pix.resume import PROOF_MS, content_range, strong_validator, sure, wrong_range
+from pix.resume import PROOF_MS, content_range, repr_digest, strong_validator, sure, wrong_range
 from pix.retry import Retried
 from pix.store import BLOCK, Part, free_bytes, size_of
 from pix.url import parse, resolve
@@ -33,7 +32,7 @@ class Fetched:
         self.attempts = job.attempts
         self.elapsed_ms = job.elapsed_ms()
         self.not_modified = response.status == 304
-        self.digest = "" if self.not_modified else job.digest.told
+        self.digest = "" if self.not_modified else job.digest
         self.resumed = 0 if self.not_modified else job.resumed
         fetched = 0 if self.not_modified else size - job.resumed
         self.rate = fetched * 1000 // max(1, self.elapsed_ms)
@@ -78,7 +77,7 @@ class _Fetch(Retried):
         self.part = Part(path)
         self.validator = ""
         self.total = -1
-        self.digest = Digest()
+        self.digest = ""  # that the server told
         self.restart = False  # the part was given up: ask again without Range
 
     def run(self):
@@ -87,7 +86,7 @@ class _Fetch(Retried):
         if info is not None:
             self.validator = info.validator
             self.total = info.total
-            self.digest = Digest(info.digest)
+            self.digest = info.digest
         self.resumed = part.size
         try:
             return self.persist(("digest-mismatch", "dns-failed", "wifi-lost"))
@@ -162,7 +161,7 @@ class _Fetch(Retried):
                 link.close()
             except PixError:
                 pass  # whatever is wrong with the modem, the next connect tells
-        if self.digest.told and not self.digest.proves(part, self.view):
+        if self.digest and not part.proves(self.digest, self.view):
             part.discard()
             raise PixError("digest-mismatch")
         if self.check is not None:
@@ -172,7 +171,7 @@ class _Fetch(Retried):
                 part.discard()
                 raise
         size = part.size
-        part.commit(self.digest.told)
+        part.commit(self.digest)
         return Fetched(self, response, size)
 
     def fields(self, url):
@@ -207,7 +206,7 @@ class _Fetch(Retried):
             if not part.size:
                 raise PixError("bad-response", "status 206 was not asked for")
             wrong = wrong_range(response, part.size, self.total, self.validator)
-            if digest and self.digest.told not in ("", digest):
+            if digest and self.digest not in ("", digest):
                 wrong = "the range has another digest"
             if wrong:
                 sure(response, self.view)
@@ -215,7 +214,7 @@ class _Fetch(Retried):
             self.total = content_range(response.header("content-range"))[2]
             self.check_room(self.total - part.size)
             part.resume()
-            self.digest.resume(part.size, digest)
+            self.digest = self.digest or digest
         else:
             part.discard()
             self.resumed = 0
@@ -223,7 +222,7 @@ class _Fetch(Retried):
             self.total = -1 if response.length is None else response.length
             self.check_room(self.total)
             part.begin(self.key, self.validator, self.total, digest)
-            self.digest = Digest(digest)
+            self.digest = digest
         self.tell()
 
     def give_up_part(self, why):
@@ -244,9 +243,7 @@ class _Fetch(Retried):
             got = response.readinto(view[fill:])
             fill += got
             if fill == BLOCK or (fill and not got):
-                block = view[:fill]
-                part.write(block)
-                self.digest.update(block)
+                part.write(view[:fill])
                 fill = 0
                 if part.size % _FLUSH_BYTES == 0:
                     part.flush()
@@ -256,7 +253,7 @@ class _Fetch(Retried):
             self.in_time("done")
         if self.total >= 0 and part.size != self.total:
             raise PixError("truncated", "%d of %d bytes came" % (part.size, self.total))
-        if not self.digest.told:
+        if not self.digest:
             self.prove(response)
         part.close()
 

@@ -1,8 +1,7 @@
 # What to do at the start about commits that a power cut interrupted (see pix.store for their steps).
 
-from pix.digest import sum_of
 from pix.errors import on_card
-from pix.store import BLOCK, MAGIC, files, head_of, read_back, read_side, remove, replace, size_of
+from pix.store import BLOCK, MAGIC, files, head_of, read_back, read_side, remove, replace, size_of, sum_of
 
 
 def recover(folder):

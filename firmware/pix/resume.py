@@ -1,5 +1,6 @@
-# What makes a transfer resumable and provable: fields of HTTP (RFC 9110 8.8 and 14), and links that vouch.
+# What makes a transfer resumable and provable: fields of HTTP (RFC 9110 8.8 and 14, RFC 9530), and links that vouch.
 
+import ubinascii
 from micropython import const
 
 from pix.errors import PixError
@@ -48,6 +49,21 @@ def strong_validator(response):
     date = response.header("date")
     if modified and date and modified != date and len(modified) < _MAX_VALIDATOR:
         return modified
+    return ""
+
+
+def repr_digest(text):
+    # SHA-256 as hex text out of a Repr-Digest field such as "sha-512=:...:, sha-256=:...:"; "" when there is none.
+    for item in text.split(","):
+        name, _, value = item.strip().partition("=")
+        if name.lower() != "sha-256" or value[:1] != ":":
+            continue
+        try:
+            digest = ubinascii.a2b_base64(value[1:].split(":")[0])
+        except ValueError:
+            return ""
+        if len(digest) == 32:
+            return ubinascii.hexlify(digest).decode()
     return ""
 
 

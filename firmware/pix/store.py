@@ -9,10 +9,15 @@
 #     start finds "done" and takes the remaining steps, so either the old or the new file is there, never a torn one;
 #   - what a part holds beyond its last flush is gone after a power cut (FatFs writes the size at sync), and its last
 #     block may hold bytes that were not proven yet. So all but the last whole block count after a restart.
+#
+# The chip has one SHA-256 engine, which all hashers share, and a hasher gives its digest once (Kendryte SDK sha256.c,
+# MaixPy-v1 moduhashlib_maixpy.c). So the digest of what is written can prove a part right, but only the card's content,
+# hashed in one go, can prove it wrong.
 
 import ubinascii
 import uos
 from micropython import const
+from uhashlib import sha256
 
 from pix.errors import PixError, from_os, if_there, on_card
 
@@ -59,9 +64,7 @@ class Part:
         self.path = beside(target, "$")
         self._side = beside(target, "~")
         self._file = None
-        self._info = None
-        self.size = 0  # bytes that were written and count
-        self._stale = 0  # size of the file on the card; beyond self.size it is refuse
+        self._forget()
         info = read_side(self._side, self.target)
         if info is not None and info.state == "done":
             # A commit was cut short: the part may be the only copy there is.
@@ -92,11 +95,12 @@ class Part:
         return info
 
     def begin(self, key, validator="", total=-1, digest=""):
-        # Start anew with an empty part.
+        # Start anew with an empty part; `digest` as hex text if it is known what it will have.
         self.discard()
         self._info = Sidecar(self.target, key, validator, total, digest=digest)
         self._save()
         self._file = self._do(open, self.path, "wb")
+        self._hasher = sha256() if digest else None
 
     def resume(self):
         # Open the part again to go on at `self.size`.
@@ -111,6 +115,8 @@ class Part:
         # Append `block` (bytes or memoryview).
         if self._do(self._file.write, block) not in (None, len(block)):
             raise PixError("card-full", self.target)
+        if self._hasher is not None:
+            self._hasher.update(block)
         self.size += len(block)
         self._stale = max(self._stale, self.size)
 
@@ -123,7 +129,9 @@ class Part:
 
     def cut(self, size):
         # Forget everything beyond `size` bytes. The part must be closed.
-        self.size = min(self.size, size)
+        if size < self.size:
+            self.size = size
+            self._hasher = None
 
     def close(self):
         # Close the file and keep it for a resume. Harmless when it is not open.
@@ -131,6 +139,14 @@ class Part:
         self._file = None
         if file is not None:
             self._do(file.close)
+
+    def proves(self, digest, buffer):
+        # True when the closed part has the SHA-256 `digest`; `buffer` is to work in.
+        hasher = self._hasher
+        self._hasher = None
+        if hasher is not None and hex_of(hasher) == digest:
+            return True
+        return sum_of(self.path, 0, self.size, buffer, self.target) == digest
 
     def commit(self, digest=""):
         # Make the part the target. PixError "card-error" when the card does not hold what was written; then the part
@@ -164,7 +180,9 @@ class Part:
 
     def _forget(self):
         self._info = None
-        self.size = self._stale = 0
+        self._hasher = None  # of all that was written since `begin`
+        self.size = 0  # bytes that were written and count
+        self._stale = 0  # size of the file on the card; beyond self.size it is refuse
 
     def _save(self):
         self._do(put, self._side, self._info.pack())
@@ -235,6 +253,18 @@ def read_back(path, at, end, buffer, visit, name=""):
                 at += n
     except OSError as error:
         raise from_os(error, name or path)
+
+
+def sum_of(path, at, end, buffer, name=""):
+    # SHA-256 of the file's bytes from `at` to `end` as hex text.
+    hasher = sha256()
+    read_back(path, at, end, buffer, hasher.update, name)
+    return hex_of(hasher)
+
+
+def hex_of(hasher):
+    # The digest as hex text; the hasher is used up.
+    return ubinascii.hexlify(hasher.digest()).decode()
 
 
 def read_side(path, name=""):

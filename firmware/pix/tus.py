@@ -7,9 +7,9 @@ import ubinascii
 from micropython import const
 
 from pix import http
-from pix.digest import repr_digest, sum_of
 from pix.errors import PixError
-from pix.resume import sure
+from pix.resume import repr_digest, sure
+from pix.store import sum_of
 from pix.upload import stream
 from pix.url import parse, resolve
 

@@ -12,10 +12,9 @@ import utime
 from micropython import const
 
 from pix import url
-from pix.digest import sum_of
 from pix.errors import PixError, from_os, on_card
 from pix.retry import Retried
-from pix.store import BLOCK, Sidecar, beside, put, read_side, remove, size_of
+from pix.store import BLOCK, Sidecar, beside, put, read_side, remove, size_of, sum_of
 
 _MAX_ANSWER = const(300)
 _REFUSES_MS = const(1000)  # a receiver that wants no bytes closes so soon after the first ones

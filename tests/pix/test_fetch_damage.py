@@ -135,7 +135,7 @@ def test_a_hasher_that_was_disturbed_does_not_refuse_a_good_file(device, origin)
     server = origin(PICTURE)
     server.digest = True
 
-    module = device.load("digest")
+    module = device.load("store")
     hashers = []
     make = module.sha256
 
