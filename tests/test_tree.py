@@ -34,8 +34,6 @@ REASON = re.compile(rf"Longer than {USUAL_LINES} lines: \w")
 STILL_LONG = {
     "firmware/pix/atlink.py",
     "firmware/pix/atport.py",
-    "firmware/pix/fetch.py",
-    "firmware/pix/wifi.py",
     "tools/maixpix/link.py",
     "tools/virtualboard/card_spi.py",
     "tools/virtualboard/esp8285/modem.py",

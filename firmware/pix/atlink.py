@@ -227,7 +227,7 @@ class Link:
 
     def flush(self, timeout_ms=_SEND_MS):
         # Wait until the peer has acknowledged everything written. Raises PixError as `write` does.
-        self._wait_acknowledged(0, timeout_ms)
+        self._await_acks(0, timeout_ms)
 
     def _usable(self):
         if self.error or self.closed:
@@ -248,7 +248,7 @@ class Link:
         while True:
             self._usable()
             if self._pipelined:
-                self._wait_acknowledged(1, _SEND_MS)
+                self._await_acks(1, _SEND_MS)
             said = []
             final = self._modem.send(self._command(size), said.append)
             if final == b"OK":
@@ -257,7 +257,7 @@ class Link:
             if final != b"ERROR":
                 self._failed()
             if self._segments and _full(said):
-                self._wait_acknowledged(0, _SEND_MS)
+                self._await_acks(0, _SEND_MS)
             elif self._pipelined and not said and not self._segments:
                 self._pipelined = False  # this firmware has no CIPSENDBUF
             elif not tries:
@@ -343,7 +343,7 @@ class Link:
         while self._segments and self._segments[0] <= number:
             self._segments.pop(0)
 
-    def _wait_acknowledged(self, most, timeout_ms):
+    def _await_acks(self, most, timeout_ms):
         # Wait until at most `most` segments are not acknowledged.
         end = after(timeout_ms)
         while len(self._segments) > most:

@@ -75,7 +75,7 @@ class AtPort:
         self.numbered = False  # CIPMUX=1 has been set
         self.resetting = False  # a restart is intended: `ready` is no news
         self.ready = False  # `ready` was seen since this was cleared
-        self.waits_for_host = False  # the boot ROM's complaint was seen since this was cleared
+        self.strapped = False  # the boot ROM's complaint was seen since this was cleared
         self.online = False  # joined and with an address, as far as the notices tell
         self.associated = False  # WIFI CONNECTED was seen since this was cleared
         self.dhcp_failed = False  # DHCP TIMEOUT likewise
@@ -237,7 +237,7 @@ class AtPort:
             if not self.resetting:
                 self.rebooted()
         elif line == b"waiting for host":
-            self.waits_for_host = True
+            self.strapped = True
         elif line[:5] == b"Recv ":
             self.received = int(line.split(b" ")[1])
         elif line[1:2] == b"," and 48 <= line[0] < 48 + LINKS and self._link_line(line[0] - 48, line[2:]):
@@ -269,12 +269,12 @@ class AtPort:
 
     def _damaged(self):
         # Something else than an item came.
-        self._suspect_all()
+        self._suspect()
         self.tok.reset()
         self._noise = True
         self.damages += 1
 
-    def _suspect_all(self):
+    def _suspect(self):
         # Bytes may be missing here. In active mode that may be whole frames of any link, in passive mode only of the
         # link that has asked for data: the rest is safe in the module.
         for link in self.links:
@@ -323,7 +323,7 @@ class AtPort:
     def settle(self):
         # Get back in step after noise, a lost answer or a payload that the module still waits for: let everything be
         # said, leave the payload state, then have AT answered. Raises PixError("modem-rebooted") or ("no-modem").
-        self._suspect_all()
+        self._suspect()
         self._noise = False
         self.tok.strict = False
         busy_end = after(_BUSY_MS)

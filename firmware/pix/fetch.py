@@ -192,7 +192,7 @@ class _Fetch(Retried):
         part = self.part
         if status == 416 and part.size:
             # The file became shorter without its ETag changing.
-            self.give_up_part("the range is refused")
+            self.give_up("the range is refused")
         if status not in (200, 203, 206):
             if status < 300 or status == 304:
                 raise PixError("bad-response", "status %d carries no file" % status)
@@ -210,7 +210,7 @@ class _Fetch(Retried):
                 wrong = "the range has another digest"
             if wrong:
                 sure(response, self.view)
-                self.give_up_part(wrong)
+                self.give_up(wrong)
             self.total = content_range(response.header("content-range"))[2]
             self.check_room(self.total - part.size)
             part.resume()
@@ -225,7 +225,7 @@ class _Fetch(Retried):
             self.digest = digest
         self.tell()
 
-    def give_up_part(self, why):
+    def give_up(self, why):
         self.part.discard()
         self.restart = True
         raise PixError("bad-response", why)
@@ -262,7 +262,7 @@ class _Fetch(Retried):
         # last bytes. A server may keep the link open in spite of "Connection: close".
         response.link.timeout_ms = PROOF_MS
         try:
-            excess = response.excess or response.drain()
+            excess = response.drain()
         except PixError as error:
             if error.code == "bytes-lost":
                 raise

@@ -68,11 +68,6 @@ class Response(Parser):
             self._advance()
         return self.status
 
-    @property
-    def excess(self):
-        # Bytes that came behind the end of the response, as far as they were read: the server's length is wrong.
-        return len(self._data) - self._at if self.done else 0
-
     def header(self, name, default=""):
         # The value of a field as text, several joined by ", ". Trailers are not among them.
         value = self.field(name.lower().encode())
@@ -105,9 +100,9 @@ class Response(Parser):
     def drain(self):
         # After the content: read what may still come until the link ends. Returns the number of excess bytes, some of
         # them at least. Raises what the link raises ("timeout" for a server that keeps the link open).
-        if not self.excess:
+        if self._at == len(self._data):
             self._fill()
-        return self.excess
+        return len(self._data) - self._at
 
     def _advance(self):
         if self._at < len(self._data) or self._fill():

@@ -48,13 +48,6 @@ def watch(modem):
     return modem.online and not modem.lost
 
 
-def recover(modem):
-    # Bring a modem of `bring_up` back after `modem.lost`: wait for the network, join again, or start it anew. Raises
-    # PixError when that fails.
-    if modem.lost:
-        modem.repair()
-
-
 class Station:
     # One board's Wi-Fi. `modem` stays the same object over restarts of the module. Raises PixError("settings"); limits:
     # NONOS AT 1.7.6 binary.
@@ -139,11 +132,11 @@ class Station:
         modem = self.modem
         self.tell("modem", "starting")
         modem.resetting = True
-        modem.numbered = modem.ready = modem.waits_for_host = False
+        modem.numbered = modem.ready = modem.strapped = False
         modem.open(BASE_BAUD)
         modem.tok.strict = False
         wait_ms = _READY_MS
-        if not self._power_cycle():
+        if not self._reset():
             self._probe(self.baud, BASE_BAUD)
             modem.ready = False
             modem.exchange(b"AT+RST\r\n", 1000)
@@ -174,7 +167,7 @@ class Station:
         modem.passive = modem.version >= (1, 7) and modem.ask("+CIPRECVMODE=1")
         self.tell("modem", "AT %d.%d at %d baud" % (modem.version + (modem.baud,)))
 
-    def _power_cycle(self):
+    def _reset(self):
         # Reset by the enable pin; False when the board has none. On M1W modules IO0 of the K210 is wired to a strap of
         # the module: high, it waits for an SDIO host and AT never starts (MaixPy-v1_scripts network_espat.py).
         pins = self.pins
@@ -197,7 +190,7 @@ class Station:
                 # Noise of other rates makes the first answer an ERROR.
                 if modem.exchange(b"AT\r\n", _HELLO_MS) == b"OK":
                     return
-        raise PixError("no-modem", "its IO0 strap is high" if modem.waits_for_host else "")
+        raise PixError("no-modem", "its IO0 strap is high" if modem.strapped else "")
 
     def _version(self, run):
         # What the module tells of its version, by its method `run`; b"" when it does not.

@@ -250,7 +250,7 @@ def test_without_recovery_the_loss_is_told(boards):
     with bench.raises("wifi-lost"):
         modem.connect("127.0.0.1", 80)
     bench.modem.restore_wifi()
-    wifi.recover(modem)
+    modem.repair()
     assert wifi.watch(modem)
 
 
