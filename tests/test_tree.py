@@ -30,20 +30,6 @@ MAIXPY = {
 USUAL_LINES, MOST_LINES = 350, 500
 REASON = re.compile(rf"Longer than {USUAL_LINES} lines: \w")
 
-# Files that are longer and do not tell why yet: each is to be split, or to say so at its head.
-STILL_LONG = {
-    "firmware/pix/atlink.py",
-    "firmware/pix/atport.py",
-    "tools/maixpix/link.py",
-    "tools/virtualboard/card_spi.py",
-    "tools/virtualboard/esp8285/modem.py",
-    "tools/virtualboard/hosted/engine.py",
-    "tools/virtualboard/hosted/lcd.py",
-    "tools/virtualboard/hosted/stdlib.py",
-    "tools/virtualboard/hosted/uart.py",
-    "tools/virtualboard/k210/cpu.py",
-}
-
 
 def imports(path):
     """Every module that the file imports anywhere, by full name."""
@@ -99,7 +85,7 @@ def test_no_file_is_too_long_to_read(path):
     if lines <= USUAL_LINES:
         return
     assert lines <= MOST_LINES
-    assert name(path) in STILL_LONG or REASON.search(head(text)), (
+    assert REASON.search(head(text)), (
         f"{name(path)} has {lines} lines: split it, or write 'Longer than {USUAL_LINES} lines: ' and the reason into "
         "its docstring or first comment"
     )

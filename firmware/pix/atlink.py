@@ -5,6 +5,8 @@
 # Whoever keeps the data cuts it back to `trusted` after an error, and calls `prove` before taking it for complete.
 # One loss leaves no trace here: exactly whole items, or the same distance into two of them. Lengths and digests of
 # the layers above tell those.
+#
+# Longer than 350 lines: reading and writing share the state of one link, and on the board each file costs heap.
 
 from micropython import const
 

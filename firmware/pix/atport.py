@@ -4,6 +4,9 @@
 # a command waits for its answer; nothing is ever flushed while the line is sound. Payload is read from the UART
 # straight into the buffer of whoever reads the link. All waiting happens in C, inside `readinto`, a character timeout
 # at a time.
+#
+# Longer than 350 lines: whatever comes on the UART changes the one state that is kept here, in the order in which it
+# comes, and on the board each file costs heap.
 
 import gc
 

@@ -42,7 +42,6 @@ class Modem(AtSend):
     def __init__(self, open_uart):
         super().__init__(open_uart)
         self.version = (0, 0)
-        self.version_text = ""
         self.address = ""
         self.repair = None
         self.repairs_itself = False

@@ -97,6 +97,20 @@ class Response(Parser):
             return got
         return 0
 
+    def iter_content(self, size):
+        # Iterate over the content in pieces of `size` bytes, the last may be shorter. Each is a memoryview of one
+        # buffer, good until the next is asked for. Raises what `readinto` raises.
+        view = memoryview(bytearray(size))
+        fill = 0
+        while True:
+            got = self.readinto(view[fill:])
+            fill += got
+            if fill and (not got or fill == size):
+                yield view[:fill]
+                fill = 0
+            if not got:
+                return
+
     def drain(self):
         # After the content: read what may still come until the link ends. Returns the number of excess bytes, some of
         # them at least. Raises what the link raises ("timeout" for a server that keeps the link open).

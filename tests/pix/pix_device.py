@@ -14,7 +14,7 @@ import types
 from pathlib import Path
 
 from virtualboard.clock import Clock
-from virtualboard.hosted.stdlib import BytesIO
+from virtualboard.hosted.streams import BytesIO
 from virtualboard.sdcard import SdCard
 
 PIX = Path(__file__).resolve().parents[2] / "firmware" / "pix"

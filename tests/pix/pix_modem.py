@@ -14,7 +14,7 @@ from pathlib import Path
 from virtualboard.clock import MS, Clock
 from virtualboard.esp8285 import AccessPoint, Air, Modem
 from virtualboard.hosted.chip import UART1_RX, Chip
-from virtualboard.hosted.stdlib import BytesIO
+from virtualboard.hosted.streams import BytesIO
 from virtualboard.hosted.uart import uart_class
 from virtualboard.network import Network
 from virtualboard.network.script import Script

@@ -16,9 +16,7 @@ def get(device, url, headers=(), token=""):
     link.write(http.request("GET", url, headers, token))
     response = http.Response(link)
     status = response.read_head()
-    body, buffer = b"", bytearray(700)
-    while got := response.readinto(buffer):
-        body += buffer[:got]
+    body = b"".join(bytes(piece) for piece in response.iter_content(700))
     link.close()
     return status, response, body
 

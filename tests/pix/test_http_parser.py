@@ -270,6 +270,17 @@ def test_excess_behind_the_content_is_noticed(pix_modules):
     assert response.drain() == 3
 
 
+def test_iter_content_gives_full_pieces(pix_modules):
+    body = bytes(range(100))
+    for pieces in ([body], [body[i : i + 1] for i in range(100)], split(body, [30, 31, 77])):
+        link = Bytes([HEAD + b"Content-Length: 100\r\n\r\n", *pieces])
+        response = pix_modules.load("http").Response(link)
+        response.read_head()
+        got = [bytes(piece) for piece in response.iter_content(32)]
+        assert [len(piece) for piece in got] == [32, 32, 32, 4]
+        assert b"".join(got) == body
+
+
 def test_fields_are_found_in_any_case_and_joined(pix_modules):
     data = HEAD + b'ETAG: "x"\r\nvia: a\r\nVia:b\r\nName: caf\xc3\xa9\r\nContent-Length: 0\r\n\r\n'
     response = pix_modules.load("http").Response(Bytes([data]))

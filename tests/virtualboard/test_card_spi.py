@@ -7,7 +7,7 @@ import random
 import pytest
 from fatimage import tree_of
 
-from virtualboard.card_spi import cid, crc7, crc16, csd
+from virtualboard.card_registers import cid, crc7, crc16, csd
 from virtualboard.clock import MS, US, Clock
 from virtualboard.fat32 import SECTOR
 from virtualboard.sdcard import SdCard, Timing

@@ -3,6 +3,8 @@
 MaixPy v1 (MicroPython 1.11) has the classic raw REPL only. Its console receives into 2048 bytes without flow control
 (MaixPy-v1 machine_uart.c), so one command stays well below that. After a soft reset in raw mode it runs boot.py but
 not main.py, and mounts the card in the background.
+
+Longer than 350 lines: a session is one object, and most of it is the words for what goes wrong in it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
 """The module as a whole: power, boot, the command receiver, and what all commands share.
 
 States and their answers: AT 1.7.6 binary (`at_port.o`), the same shape as the published AT 0.2x source.
+
+Longer than 350 lines: it is the one object that all command files share, and its methods are what they may call.
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@
 Boot order of MaixPy v0.6.2 (`maixpy_main.c`, `builtin_py/_boot.py`): `/flash` is mounted; the card is mounted in the
 background; `_boot` chooses the current directory, waits 200 ms, looks for IDE mode, writes a `main.py` where there is
 none, takes over `cover.*.py`, prints the banner; then `boot.py` and `main.py` run from the current directory.
+
+Longer than 350 lines: one boot from power-up to the prompt, in its order.
 """
 
 from __future__ import annotations

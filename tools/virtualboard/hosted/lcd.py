@@ -1,6 +1,8 @@
 """`lcd`: the commands and pixels that MaixPy sends to the panel.
 
 Source: MaixPy-v1 `py_lcd.c`, `lcd_mcu.c`, `st7789.c`.
+
+Longer than 350 lines: one module of MaixPy, whole.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 The receive interrupt puts bytes into a ring of `read_buf_len`; what does not fit is lost silently. Bytes are taken
 from the lane lazily, whenever the ring is looked at: nobody could have read it in between, so the same bytes are lost.
+
+Longer than 350 lines: one class of MaixPy, whole.
 """
 
 from __future__ import annotations

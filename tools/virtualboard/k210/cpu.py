@@ -3,6 +3,8 @@
 Interrupts are injected between two instructions, the way the RISC-V privileged specification 1.9.1 describes a trap
 into machine mode. How many instructions ran is read from Unicorn's own counter, which lets every register access
 know its exact cycle and lets a slice end after exactly the instruction that made it necessary (`stop_after_this`).
+
+Longer than 350 lines: running, traps and the stand-ins for patched instructions work on the registers of one core.
 """
 
 from __future__ import annotations
