@@ -50,11 +50,13 @@ class ConsolePty:
 
 def main() -> None:
     from virtualboard.board import Board, BoardConfig
+    from virtualboard.clock import Clock
     from virtualboard.hosted.engine import Engine
 
     config = json.loads(sys.argv[1])
-    modem = config.pop("modem", "")
-    board = Board(BoardConfig.from_dict(config))
+    modem, paced = config.pop("modem", ""), config.pop("paced", False)
+    # A paced board restarts as slowly as a real one; others have gone through a start before anybody can react.
+    board = Board(BoardConfig.from_dict(config), Clock(pace=paced))
     if modem == "strapped":
         # An M1W module: its pin floats high until pad 0 is driven low.
         board.pads.pull(board.model.modem_strap, True)

@@ -71,11 +71,18 @@ def talker():
         os.close(end)
 
 
-def test_a_boot_script_that_resets_is_named_and_worked_around(board, capsys):
-    (board.card / "boot.py").write_text("import machine\nmachine.reset()\n")
+def test_a_boot_script_that_resets_is_named_and_worked_around(tmp_path, capsys):
+    (tmp_path / "sd").mkdir()
+    (tmp_path / "sd" / "boot.py").write_text("import machine\nmachine.reset()\n")
+    with RunningBoard(tmp_path / "sd", tmp_path / "flash", {"paced": True}) as board:
+        _examined_and_cured(board, capsys)
+
+
+def _examined_and_cured(board, capsys):
     assert maixpix(["doctor", "--no-network", "--json", "--port", board.port]) == 1
     said = capsys.readouterr()
     found = {one["name"]: one for one in json.loads(said.out)["findings"]}
+    assert "repl" in found, said.out
     assert found["repl"]["state"] == "wrong"
     assert found["repl"]["text"] == "boot.py on the board restarts it again and again"
     assert found["camera"]["state"] == "ok", "the rest is examined all the same"

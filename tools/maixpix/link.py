@@ -38,6 +38,7 @@ _CARD_WAIT_S = 3
 _STOP_TIMEOUT_S = 4
 
 _BOOTED_MARK = b"init end"
+_STARTS_TO_CATCH = 12  # MaixPy waits 0.2 s between that mark and boot.py: a busy host may miss the moment a few times
 """Printed by MaixPy's own start script, which then waits 0.2 s before boot.py is run (_boot.py)."""
 
 RESTARTS_REMEDY = "boot.py or its power supply does that: use a stronger supply, or hold BOOT, `maixpix flash --erase`"
@@ -286,7 +287,7 @@ class Link:
                 if _BOOTED_MARK in before + new and _BOOTED_MARK not in before:
                     line.write(b"\x03")  # now it keeps even a boot.py that restarts the board from running
                     deadline = time.monotonic() + limit_s
-                if transport.starts >= 2 * ENDLESS_STARTS:
+                if transport.starts >= _STARTS_TO_CATCH:
                     return False, heard + recent
             heard = (heard + recent)[-4000:]
             if recent.endswith(b">>> "):
