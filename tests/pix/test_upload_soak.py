@@ -20,7 +20,7 @@ def nursery():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [1, 2, 6, 8, 10])  # every door, large pictures, a full card, cut power
+@pytest.mark.parametrize("seed", [6, 8, 10])  # the cheapest few; the soak itself runs 500
 def test_every_picture_arrives_once_and_intact(nursery, tmp_path, seed):
     outcome = soak_upload.one_run(seed, tmp_path, nursery)
     assert outcome.wrong == [], outcome.console
