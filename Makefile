@@ -10,7 +10,7 @@ demo: $(STAMP)
 	$(BIN)/maixpix demo
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -q -n 3 --dist loadfile
+	$(BIN)/python -m pytest -q -n 4 --dist loadfile
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
