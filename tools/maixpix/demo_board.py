@@ -149,6 +149,7 @@ class DemoBoard:
             reach=[LOOPBACK, *options.reach],
             faults=faults,
             seed=options.seed,
+            grace_ms=2000,  # the companion shares this machine with the board: its figures are not to suffer from that
         )
         try:
             result = run_app(

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from virtualboard.camera import Camera
-from virtualboard.clock import MS, Clock
+from virtualboard.clock import GRACE_NS, MS, Clock
 from virtualboard.esp8285 import AccessPoint, Air, Modem
 from virtualboard.models import MODELS
 from virtualboard.network import Network
@@ -63,6 +63,8 @@ class BoardConfig:
     """Address ranges that links may reach on this machine's network."""
     rtt_ms: float = 4.0
     """Round trip to every peer, milliseconds of virtual time."""
+    grace_ms: int = GRACE_NS // MS
+    """Real milliseconds that a peer may think for nothing (see `clock`): more on a machine that is busy."""
     boot_baud: int = 74880
     """Rate of the modem's boot ROM text: 74880 with a 26 MHz crystal, 115200 with 40 MHz."""
     faults: list[dict[str, Any]] = field(default_factory=list)
@@ -94,7 +96,7 @@ class Board:
             self.model = MODELS[config.model]
         except KeyError:
             raise ValueError(f"no board model {config.model!r}; known: {', '.join(MODELS)}") from None
-        self.clock = clock or Clock()
+        self.clock = clock or Clock(config.grace_ms * MS)
         self.pads = Pads()
         self.panel = Panel(
             self.clock,
