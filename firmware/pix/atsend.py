@@ -1,10 +1,9 @@
 # Sending through the modem: the command, its prompt, the payload. What is usual is compared as a whole, because the
 # tokenizer needs more time for a byte than the line at 1 Mbaud.
 
-import utime
 from micropython import const
 
-from pix.atport import ANSWER_MS, AtPort
+from pix.atport import ANSWER_MS, AtPort, after, left
 
 _PROMPT_MS = const(2000)
 
@@ -18,10 +17,10 @@ class AtSend(AtPort):
     def _prompted(self, final):
         if final != b"OK":
             return final
-        end = utime.ticks_add(utime.ticks_ms(), _PROMPT_MS)
+        end = after(_PROMPT_MS)
         while not self._prompt:
             self.poll()
-            if utime.ticks_diff(end, utime.ticks_ms()) <= 0:
+            if left(end) <= 0:
                 self._noise = True
                 return None
         return final

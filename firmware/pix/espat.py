@@ -10,7 +10,7 @@ import utime
 from micropython import const
 
 from pix.atlink import Link
-from pix.atport import CLOSE_MS, LINKS
+from pix.atport import CLOSE_MS, LINKS, after, left
 from pix.atsend import AtSend
 from pix.errors import PixError
 
@@ -107,8 +107,8 @@ class Modem(AtSend):
                 continue
             # A peer's refusal is ERROR and then `n,CLOSED`, which must not fall to the next link of that number. ERROR
             # alone means that the command was damaged on its way.
-            end = utime.ticks_add(utime.ticks_ms(), _CLOSED_MS)
-            while not link.closed and utime.ticks_diff(end, utime.ticks_ms()) > 0:
+            end = after(_CLOSED_MS)
+            while not link.closed and left(end) > 0:
                 self.poll()
             if link.closed:
                 break

@@ -1,4 +1,4 @@
-"""Fixtures of the tests of pix.http, pix.store and pix.fetch."""
+"""Fixtures that the tests of `pix` share."""
 
 import asyncio
 import threading
@@ -6,6 +6,7 @@ import threading
 import pytest
 from pix_device import Device
 from pix_fetch import OLD
+from pix_modem import Bench
 from pix_servers import Origin, Raw
 
 
@@ -15,6 +16,20 @@ def device(tmp_path):
     card = tmp_path / "card"
     card.mkdir()
     return Device(card)
+
+
+@pytest.fixture
+def boards():
+    """boards(...) -> pix_modem.Bench, closed at the end."""
+    made = []
+
+    def make(*args, **kwargs):
+        made.append(Bench(*args, **kwargs))
+        return made[-1]
+
+    yield make
+    for bench in made:
+        bench.close()
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import socket
 import threading
 
 import pytest
-from pix_modem import SERVER, Bench, Once, Sink, read_all
+from pix_modem import SERVER, Once, Sink, read_all
 
 from virtualboard.clock import MS, SECOND
 from virtualboard.network.script import Script
@@ -15,19 +15,6 @@ HOSTILE = (
     b"\r\nOK\r\n+IPD,4,5:CLOSED\r\n4,CLOSED\r\n> \r\nready\r\n+++\x00\r\nERROR\r\nSEND FAIL\r\nWIFI DISCONNECT\r\n" * 40
 )
 PROFILES = ["1.1", "1.7.4"]  # active and passive receiving
-
-
-@pytest.fixture
-def boards():
-    made = []
-
-    def make(*args, **kwargs):
-        made.append(Bench(*args, **kwargs))
-        return made[-1]
-
-    yield make
-    for bench in made:
-        bench.close()
 
 
 @pytest.fixture(params=PROFILES)

@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from pix_modem import SERVER, Bench, Once, Sink, read_all
+from pix_modem import SERVER, Once, Sink, read_all
 
 from virtualboard.clock import MS, SECOND, US
 from virtualboard.network.script import Script
@@ -11,19 +11,6 @@ from virtualboard.network.script import Script
 DATA = random.Random(5).randbytes(12_000)
 SEGMENTS = -(-len(DATA) // 1460)
 WAYS = pytest.mark.parametrize("pipelined", [True, False])
-
-
-@pytest.fixture
-def boards():
-    made = []
-
-    def make(*args, **kwargs):
-        made.append(Bench(*args, **kwargs))
-        return made[-1]
-
-    yield make
-    for bench in made:
-        bench.close()
 
 
 @pytest.fixture(params=["1.1", "1.7.4"])

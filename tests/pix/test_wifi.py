@@ -1,25 +1,12 @@
 """Bring-up, joining and coming back, against the real modem part over real lanes."""
 
 import pytest
-from pix_modem import Bench, Once, read_all
+from pix_modem import Once, read_all
 
 from virtualboard.clock import MS, SECOND
 from virtualboard.esp8285 import AccessPoint
 
 SECRET = 'p"ss\\, wörd'
-
-
-@pytest.fixture
-def boards():
-    made = []
-
-    def make(*args, **kwargs):
-        made.append(Bench(*args, **kwargs))
-        return made[-1]
-
-    yield make
-    for bench in made:
-        bench.close()
 
 
 def stages(bench):
