@@ -83,6 +83,7 @@ class AtPort:
         self.associated = False  # WIFI CONNECTED was seen since this was cleared
         self.dhcp_failed = False  # DHCP TIMEOUT likewise
         self.lost = ""  # code of what makes connecting pointless until the trouble is repaired
+        self.idle = None  # called while an answer is awaited and the line is quiet; see pix.wifi.Station
         self._noise = False
         self._gap_end = None
         self._final = None
@@ -400,7 +401,8 @@ class AtPort:
         generation = self.generation
         damages = self.damages
         while self._final is None and not self._busy:
-            self.poll()
+            if not self.poll() and self.idle is not None:
+                end = utime.ticks_add(end, self._idled())
             if self.generation != generation:
                 raise PixError("modem-rebooted")
             if self.damages != damages:
@@ -413,6 +415,13 @@ class AtPort:
         final = self._final
         self._final = None
         return final
+
+    def _idled(self):
+        # Give `idle` its turn; returns the milliseconds it took, which no answer's time is charged with: what came
+        # meanwhile waits in the ring.
+        began = utime.ticks_ms()
+        self.idle()
+        return utime.ticks_diff(utime.ticks_ms(), began)
 
     def command(self, text, timeout_ms=ANSWER_MS, on_line=None, tries=2):
         # Run AT`text` (str or bytes) and return its final line, such as b"OK", b"ERROR" or b"FAIL"; None when there

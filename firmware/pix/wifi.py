@@ -30,11 +30,12 @@ _TIMEOUT_CHAR_MS = const(10)
 _TELLING = ("wrong-password", "no-address", "join-timeout", "no-network")
 
 
-def bring_up(settings, progress=None, recover=True):
+def bring_up(settings, progress=None, recover=True, idle=None):
     # Reset the modem, raise its rate and join the first network that works. Returns the Modem. `progress(stage,
-    # detail)` is told every step. `recover`: connect() repairs a restarted modem or a lost network by itself.
+    # detail)` is told every step. `recover`: connect() repairs a restarted modem or a lost network by itself. `idle()`
+    # is called while a network is looked for, see Station.
     # Raises PixError: settings, no-modem, no-network, wrong-password, no-address, join-timeout.
-    station = Station(settings, progress)
+    station = Station(settings, progress, idle)
     station.start()
     station.modem.repair = station.recover
     station.modem.repairs_itself = recover
@@ -51,11 +52,17 @@ def watch(modem):
 class Station:
     # One board's Wi-Fi. `modem` stays the same object over restarts of the module. Raises PixError("settings"); limits:
     # NONOS AT 1.7.6 binary.
-    def __init__(self, settings, progress=None):
+    #
+    # `progress(stage, detail)`, both str, is told every step. `idle()` is called while a network is looked for, joined
+    # or waited for (which may take half a minute), at start and in `recover`, whenever nothing has come for a character
+    # timeout (10 ms). Only short notices can come then, so it may take a second or two; no answer's time is charged
+    # with that. It must not use the modem. What it raises ends the search.
+    def __init__(self, settings, progress=None, idle=None):
         self.modem = Modem(self._open_uart)
         self.baud = settings.baud
         self.pins = board.pins(settings.board)
         self.progress = progress
+        self.idle = idle
         self.networks = []  # pairs of bytes
         for name, key in settings.wifi:
             if not 0 < len(name.encode()) <= 32:
@@ -89,9 +96,7 @@ class Station:
         if modem.lost == "wifi-lost":
             self.tell("wifi", "lost, waiting for it")
             try:
-                end = after(_RETURN_MS)
-                while not modem.online and modem.lost == "wifi-lost" and left(end) > 0:
-                    modem.poll()
+                self._searching(self._await_return)
                 if modem.online:
                     self._address()
                 elif modem.lost == "wifi-lost":
@@ -111,6 +116,23 @@ class Station:
         except PixError as error:
             modem.lost = "wifi-lost" if error.code in _TELLING else "no-modem"
             raise
+
+    def _await_return(self):
+        # Wait until the module is back in its network by itself.
+        modem = self.modem
+        end = after(_RETURN_MS)
+        while not modem.online and modem.lost == "wifi-lost" and left(end) > 0:
+            modem.poll()
+            if self.idle is not None:
+                self.idle()
+
+    def _searching(self, action):
+        # Run `action`, a search for a network, with `idle` called in its pauses.
+        self.modem.idle = self.idle
+        try:
+            action()
+        finally:
+            self.modem.idle = None
 
     def tell(self, stage, detail):
         if self.progress is not None:
@@ -225,6 +247,9 @@ class Station:
 
     def join(self):
         # Join the first network of the settings that works. Raises PixError with the most telling error of all.
+        self._searching(self._join_any)
+
+    def _join_any(self):
         networks = self.networks
         if not networks:
             raise PixError("settings", "no Wi-Fi network is set")

@@ -1,5 +1,7 @@
 """Bring-up, joining and coming back, against the real modem part over real lanes."""
 
+from itertools import pairwise
+
 import pytest
 from pix_modem import Once, read_all
 
@@ -302,3 +304,44 @@ def test_commands_survive_a_busy_module(boards):
     modem = bench.bring_up()
     assert bench.modem.stats.busy > 0
     assert modem.online
+
+
+@pytest.mark.parametrize("profile", ["1.1", "1.7.4"])
+def test_idle_has_its_turn_while_a_network_is_looked_for(boards, profile):
+    # An idle of two seconds, as long as a picture takes to be taken and kept, spoils no answer.
+    bench = boards(profile, [AccessPoint("home", SECRET, dhcp_ms=3000)])
+    turns = []
+
+    def idle():
+        turns.append((bench.clock.now // MS, bench.stages[-1][1]))
+        bench.run(2000 if len(turns) % 50 == 1 else 5)
+
+    modem = bench.bring_up(networks=[("away", "k"), ("home", SECRET)], idle=idle, recover=True)
+    assert modem.online
+    assert len(turns) > 50
+    assert {stage for _, stage in turns} == {"wifi"}
+    times = [when for when, _ in turns]
+    assert max(b - a for a, b in pairwise(times)) < 2500
+    bench.modem.drop_wifi()
+    bench.run(200)
+    assert not bench.load("wifi").watch(modem)
+    before = len(turns)
+    bench.clock.after(3 * SECOND, bench.modem.restore_wifi)
+    modem.repair()
+    assert len(turns) > before + 10
+    assert modem.idle is None
+    before = len(turns)
+    assert modem.ask("")
+    assert len(turns) == before
+
+
+def test_what_idle_raises_ends_the_search(boards):
+    bench = boards()
+    error = bench.PixError("card-full")
+
+    def idle():
+        raise error
+
+    with bench.raises("card-full"):
+        bench.bring_up(idle=idle)
+    assert bench.bring_up().online
