@@ -3,8 +3,8 @@
 from itertools import pairwise
 
 import pytest
-from pix_modem import Once, read_all
 
+from rig.modem_bench import Once, read_all
 from virtualboard.clock import MS, SECOND
 from virtualboard.esp8285 import AccessPoint
 
