@@ -48,8 +48,8 @@ FRAME = 34
 REQUEST = b"GET / HTTP/1.0\r\n\r\n"
 PICTURE = random.Random(8).randbytes(90)
 ANSWER = b"stored\n"
-NAMES = {f"pc{number}.lan": SERVER for number in range(6)}
-"""More than the driver remembers, so that each one is asked for."""
+NAMES = {f"pc{number:02}.lan": SERVER for number in range(60)}
+"""Many more than the driver remembers, so that each one is asked for, also after failures."""
 
 _PATIENCE_MS = 3500  # for connecting and for each byte: what waits longer costs the benchmark most of its time
 _BRING_UP_SHARE = 12
@@ -125,7 +125,7 @@ class Sessions:
         for name, lane in zip(LANES, lanes, strict=True):
             lane.mangle = mangler(lane, [damage for damage in damages if damage.lane == name])
         began = self.bench.clock.now
-        ended = self._judged(KINDS[kind])
+        ended = self.judged(kind)
         for lane in lanes:
             lane.mangle = None
         ended.seconds = (self.bench.clock.now - began) / SECOND
@@ -133,17 +133,18 @@ class Sessions:
             ended.wrong = f"took {ended.seconds:.0f} s"
         if not ended.wrong and ended.code != "ok":
             self._flips = 0
-            again = self._judged(KINDS["fetch"])
+            again = self.judged("fetch")
             if again.code != "ok" or again.wrong:
                 ended.wrong = f"{ended.code}, and the next session without damage: {again.wrong or again.code}"
         return ended
 
-    def _judged(self, session: Callable[[Sessions], None]) -> Ended:
+    def judged(self, kind: str) -> Ended:
+        """One session of `kind` with whatever happens on the lanes."""
         code, wrong = "ok", ""
         self._link = None
         self.out.clear()
         try:
-            session(self)
+            KINDS[kind](self)
         except self.bench.PixError as error:
             code = error.code
         except Wrong as error:
@@ -213,7 +214,7 @@ class Sessions:
         return count
 
     def _giver(self) -> Once:
-        return Once(BODY)
+        return Once(BODY, heard=self.heard)
 
     def _taker(self) -> Taker:
         return Taker(self.heard)
