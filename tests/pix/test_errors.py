@@ -7,9 +7,9 @@ import pytest
 # fmt: off
 CODES = {
     "no-modem", "modem-firmware", "modem-rebooted", "wrong-password", "no-network", "no-address", "join-timeout",
-    "wifi-lost", "dns-failed", "refused", "connect-timeout", "link-lost", "timeout", "send-failed", "bytes-lost", "http-status",
-    "redirect-loop", "bad-response", "truncated", "too-long", "https", "bad-url", "digest-mismatch", "no-card",
-    "card-full", "card-error", "not-picture", "not-jpeg", "progressive", "jpeg-kind", "bmp-kind", "too-big",
+    "wifi-lost", "dns-failed", "refused", "connect-timeout", "link-lost", "timeout", "send-failed", "bytes-lost",
+    "http-status", "redirect-loop", "bad-response", "truncated", "too-long", "https", "bad-url", "digest-mismatch",
+    "no-card", "card-full", "card-error", "not-picture", "not-jpeg", "progressive", "jpeg-kind", "bmp-kind", "too-big",
     "bad-picture", "no-memory", "settings", "no-camera", "sensor-timeout", "upload-refused", "internal",
 }
 # fmt: on
