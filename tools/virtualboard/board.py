@@ -61,6 +61,8 @@ class BoardConfig:
     """Host names the network resolves, name -> IPv4 address."""
     reach: list[str] = field(default_factory=lambda: ["127.0.0.0/8"])
     """Address ranges that links may reach on this machine's network."""
+    dns: bool = False
+    """Names that are not in `names` are looked up by this machine's resolver."""
     rtt_ms: float = 4.0
     """Round trip to every peer, milliseconds of virtual time."""
     grace_ms: int = GRACE_NS // MS
@@ -114,7 +116,9 @@ class Board:
         self.to_modem = Lane(self.clock, "to_modem")
         self.console_rx = Lane(self.clock, "console_rx")
         self.console_tx = Lane(self.clock, "console_tx")
-        self.network = Network(self.clock, config.names, rtt_ns=round(config.rtt_ms * MS), allow=tuple(config.reach))
+        self.network = Network(
+            self.clock, config.names, rtt_ns=round(config.rtt_ms * MS), allow=tuple(config.reach), dns=config.dns
+        )
         self.air = Air(
             [AccessPoint(w.ssid, w.password, rssi=w.rssi, dhcp_ms=w.dhcp_ms, dhcp_ok=w.dhcp_ok) for w in config.wifi]
         )

@@ -170,6 +170,14 @@ class Clock:
         finally:
             self._running = False
 
+    def reach(self, when: int) -> None:
+        """Engines that execute first: the instruction that runs is at `when` (ns). Never turns time back.
+
+        Runs no alarm: one that was set for an instant before `when` meanwhile runs as soon as the engine advances.
+        """
+        if when > self.now:
+            self.now = when
+
     def step_to(self, when: int) -> None:
         """Let virtual time pass until `when` (ns), or until an alarm has run or host input came, if that is earlier.
 

@@ -246,7 +246,7 @@ def maix_module(chip: Chip, volumes: Volumes) -> types.ModuleType:
     class config:
         @staticmethod
         def get_value(key: str, default: Any, /) -> Any:
-            return _config(volumes).get(key, default)
+            return config(volumes).get(key, default)
 
     def missing(*args: Any) -> Any:
         raise NotImplementedError("not in the hosted engine; use the k210 engine")
@@ -264,7 +264,8 @@ def maix_module(chip: Chip, volumes: Volumes) -> types.ModuleType:
     )
 
 
-def _config(volumes: Volumes) -> dict[str, Any]:
+def config(volumes: Volumes) -> dict[str, Any]:
+    """What `/flash/config.json` holds; {} where there is none, or no JSON."""
     path = volumes.flash.path("config.json")
     if path is None or not path.is_file():
         return {}
@@ -333,7 +334,7 @@ def board_module(chip: Chip, volumes: Volumes) -> types.ModuleType:
             for key, value in items.items():
                 setattr(board_info, key, value)
 
-    info = _config(volumes).get("board_info")
+    info = config(volumes).get("board_info")
     if info is not None:
         board_info.load(info)
     else:
