@@ -45,6 +45,8 @@ class EngineOptions:
     """Hosted: GC heap in bytes that `gc_heap_size` has been set to before. The chip keeps it in its flash."""
     mpy_sources: list[str] = field(default_factory=list)
     """Hosted: folders in which the sources of byte code are found by their digest."""
+    decode_mpy: Callable[[bytes, str], Any] | None = None
+    """Hosted: finds the source of byte code in another way (`hosted.loader.Decode`); only in this process."""
     argv: list[str] = field(default_factory=list)
     """Hosted: what `sys.argv` holds."""
     repl: bool = True
@@ -57,7 +59,9 @@ class EngineOptions:
     """k210: what a snapshot must agree in with this board, name -> value."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON."""
+        """Plain data for JSON. Raises ValueError with `decode_mpy`, which is no data."""
+        if self.decode_mpy is not None:
+            raise ValueError("a function cannot be handed to a board in another process: use mpy_sources")
         return asdict(self)
 
     @classmethod
@@ -173,7 +177,7 @@ class _Hosted:
             repl=options.repl,
             costs=Costs().scaled(options.cpu) if options.cpu != 1.0 else None,
             card_delay_ms=options.card_delay_ms,
-            decode_mpy=SourceIndex(sources).source_of if sources else None,
+            decode_mpy=SourceIndex(sources).source_of if sources else options.decode_mpy,
             argv=options.argv,
         )
         if options.heap_size is not None:

@@ -13,7 +13,7 @@ class Kept:
         return {name: getattr(self, name) for name in self.KEPT}
 
     def restore(self, state: dict[str, object]) -> None:
-        """Make the part what it was. Raises ValueError, with nothing changed, when `state` is not that of such a part."""
+        """Make the part what it was. Raises ValueError, with nothing changed, for another kind of part's state."""
         if set(state) != set(self.KEPT):
             raise ValueError(f"{type(self).__name__} keeps {', '.join(self.KEPT)}, not {', '.join(state)}")
         put_back(self, state)
