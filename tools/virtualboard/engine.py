@@ -45,7 +45,7 @@ class EngineOptions:
     """Hosted: GC heap in bytes that `gc_heap_size` has been set to before. The chip keeps it in its flash."""
     mpy_sources: list[str] = field(default_factory=list)
     """Hosted: folders in which the sources of byte code are found by their digest."""
-    decode_mpy: Callable[[bytes, str], Any] | None = None
+    decode_mpy: Callable[[bytes], str | None] | None = None
     """Hosted: finds the source of byte code in another way (`hosted.loader.Decode`); only in this process."""
     argv: list[str] = field(default_factory=list)
     """Hosted: what `sys.argv` holds."""
@@ -73,7 +73,7 @@ class EngineOptions:
         return cls(**data)
 
 
-class Engine(Protocol):
+class Player(Protocol):
     """What both engines have in common. All of it belongs to the thread that calls `run`."""
 
     kind: str
@@ -112,7 +112,7 @@ class Engine(Protocol):
         """What this engine alone can tell of a run, for `report`."""
 
 
-def make_engine(board: Board, options: EngineOptions) -> Engine:
+def make_engine(board: Board, options: EngineOptions) -> Player:
     """The engine that `options` names, with `board` just switched on. Raises EngineError where it cannot be had."""
     if options.kind == HOSTED:
         return _Hosted(board, options)
@@ -143,7 +143,7 @@ def load_flash(flash: NorFlash, path: Path) -> None:
         raise EngineError(f"cannot use {path} as flash: {error}", "name a file written by --flash") from None
 
 
-def report(board: Board, engine: Engine, faults: list[tuple[int, str]]) -> dict[str, Any]:
+def report(board: Board, engine: Player, faults: list[tuple[int, str]]) -> dict[str, Any]:
     """Figures of a run as plain data, the same for both engines; `uarts` and `heap` only from the hosted one."""
     lanes = (board.to_chip, board.to_modem, board.console_rx, board.console_tx)
     return {
@@ -168,11 +168,11 @@ class _Hosted:
 
     def __init__(self, board: Board, options: EngineOptions) -> None:
         from virtualboard.hosted.costs import Costs
-        from virtualboard.hosted.engine import Engine as HostedEngine
+        from virtualboard.hosted.engine import Engine
         from virtualboard.hosted.mpy import SourceIndex
 
         sources = [Path(folder) for folder in options.mpy_sources]
-        self.machine = HostedEngine(
+        self.machine = Engine(
             board,
             repl=options.repl,
             costs=Costs().scaled(options.cpu) if options.cpu != 1.0 else None,

@@ -109,8 +109,7 @@ class CardSpi:
         return self.volume.tables_digest() if self._card.present else ""
 
     def restore(self, state: str | None) -> bool:
-        """Be initialised again, if the contents are still those; False when they are not, and the card is as just put
-        in."""
+        """Be initialised again, if the contents are still those; else False, and the card is as just put in."""
         if state is None or not self._card.present:
             return True
         self._ready = state == self.volume.tables_digest()

@@ -26,7 +26,7 @@ from virtualboard.hosted.heap import Heap
 from virtualboard.hosted.image import image_module
 from virtualboard.hosted.loader import Decode, Loader
 from virtualboard.hosted.machine import machine_module
-from virtualboard.hosted.repl import Repl
+from virtualboard.hosted.repl import Prompt
 from virtualboard.hosted.terminal import Stdio, Terminal
 from virtualboard.hosted.traces import format_exception
 from virtualboard.hosted.uart import UARTHS, uart_class
@@ -179,7 +179,7 @@ class Engine:
             return
         chip.interrupted = False  # Ctrl-C with nothing left to stop
         chip.check()
-        repl = Repl(chip, self.terminal, self.loader, self.main.__dict__)
+        repl = Prompt(chip, self.terminal, self.loader, self.main.__dict__)
         try:
             repl.serve(self._raw)
         except SoftReset:
