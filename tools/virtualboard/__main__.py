@@ -42,7 +42,7 @@ class _Events:
 def run_job(job: dict[str, Any], events: _Events) -> int:
     """Build the board, run the program, report; returns the exit code."""
     config, options = BoardConfig.from_dict(job["config"]), EngineOptions.from_dict(job.get("engine", {}))
-    board = Board(config, Clock(config.grace_ms * MS, pace=bool(job.get("pace", False))))
+    board = Board(config, Clock(round(config.grace_ms * MS), pace=bool(job.get("pace", False))))
     try:
         running = RunningBoard(board, options)
         code = _play(job, running, events)

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from virtualboard.clock import SECOND
+from virtualboard.clock import MS, SECOND
 from virtualboard.program import Program
 
 if TYPE_CHECKING:
@@ -150,6 +150,9 @@ def report(board: Board, engine: Player, faults: list[tuple[int, str]]) -> dict[
         "engine": engine.kind,
         "virtual_ns": board.clock.now,
         "waited_real_ns": board.clock.waited_ns,
+        "hidden_real_ns": board.clock.longest_hidden_ns,
+        "grace_ms": board.clock.grace_ns / MS,
+        "rtt_ms": board.network.rtt_ns / MS,
         "ended": engine.ended,
         "error": engine.error,
         **engine.figures(),

@@ -79,7 +79,7 @@ class LiveBoard:
             raise UserError(f"there is no picture {options.camera}", "name a picture file or a folder of pictures")
         self.options = options
         config = options.config()
-        self.board = Board(config, Clock(config.grace_ms * MS, pace=options.paced))
+        self.board = Board(config, Clock(round(config.grace_ms * MS), pace=options.paced))
         self.mailbox = Mailbox(self.board.clock)
         self._closed = False
         self._flash_file = options.flash if options.engine == K210 else None
