@@ -207,6 +207,11 @@ class AtPort:
             self._line(tok.line)
         elif event == atparse.FRAME:
             self.source = self.links[tok.link]
+            if self.source is None and not self.stale[tok.link]:
+                # No such link is open: it is another one's payload, and its number was damaged.
+                self.suspect()
+                self.noise = True
+                self.damages += 1
         elif event == atparse.DATA:
             self.source = self.asking if self.asked else None
             if self.source is not None:
