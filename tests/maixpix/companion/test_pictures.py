@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageChops, ImageStat
 
 from maixpix.companion import HttpLimits, PictureLimits
+from rig.patience import patient
 
 
 def digest_of(body: bytes) -> str:
@@ -296,7 +297,7 @@ def test_slideshow_without_pictures_says_so(client, folder):
 def test_silent_and_dripping_connections_are_cut_off(companion):
     server = companion(http=HttpLimits(head_s=0.3))
     for opening in (b"", b"GET / HTTP/1.1\r\nHost: localhost\r\nX-A: "):
-        with socket.create_connection(("127.0.0.1", server.port), timeout=10) as peer:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=patient(10)) as peer:
             peer.sendall(opening)
             assert receive_end(peer) == b""
 
@@ -310,12 +311,12 @@ def receive_end(peer) -> bytes:
 
 def test_too_many_connections_are_refused_and_places_come_back(companion, client_for):
     server = companion(http=HttpLimits(head_s=30, max_connections=3))
-    peers = [socket.create_connection(("127.0.0.1", server.port), timeout=10) for _ in range(3)]
-    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as extra:
+    peers = [socket.create_connection(("127.0.0.1", server.port), timeout=patient(10)) for _ in range(3)]
+    with socket.create_connection(("127.0.0.1", server.port), timeout=patient(10)) as extra:
         assert receive_end(extra) == b""
     for peer in peers:
         peer.close()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + patient(10)
     while server.companion.gate.connections and time.monotonic() < deadline:
         time.sleep(0.01)
     assert client_for(server).get("/pictures.json").status == 200
@@ -337,7 +338,7 @@ def test_too_many_connections_are_refused_and_places_come_back(companion, client
 )
 def test_hostile_bytes_do_not_hurt(companion, client_for, attack):
     server = companion()
-    peer = socket.create_connection(("127.0.0.1", server.port), timeout=10)
+    peer = socket.create_connection(("127.0.0.1", server.port), timeout=patient(10))
     with peer, contextlib.suppress(OSError):
         peer.sendall(attack)
         peer.shutdown(socket.SHUT_WR)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import gc
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -118,6 +119,7 @@ def board(
     # People want to see a board at its own pace; a program that is typed in wants its answer.
     options.paced = (speed or ("max" if code is not None else "real")) == "real"
     live = LiveBoard(options)
+    gc.freeze()  # the device's gc.collect() is CPython's: it need not search what was there before the board ran
     try:
         with stop_on_signals(live.stop), _doors(live, web, rfc2217, lines, pty=code is None):
             if code is not None:

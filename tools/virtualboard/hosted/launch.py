@@ -20,6 +20,11 @@ from virtualboard.board import BoardConfig
 from virtualboard.clock import SECOND
 from virtualboard.hosted.costs import CARD_DELAY_MS
 
+RUN_LIMIT_S = 300.0
+START_LIMIT_S = 120.0
+"""Real seconds after which a board's process is given up. They end what hangs: a run that costs two seconds of a quiet
+machine has to pass beside others, too. `end_ms` bounds what a program may take of the board's own time."""
+
 OnEvent = Callable[[dict[str, Any]], None]
 
 
@@ -53,7 +58,7 @@ def run_app(
     config: BoardConfig,
     script: Path | str | None,
     on_event: OnEvent | None = None,
-    timeout_s: float = 60.0,
+    timeout_s: float = RUN_LIMIT_S,
     *,
     panel: Path | None = None,
     frames: Path | None = None,
@@ -193,7 +198,7 @@ class BoardProcess:
         """What the board has printed so far."""
         return "".join(self._console).replace("\r\n", "\n")
 
-    def port(self, timeout_s: float = 10.0) -> str:
+    def port(self, timeout_s: float = START_LIMIT_S) -> str:
         """Path of the pseudo-terminal; BoardError when the board ended before it had one."""
         try:
             name = self._port.get(timeout=timeout_s)
@@ -204,7 +209,7 @@ class BoardProcess:
         self._port.put(name)
         return name
 
-    def wait_for(self, text: str, timeout_s: float = 20.0) -> None:
+    def wait_for(self, text: str, timeout_s: float = START_LIMIT_S) -> None:
         """Wait until the console has shown `text`; TimeoutError otherwise."""
         end = time.monotonic() + timeout_s
         while text not in self.console:
@@ -214,7 +219,7 @@ class BoardProcess:
                 raise TimeoutError(f"the board did not show {text!r} within {timeout_s} s")
             time.sleep(0.01)
 
-    def wait(self, timeout_s: float = 60.0) -> RunResult:
+    def wait(self, timeout_s: float = RUN_LIMIT_S) -> RunResult:
         """Wait for the end of the run. TimeoutError after `timeout_s`, BoardError when the process broke down."""
         try:
             code = self._process.wait(timeout_s)
