@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageChops, ImageStat
 
@@ -72,7 +72,7 @@ def test_the_etag_changes_with_the_picture(client, folder, make_gradient):
     assert after["ETag"] != before["ETag"]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60)
 @given(first=st.integers(0, 9000), last=st.one_of(st.none(), st.integers(0, 9000)), original=st.booleans())
 def test_ranges_put_together_give_the_whole(client, first, last, original):
     target = "/pictures/b-tall.jpg" + ("" if original else "?size=200x200")
