@@ -44,9 +44,11 @@ class _Hosted:
     resumed = False
 
     def __init__(self, board: Board) -> None:
+        from maixpix import ui
+        from maixpix.virtual.byte_code import SourceOfByteCode
         from virtualboard.hosted.engine import Engine
 
-        self._engine = Engine(board, repl=True)
+        self._engine = Engine(board, repl=True, decode_mpy=SourceOfByteCode(ui.note))
 
     def run(self, stop: Callable[[], bool]) -> None:
         if not stop():
