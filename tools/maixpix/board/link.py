@@ -415,4 +415,6 @@ def _remedy_for(number: int, last: str) -> str:
         return "reset the board and try again"
     if "incompatible .mpy" in last:
         return "this firmware takes other byte code: deploy with --source"
+    if last.startswith(("ImportError", "SyntaxError")):
+        return "put the software onto it anew: `maixpix deploy`"
     return "run `maixpix logs` or `maixpix doctor` for more"
