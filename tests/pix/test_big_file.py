@@ -10,7 +10,7 @@ from rig.app_board import run
 from rig.servers import Origin
 from virtualboard.board import BoardConfig, WifiNetwork
 from virtualboard.hosted.heap import Heap
-from virtualboard.hosted.launch import run_app
+from virtualboard.launch import run_app
 
 SCRIPT = """
 import utime

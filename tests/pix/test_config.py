@@ -5,7 +5,7 @@ import json
 import pytest
 
 from virtualboard.board import BoardConfig
-from virtualboard.hosted.launch import run_app
+from virtualboard.launch import run_app
 
 SCRIPT = """
 import ujson

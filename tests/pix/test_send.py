@@ -15,7 +15,7 @@ from maixpix.companion import UploadLimits, running
 from rig.receivers import Listener, Sending, Tus
 from rig.uploads import Station, receiver, stored
 from virtualboard.board import BoardConfig
-from virtualboard.hosted.launch import run_app
+from virtualboard.launch import run_app
 
 MATCHES = """
 import sys

@@ -13,7 +13,7 @@ from maixpix.demo.run import expected_panel, link_figures, psnr
 from rig.panel_text import card_of
 from rig.servers import Raw
 from virtualboard.board import BoardConfig, WifiNetwork
-from virtualboard.hosted.launch import run_app
+from virtualboard.launch import run_app
 
 ROOT = Path(__file__).resolve().parents[2]
 PICTURES = ROOT / "assets" / "pictures"

@@ -8,7 +8,7 @@ from benchmarks.upload_station import KEY, PICTURES, TOKEN, plant, play, scenes
 from maixpix.companion import ServeSettings
 from virtualboard.board import BoardConfig, WifiNetwork
 from virtualboard.hosted import font
-from virtualboard.hosted.launch import run_app
+from virtualboard.launch import run_app
 
 __all__ = ["KEY", "PICTURES", "TOKEN", "Station", "arrived", "play", "receiver", "state_line", "stored", "taken"]
 

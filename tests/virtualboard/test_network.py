@@ -256,7 +256,7 @@ def test_a_real_peer_that_thinks_holds_virtual_time(network, clock):
 
 def test_a_quick_real_peer_answers_at_the_same_virtual_time_in_every_run():
     def run():
-        clock = Clock()
+        clock = Clock(grace_ns=10 * SECOND)
         network = Network(clock)
 
         def quick(client):
@@ -379,6 +379,7 @@ def test_an_answer_is_awaited_at_once_even_while_the_lines_are_busy(network, clo
         client.sendall(b"answer")
 
     network.quiet.line_quiet = lambda: False
+    clock.grace_ns = 10 * SECOND
     port, thread = serve(thinking)
     client = Client(network, network.connect("127.0.0.1", port))
     clock.advance(10 * MS)
@@ -390,6 +391,7 @@ def test_an_answer_is_awaited_at_once_even_while_the_lines_are_busy(network, clo
 
 
 def test_a_datagram_s_answer_is_awaited_too(network, clock):
+    clock.grace_ns = 10 * SECOND
     network.quiet.line_quiet = lambda: False
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as there:
         there.bind(("127.0.0.1", 0))

@@ -9,7 +9,7 @@ from virtualboard.board import Board, BoardConfig
 from virtualboard.clock import MS, SECOND
 from virtualboard.host.console import ConsoleLog
 from virtualboard.hosted.engine import Engine
-from virtualboard.hosted.launch import BoardProcess
+from virtualboard.launch import BoardProcess
 
 
 class Typist:
@@ -143,7 +143,7 @@ def port(tmp_path_factory):
     """A board at the prompt, its console on a pseudo-terminal."""
     card = tmp_path_factory.mktemp("card")
     card.joinpath("main.py").write_text("")
-    with BoardProcess(BoardConfig(card=str(card)), repl=True, pty=True) as board:
+    with BoardProcess(BoardConfig(card=str(card)), pty=True) as board:
         yield board.port(), card
 
 

@@ -164,7 +164,7 @@ def _network_port(live: LiveBoard, port: int, lines: str) -> Iterator[None]:
     from virtualboard.host.reset_lines import ResetLines
     from virtualboard.host.rfc2217 import Rfc2217Console
 
-    wires = ResetLines(live.board, lines, live.player.hold)
+    wires = ResetLines(live.board, lines, live.hold)
     try:
         console = Rfc2217Console(live.console, port, wires, lambda text: click.echo(text, err=True))
     except OSError as error:
