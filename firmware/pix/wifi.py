@@ -11,6 +11,7 @@ from micropython import const
 from pix import baud, board
 from pix.atline import scanned_name, station_address, version
 from pix.atport import BASE_BAUD, after, left
+from pix.config import network_fault
 from pix.errors import PixError
 from pix.espat import Modem, quoted
 
@@ -63,10 +64,9 @@ class Station:
         self.idle = idle
         self.networks = []  # pairs of bytes
         for name, key in settings.wifi:
-            if not 0 < len(name.encode()) <= 32:
-                raise PixError("settings", "a Wi-Fi name must have 1 to 32 bytes")
-            if len(key.encode()) > 64:
-                raise PixError("settings", "the key of %s is longer than 64 bytes" % name)
+            fault = network_fault(name, key)
+            if fault:
+                raise PixError("settings", fault)
             self.networks.append((name.encode(), key.encode()))
 
     def start(self):

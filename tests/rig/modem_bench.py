@@ -13,16 +13,15 @@ from pathlib import Path
 
 from virtualboard.clock import MS, Clock
 from virtualboard.esp8285 import AccessPoint, Air, Modem
-from virtualboard.hosted.chip import UART1_RX, Chip
+from virtualboard.hosted.chip import Chip
 from virtualboard.hosted.streams import BytesIO
 from virtualboard.hosted.uart import uart_class
 from virtualboard.network import Network
 from virtualboard.network.script import Script
-from virtualboard.pins import Pads
+from virtualboard.pins import GPIOHS0, UART1_RX, Pads
 from virtualboard.wire import Lane
 
 PIX = Path(__file__).resolve().parents[2] / "firmware" / "pix"
-GPIOHS0 = 24
 SERVER = "127.0.0.1"
 
 
