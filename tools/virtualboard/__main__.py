@@ -9,6 +9,7 @@ uncaught exception, 2 for a job that cannot be done, 3 after a reset, a crash, a
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -69,6 +70,7 @@ def _play(job: dict[str, Any], running: RunningBoard, events: _Events) -> int:
     if job.get("frames"):
         _save_frames(running.board, Path(job["frames"]), events)
     program, end_ns = job.get("run"), job.get("end_ns")
+    gc.freeze()  # the device's gc.collect() runs CPython's: it need not search what was there before the program
     try:
         if program is not None:
             return running.run_program(Program(**program), on_text, end_ns)

@@ -64,7 +64,7 @@ class DemoOptions:
     """Round trip to every server, milliseconds of the board's time."""
     grace_ms: float = DEMO_GRACE_MS
     """Real milliseconds within which a server answers at once in the board's time."""
-    timeout_s: float = 60.0
+    timeout_s: float = 300.0
     """Real seconds after which a board of the hosted engine is given up."""
 
     @property
