@@ -168,6 +168,12 @@ class Link:
         for at in range(0, len(data), size):
             yield f'a2b_base64("{base64.b64encode(data[at : at + size]).decode()}")'
 
+    def fresh(self) -> None:
+        """Another soft reset: an empty heap and nothing imported. Does nothing on a board whose boot.py never ends."""
+        if self.soft_reset_works:
+            self.prepared.clear()
+            self._enter(soft_reset=True)
+
     def wait_for_card(self) -> bool:
         """True when a card is mounted; after a soft reset it may come up to 3 s late."""
         deadline = self._clock.now() + _CARD_WAIT_S
@@ -413,4 +419,6 @@ def _remedy_for(number: int, last: str) -> str:
         return "reset the board and try again"
     if "incompatible .mpy" in last:
         return "this firmware takes other byte code: deploy with --source"
+    if last.startswith(("ImportError", "SyntaxError")):
+        return "put the software onto it anew: `maixpix deploy`"
     return "run `maixpix logs` or `maixpix doctor` for more"

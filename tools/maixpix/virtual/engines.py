@@ -9,8 +9,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from maixpix import ui
 from maixpix.errors import UserError
 from maixpix.flash import images, kfpkg
+from maixpix.virtual.byte_code import SourceOfByteCode
 from virtualboard.engine import K210, EngineError, EngineOptions, load_flash, put_part
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ def engine_options(board: Board, options: LiveOptions) -> EngineOptions:
     """The engine that `options` name, with the flash of `board` filled. Raises UserError for what it cannot do."""
     if options.engine != K210:
         _refuse_what_hosted_lacks(options)
-        return EngineOptions()
+        return EngineOptions(decode_mpy=SourceOfByteCode(ui.note))
     snapshot = options.snapshot
     if snapshot is not None and (options.flash is not None or options.isp):
         raise UserError("--snapshot keeps the flash, too, and needs no --flash or --isp", "leave one of them out")
@@ -72,17 +74,28 @@ def fill_flash(flash: NorFlash, firmware: Path | None, kept: Path | None = None,
         if kept is not None and kept.exists():
             load_flash(flash, kept)
         if firmware is not None:
-            image = images.identify(firmware)
-            parts = image.parts
-            if image.kind != "kfpkg":
-                images.require_firmware(image)
-                parts = (kfpkg.Part(0, image.path.name, firmware.read_bytes(), program=not image.headed),)
-            for part in parts:
+            for part in firmware_parts(firmware):
                 put_part(flash, part.address, part.data, part.program)
         elif not blank and (kept is None or not kept.exists()):
             raise UserError(
                 "the emulated chip has nothing to run", "name a MaixPy image with --firmware, or flash one: --isp"
             )
+
+
+def firmware_parts(path: Path) -> tuple[kfpkg.Part, ...]:
+    """What a firmware file puts where: an image to address 0, a package's parts to theirs.
+
+    Raises UserError for a file that is neither, and for a package without a program at address 0 to run.
+    """
+    image = images.identify(path)
+    if image.kind != "kfpkg":
+        images.require_firmware(image)
+        return (kfpkg.Part(0, path.name, path.read_bytes(), program=not image.headed),)
+    first = next((part for part in image.parts if part.address == 0), None)
+    if first is None:
+        raise UserError(f"{path.name} puts nothing to address 0, where the chip starts", "name a package with firmware")
+    images.require_firmware(images.identify_bytes(first.data, Path(first.name)))
+    return image.parts
 
 
 def _version() -> str:
