@@ -81,7 +81,7 @@ class Station:
             raise PixError("no-modem", "it refuses CIPMUX=1")
         modem.numbered = True
         self.tell("modem", "ready at %d baud" % modem.baud)
-        modem.lost = ""
+        modem.lost = "wifi-lost"  # until joined
         self.join()
 
     def recover(self):

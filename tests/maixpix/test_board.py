@@ -15,6 +15,7 @@ from maixpix.cli import run as maixpix
 from maixpix.virtual.live import LiveBoard, LiveOptions
 from maixpix.virtual.mailbox import Mailbox
 from rig.board_process import ENGINES, BoardProcess, engine_options, needs_firmware
+from rig.patience import patient
 from virtualboard.board import Board, BoardConfig
 from virtualboard.clock import Clock
 
@@ -85,8 +86,11 @@ def test_main_py_that_never_ends_is_stopped_for_the_program(tmp_path, capsys):
     [
         (["--card", "{tmp}/none"], "there is no folder {tmp}/none; name an existing folder to be the SD card"),
         (["--camera", "{tmp}/none"], "there is no picture {tmp}/none; name a picture file or a folder of pictures"),
-        (["--run", "{tmp}/none.py"], "cannot read {tmp}/none.py: No such file or directory; name a Python file"),
-        (["--run", "{tmp}/binary"], "{tmp}/binary is no text; name a Python file in UTF-8"),
+        (["--run", "{tmp}/none.py"], "there is no program {tmp}/none.py; name a Python file"),
+        (
+            ["--run", "{tmp}/binary"],
+            "{tmp}/binary is no text that can be read (line 1); save it as plain text in UTF-8",
+        ),
         (["--engine", "hosted", "--firmware", "x.bin"], "the hosted engine runs no firmware file; add --engine k210"),
         (["--engine", "hosted", "--isp"], "the hosted engine has no boot ROM to flash through; add --engine k210"),
         (
@@ -147,7 +151,7 @@ def test_ctrl_c_during_a_program_is_exit_code_130(tmp_path):
     assert process.stdout.readline() == "on\n"
     time.sleep(0.2)
     process.send_signal(signal.SIGINT)
-    assert process.wait(20) == 130
+    assert process.wait(patient(20)) == 130
     assert process.stderr.read().strip() == "maixpix: stopped"
     process.stdout.close()
     process.stderr.close()
@@ -239,7 +243,9 @@ def test_the_console_module_loads_where_there_are_no_pseudo_terminals():
         "assert not HAS_PTY and log.text == 'heard'\n"
         "try: PtyConsole(board)\nexcept OSError as error: print(error.strerror)\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT / "tools", timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT / "tools", timeout=patient(60)
+    )
     assert done.stdout == "this system has no pseudo-terminals\n", done.stderr
 
 

@@ -15,6 +15,7 @@ from maixpix.board.places import BoardPlace, FolderPlace
 from maixpix.cli import run as maixpix
 from maixpix.commands.setup import setup
 from maixpix.errors import UserError
+from rig.patience import patient
 from rig.running_board import ROOT, CutCable, RunningBoard, device_tree, started_version
 
 
@@ -314,7 +315,7 @@ def test_the_prompt_is_reached_through_a_terminal(board):
         while b"\n42\r\n" not in heard:
             heard += os.read(master, 4096)
         os.write(master, b"\x1d")
-        assert terminal.wait(20) == 0
+        assert terminal.wait(patient(20)) == 0
     os.close(master)
 
 
@@ -382,7 +383,7 @@ def test_following_the_console_stops_nothing(board, tmp_path):
         while heard.count(b"round") < 3:
             heard += follow.stdout.read1(4096)
         follow.send_signal(signal.SIGINT)
-        follow.communicate(timeout=20)
+        follow.communicate(timeout=patient(20))
     assert follow.returncode == 130
     assert b"Traceback" not in heard
     board.listen(rb"round \d+")

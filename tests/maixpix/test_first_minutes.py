@@ -23,6 +23,7 @@ from maixpix.demo.verdicts import GOOD_PSNR, expected_panel, psnr
 from maixpix.virtual.byte_code import SourceOfByteCode
 from rig.board_process import FIRMWARE, ROOT, BoardProcess, needs_firmware
 from rig.firmware_like import maixpy_like
+from rig.patience import patient
 from rig.terminal import maixpix, serving
 
 KEY = "correct horse"
@@ -38,7 +39,7 @@ def free_port() -> int:
 def listen(board: BoardProcess, until: bytes, limit_s: float) -> bytes:
     """What the console says until `until` shows."""
     heard = b""
-    deadline = time.monotonic() + limit_s
+    deadline = time.monotonic() + patient(limit_s)
     with serial.Serial(board.pty, 115200, timeout=0.3) as line:
         while not re.search(until, heard):
             assert time.monotonic() < deadline, heard[-1500:]

@@ -4,10 +4,10 @@ import types
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-relaxed = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=200)
+relaxed = settings(max_examples=200)
 
 SCREEN = types.SimpleNamespace(width=320, height=240)
 

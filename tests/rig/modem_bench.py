@@ -32,15 +32,27 @@ def _code(name):
 
 
 class Bench:
-    """`load("wifi")` gives pix.wifi; `modem` is the module, `air` and `network` its world."""
+    """`load("wifi")` gives pix.wifi; `modem` is the module, `air` and `network` its world.
 
-    def __init__(self, profile="1.1", points=(("home", "correct horse"),), rtt_ms=4, io0=0, enable=8, names=None):
+    `allow`: networks in which links go to real sockets.
+    """
+
+    def __init__(
+        self,
+        profile="1.1",
+        points=(("home", "correct horse"),),
+        rtt_ms=4,
+        io0=0,
+        enable=8,
+        names=None,
+        allow=("127.0.0.0/8",),
+    ):
         self.clock = Clock()
         self.pads = Pads()
         self.air = Air([AccessPoint(*point) if isinstance(point, tuple) else point for point in points])
         self.to_chip = Lane(self.clock, "to_chip")
         self.to_modem = Lane(self.clock, "to_modem")
-        self.network = Network(self.clock, names or {}, rtt_ns=rtt_ms * MS)
+        self.network = Network(self.clock, names or {}, rtt_ns=rtt_ms * MS, allow=allow)
         self.modem = Modem(self.clock, self.to_modem, self.to_chip, self.air, self.network, profile=profile)
         self.pads.serial_in[6] = self.to_chip
         self.pads.serial_out[7] = self.to_modem

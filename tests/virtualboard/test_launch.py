@@ -9,6 +9,7 @@ import time
 import pytest
 from PIL import Image as Pil
 
+from rig.patience import patient
 from virtualboard.board import BoardConfig
 from virtualboard.engine import EngineOptions
 from virtualboard.launch import BoardError, BoardProcess, run_app
@@ -94,9 +95,9 @@ def test_interrupt_of_the_parent_ends_the_child(config, tmp_path):
     )
     pid = int(parent.stdout.readline())
     parent.send_signal(signal.SIGINT)
-    parent.wait(10)
+    parent.wait(patient(10))
     parent.stdout.close()
-    end = time.monotonic() + 5
+    end = time.monotonic() + patient(5)
     while alive(pid) and time.monotonic() < end:
         time.sleep(0.02)
     assert not alive(pid)

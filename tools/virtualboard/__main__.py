@@ -71,6 +71,7 @@ def _play(job: dict[str, Any], running: RunningBoard, events: _Events) -> int:
     if job.get("frames"):
         _save_frames(running.board, Path(job["frames"]), events)
     program, end_ns = job.get("run"), job.get("end_ns")
+    gc.freeze()  # the device's gc.collect() runs CPython's: it need not search what was there before the program
     try:
         if program is not None:
             return running.run_program(Program(**program), on_text, end_ns)

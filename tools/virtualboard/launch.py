@@ -21,6 +21,11 @@ from virtualboard.clock import SECOND
 from virtualboard.engine import EngineOptions
 from virtualboard.program import Program
 
+RUN_LIMIT_S = 300.0
+START_LIMIT_S = 120.0
+"""Real seconds after which a board's process is given up. They end what hangs: a run that costs two seconds of a quiet
+machine has to pass beside others, too. `end_ms` bounds what a program may take of the board's own time."""
+
 OnEvent = Callable[[dict[str, Any]], None]
 
 
@@ -58,7 +63,7 @@ def run_app(
     config: BoardConfig,
     script: Path | str | None,
     on_event: OnEvent | None = None,
-    timeout_s: float = 60.0,
+    timeout_s: float = RUN_LIMIT_S,
     *,
     engine: EngineOptions | None = None,
     board_path: str | None = None,
@@ -180,7 +185,7 @@ class BoardProcess:
         """What the board has printed so far."""
         return "".join(self._console).replace("\r\n", "\n")
 
-    def port(self, timeout_s: float = 10.0) -> str:
+    def port(self, timeout_s: float = START_LIMIT_S) -> str:
         """Path of the pseudo-terminal; BoardError when the board ended before it had one."""
         try:
             name = self._port.get(timeout=timeout_s)
@@ -191,7 +196,7 @@ class BoardProcess:
         self._port.put(name)
         return name
 
-    def wait_for(self, text: str, timeout_s: float = 20.0) -> None:
+    def wait_for(self, text: str, timeout_s: float = START_LIMIT_S) -> None:
         """Wait until the console has shown `text`; TimeoutError otherwise."""
         end = time.monotonic() + timeout_s
         while text not in self.console:
@@ -201,7 +206,7 @@ class BoardProcess:
                 raise TimeoutError(f"the board did not show {text!r} within {timeout_s} s")
             time.sleep(0.01)
 
-    def wait(self, timeout_s: float = 60.0) -> RunResult:
+    def wait(self, timeout_s: float = RUN_LIMIT_S) -> RunResult:
         """Wait for the end of the run. TimeoutError after `timeout_s`, BoardError when the process broke down."""
         try:
             code = self._process.wait(timeout_s)

@@ -20,6 +20,7 @@ from PIL import Image
 from maixpix.companion import running
 from maixpix.demo.verdicts import psnr
 from maixpix.virtual.engines import fill_flash
+from rig.patience import patient
 from rig.receivers import Listener
 from rig.uploads import KEY, TOKEN, arrived, plant, receiver, stored, taken
 from virtualboard.board import BoardConfig, WifiNetwork
@@ -140,7 +141,7 @@ def test_nc_itself(engine: Engine, waiting: tuple, tmp_path: Path) -> None:
         subprocess.Popen(["nc", "-l", "-p", str(port)], stdout=out, stdin=subprocess.DEVNULL) as nc,
     ):
         console = engine.run(card, "send", upload=f"tcp://pc:{port}", send="outbox/s0000002.jpg")
-        nc.wait(60)
+        nc.wait(patient(60))
     assert "sent /sd/outbox/s0000002.jpg" in console, console
     assert (tmp_path / "x.jpg").read_bytes() == ours["s0000002.jpg"]
 

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from rig.patience import patient
 from virtualboard.board import Board, BoardConfig
 from virtualboard.clock import MS, SECOND
 from virtualboard.host.console import ConsoleLog
@@ -152,7 +153,7 @@ def mpremote(port, *arguments):
         [sys.executable, "-m", "mpremote", "connect", port[0], *map(str, arguments)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=patient(60),
         check=False,
     )
 

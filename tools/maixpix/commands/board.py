@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import gc
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -114,6 +115,7 @@ def board(
     # People want to see a board at its own pace; a program that is typed in wants its answer.
     options.paced = (speed or ("max" if code is not None else "real")) == "real"
     live = LiveBoard(options)
+    gc.freeze()  # the device's gc.collect() is CPython's: it need not search what was there before the board ran
     try:
         with stop_on_signals(live.stop), _doors(live, web, rfc2217, lines, pty=code is None):
             if code is not None:
@@ -139,6 +141,7 @@ def _program(code: str | None, program: Path | None) -> str | None:
 @contextlib.contextmanager
 def _doors(live: LiveBoard, web: int | None, rfc2217: int | None, lines: str, pty: bool) -> Iterator[None]:
     """Everything by which the outside reaches the board, each announced on stderr."""
+    from virtualboard.host.board_time import announced
     from virtualboard.host.console import HAS_PTY, PtyConsole
 
     with contextlib.ExitStack() as open_doors:
@@ -147,6 +150,7 @@ def _doors(live: LiveBoard, web: int | None, rfc2217: int | None, lines: str, pt
         if pty and HAS_PTY:
             console = PtyConsole(live.console)
             open_doors.callback(console.close)
+            open_doors.enter_context(announced(live.board.clock, console.name))
             click.echo(f"console on {console.name}", err=True)
         elif pty and rfc2217 is None and web is None:
             raise UserError(
@@ -161,6 +165,7 @@ def _doors(live: LiveBoard, web: int | None, rfc2217: int | None, lines: str, pt
 
 @contextlib.contextmanager
 def _network_port(live: LiveBoard, port: int, lines: str) -> Iterator[None]:
+    from virtualboard.host.board_time import announced
     from virtualboard.host.reset_lines import ResetLines
     from virtualboard.host.rfc2217 import Rfc2217Console
 
@@ -171,7 +176,8 @@ def _network_port(live: LiveBoard, port: int, lines: str) -> Iterator[None]:
         raise port_error(error, port, "--rfc2217") from None
     click.echo(f"console on {console.url} ({lines} reset lines)", err=True)
     try:
-        yield
+        with announced(live.board.clock, console.url):
+            yield
     finally:
         console.close()
 

@@ -57,7 +57,7 @@ class DemoOptions:
     """MaixPy image for engine "k210"."""
     reach: list[str] = field(default_factory=list)
     """Address ranges beyond this machine that the board may reach, CIDR."""
-    timeout_s: float = 60.0
+    timeout_s: float = 300.0
     """Real seconds after which a board of the hosted engine is given up."""
 
     @property

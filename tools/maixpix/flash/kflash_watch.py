@@ -1,5 +1,7 @@
 """One run of kflash, its output read as it comes: every phase has a limit, and the first sign of damage ends it.
 
+Limits are in the board's time: a virtual board on a busy machine gets as much of it as any other.
+
 kflash 1.1.6 has habits that a caller must know: a data frame refused for its checksum is reported and then skipped,
 with exit code 0; a board that stops answering is waited for without end; a refused frame of the stub is sent again
 1 KiB too high; messages go to stdout; a timeout closes the port and the next retry blames the port.
@@ -13,17 +15,19 @@ import re
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from maixpix import ports
 from maixpix.errors import shorten
 from maixpix.flash.plan import Job
+from virtualboard.host.board_time import BoardTime
 
 Progress = Callable[[str, int, int], None]
 """Called with a part's name, and how many of its bytes are written; for `LOADER` with percent of 100."""
 LOADER = "loader"
+
+_LOOK_S = 0.5  # real seconds between two looks at the board's time
 
 _PERCENT = re.compile(r"(Downloading ISP|Programming BIN):.*?([\d.]+)%")
 _WRITING = re.compile(r"Writing\s+(\S+)\s+into")
@@ -31,7 +35,7 @@ _WRITING = re.compile(r"Writing\s+(\S+)\s+into")
 
 @dataclass(frozen=True)
 class Limits:
-    """Longest silences in seconds, by phase.
+    """Longest silences in seconds of the board's time, by phase.
 
     kflash's own greeting takes up to 12 s for one board type and 48 s when it tries all; a 64 KiB frame takes 6 s at
     115200 and about 1 s in the flash chip; a whole-chip erase of a W25Q128 takes at most 200 s (its data sheet).
@@ -113,17 +117,22 @@ def run(port: str, baud: int, arguments: Sequence[str], job: Job, progress: Prog
 def _watch(process: subprocess.Popen[bytes], port: str, reader: _Reader, total_s: float) -> None:
     pieces: queue.Queue[str | None] = queue.Queue()
     threading.Thread(target=_read_lines, args=(process, pieces), daemon=True).start()
-    end = time.monotonic() + total_s
-    deadline = time.monotonic() + reader.limit
+    clock = BoardTime(port)
+    end = clock.now() + total_s
+    deadline = clock.now() + reader.limit
     while True:
+        left = min(deadline, end) - clock.now()
         try:
-            line = pieces.get(timeout=max(0.0, min(deadline, end) - time.monotonic()))
+            line = pieces.get(timeout=max(0.0, min(left, _LOOK_S)))
         except queue.Empty:
-            raise (reader.silence() if deadline < end else reader.crawling(total_s)) from None
+            if left > 0:
+                continue
+            failed = reader.silence() if deadline < end else reader.crawling(total_s)
+            raise Failed(failed.cause + clock.remark, failed.remedy, failed.retry) from None
         if line is None:
             break
         if reader.take(line):
-            deadline = time.monotonic() + reader.limit
+            deadline = clock.now() + reader.limit
     code = process.wait(timeout=10)
     if "could not open port" in reader.last.lower():
         raise ports.open_error(port, OSError(reader.last))

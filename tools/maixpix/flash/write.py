@@ -5,7 +5,6 @@ caught. A lower rate is tried when one may help, and MaixPy's start is listened 
 from __future__ import annotations
 
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ from maixpix.errors import UserError
 from maixpix.flash import kfpkg
 from maixpix.flash.kflash_watch import LOADER, Failed, Limits, Progress, run
 from maixpix.flash.plan import Job
+from virtualboard.host.board_time import BoardTime
 
 _ASK_EVERY_S = 3.0
 
@@ -112,10 +112,11 @@ def _into_rom(port: str, board: Board) -> str:
 
 def _await_silence(port: str, quiet_s: float = 0.4, limit_s: float = 3) -> None:
     """Let the loader finish answering the run that was ended: a late answer would pass for the next run's greeting."""
-    deadline = time.monotonic() + limit_s
+    clock = BoardTime(port)
+    deadline = clock.now() + limit_s
     try:
         with serial.serial_for_url(port, SAFE_BAUD, timeout=quiet_s) as line:
-            while line.read(max(1, line.in_waiting)) and time.monotonic() < deadline:
+            while line.read(max(1, line.in_waiting)) and clock.now() < deadline:
                 continue
     except (OSError, serial.SerialException):
         return  # the next run opens the port itself, and tells what is wrong with it
@@ -141,23 +142,24 @@ def rates(first: int) -> list[int]:
 
 
 def confirm(port: str, limit_s: float = 12, ask_every_s: float | None = None) -> bool:
-    """True when MaixPy is heard starting on `port` within `limit_s`, or answers at its prompt.
+    """True when MaixPy is heard starting on `port` within `limit_s` of the board's time, or answers at its prompt.
 
     Its first start formats the file system; a later one may have passed while kflash still held the port. kflash
     cannot read flash back, so this and the boot ROM's own digest are the only proof of a good transfer.
     """
     ask_every_s = ask_every_s or _ASK_EVERY_S
-    deadline = time.monotonic() + limit_s
+    clock = BoardTime(port)
+    deadline = clock.now() + limit_s
     write_timeout = None if "://" in port else 1.0  # pyserial's RFC 2217 client knows none
-    ask_at = time.monotonic() + ask_every_s
+    ask_at = clock.now() + ask_every_s
     heard = b""
     try:
         with serial.serial_for_url(port, SAFE_BAUD, timeout=0.2, write_timeout=write_timeout) as line:
-            while time.monotonic() < deadline:
+            while clock.now() < deadline:
                 heard = (heard + line.read(max(1, line.in_waiting)))[-4000:]
                 if any(sign in heard for sign in (b"[MAIXPY]", b"MicroPython v", b"\r\n>>> ")):
                     return True
-                if time.monotonic() > ask_at:
+                if clock.now() > ask_at:
                     ask_at += ask_every_s
                     line.write(b"\r")
     except (OSError, serial.SerialException):
