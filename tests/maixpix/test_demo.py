@@ -19,6 +19,7 @@ from maixpix.demo.files import FOLDERS, MARKER, RESULTS, picture_suffix
 from maixpix.demo.portrait import COLOURS, portrait
 from maixpix.demo.run import DemoOptions, judge, link_figures, psnr, rate_line, run_demo
 from maixpix.errors import UserError
+from maixpix.flash import kfpkg
 from maixpix.paths import board_files
 from maixpix.virtual.reach import resolve_url
 from rig.patience import patient
@@ -319,6 +320,15 @@ def test_wrong_use_is_told_in_words(tmp_path, options, code, words, capsys):
     assert words in told.err and "Traceback" not in told.err and told.out == ""
     assert code == 2 or told.err.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_a_package_without_firmware_is_refused_before_anything_begins(tmp_path, capsys):
+    package = tmp_path / "model.kfpkg"
+    kfpkg.write([kfpkg.Part(0x300000, "m.kmodel", b"KMDL" + bytes(99))], package)
+    assert maixpix(["demo", "--out", str(tmp_path / "out"), "--firmware", str(package)]) == 1
+    told = capsys.readouterr()
+    assert told.err.startswith("maixpix: model.kfpkg puts nothing to address 0, where the chip starts; ")
+    assert told.out == "" and not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

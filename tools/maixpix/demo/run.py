@@ -21,6 +21,7 @@ from maixpix.demo.files import claim, fill_card, picture_suffix
 from maixpix.demo.portrait import portrait
 from maixpix.demo.verdicts import expected_panel, judge, link_figures, psnr, rate_line, received
 from maixpix.paths import board_files
+from maixpix.virtual.engines import firmware_parts
 from maixpix.virtual.reach import resolve_url
 from virtualboard.clock import SECOND
 from virtualboard.models import MODELS
@@ -51,6 +52,8 @@ def run_demo(options: DemoOptions, say: Say) -> dict[str, Any]:
     names = {HOST: "127.0.0.1"}
     if options.url is not None:
         names = resolve_url(options.url, names, options.reach)
+    if options.firmware is not None:
+        firmware_parts(options.firmware)
     out = options.out
     claim(out)
     # The companion gets a folder with this one picture, not the user's whole folder around it.
