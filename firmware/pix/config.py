@@ -58,22 +58,6 @@ class Settings:
                 raise PixError("settings", "%s: %s %s" % (where, name, wrong))
             setattr(self, name, values[name])
 
-    def describe(self):
-        # One line a setting, secrets masked.
-        from pix.url import public
-
-        lines = []
-        for name in sorted(KEYS):
-            value = getattr(self, name)
-            if name == "wifi":
-                value = ", ".join([n[0] + (" (key set)" if n[1] else " (open)") for n in value]) or "none"
-            elif KEYS[name][1] == "secret":
-                value = "set" if value else "not set"
-            elif KEYS[name][1] == "text":
-                value = public(value)
-            lines.append("%s: %s" % (name, value))
-        return "\n".join(lines)
-
 
 def load(paths=PATHS):
     # Settings from the files that exist, later ones over earlier ones. Raises PixError("settings").

@@ -231,6 +231,16 @@ The camera delivers no frames
 Check the ribbon cable and reset the board
 +
 
+bad-target
+Bad upload address
+This is no address of a receiver
+Write http://host:8000 (maixpix serve) or tcp://host:port
+
+bad-answer
+Receiver not understood
+The receiver's answer is malformed
+Check that the address is that of maixpix serve or a tus server
+
 upload-refused
 Upload refused
 The receiver did not take the file
@@ -274,38 +284,13 @@ class PixError(Exception):
         self.detail = detail
         self.transient = len(record) > 4 if transient is None else transient
 
+    @property
+    def line(self):
+        # Everything on one line, as consoles and logs tell it.
+        return "%s: %s; %s" % (self.code, self.cause, self.remedy)
+
 
 def lookup(code):
     # The record of `code` as a list of lines, or None.
     at = TABLE.find("\n\n%s\n" % code) + 2
     return TABLE[at : TABLE.find("\n\n", at)].split("\n") if at > 1 else None
-
-
-def from_os(error, doing=""):
-    # The PixError for an OSError of a file operation. Numbers are newlib's, as MaixPy raises them; `args[0]` may be
-    # text. `doing` (a file name or a verb) is told with it.
-    number = error.args[0] if error.args else 0
-    if number == 19:  # ENODEV: nothing is mounted at /sd
-        return PixError("no-card", doing)
-    if number == 28:  # ENOSPC
-        return PixError("card-full", doing)
-    what = "error %s" % number
-    return PixError("card-error", "%s, %s" % (doing, what) if doing else what)
-
-
-def on_card(name, action, *args):
-    # action(*args), a file operation; its OSError as the PixError that tells the file `name`.
-    try:
-        return action(*args)
-    except OSError as error:
-        raise from_os(error, name)
-
-
-def if_there(name, action, *args):
-    # The same, but None when there is no such file.
-    try:
-        return action(*args)
-    except OSError as error:
-        if error.args and error.args[0] == 2:  # ENOENT
-            return None
-        raise from_os(error, name)

@@ -10,9 +10,10 @@ from micropython import const
 
 from pix import http
 from pix.errors import PixError
-from pix.resume import PROOF_MS, content_range, repr_digest, strong_validator, sure, wrong_range
+from pix.files import free_bytes, size_of
+from pix.resume import content_range, range_fields, repr_digest, strong_validator, wrong_range
 from pix.retry import Retried
-from pix.store import BLOCK, Part, free_bytes, size_of
+from pix.store import BLOCK, Part
 from pix.url import parse, resolve
 
 _MAX_REDIRECTS = const(5)
@@ -138,7 +139,7 @@ class _Fetch(Retried):
             link.write(head)
             status = response.read_head()
             if status >= 300:
-                sure(response, self.view)
+                response.sure(self.view)
             if status in (301, 302, 303, 307, 308):
                 location = response.header("location")
                 if not location:
@@ -152,7 +153,7 @@ class _Fetch(Retried):
         except PixError as error:
             try:
                 if error.code in ("bad-response", "truncated", "too-long"):
-                    sure(response, self.view)  # lost bytes look like that
+                    response.sure(self.view)  # lost bytes look like that
             finally:
                 self.keep_proven(response)
             raise
@@ -182,10 +183,7 @@ class _Fetch(Retried):
                 fields.append(field)
         if self.etag and size_of(self.path) is not None:
             fields.append(("If-None-Match", self.etag))
-        if self.part.size:
-            fields.append(("Range", "bytes=%d-" % self.part.size))
-            fields.append(("If-Range", self.validator))
-        return fields
+        return fields + range_fields(self.part.size, self.validator)
 
     def accept(self, response, status):
         # Get the part ready for the body, or raise.
@@ -205,11 +203,9 @@ class _Fetch(Retried):
         if status == 206:
             if not part.size:
                 raise PixError("bad-response", "status 206 was not asked for")
-            wrong = wrong_range(response, part.size, self.total, self.validator)
-            if digest and self.digest not in ("", digest):
-                wrong = "the range has another digest"
+            wrong = wrong_range(response, part.size, self.total, self.validator, self.digest)
             if wrong:
-                sure(response, self.view)
+                response.sure(self.view)
                 self.give_up(wrong)
             self.total = content_range(response.header("content-range"))[2]
             self.check_room(self.total - part.size)
@@ -260,14 +256,14 @@ class _Fetch(Retried):
     def prove(self, response):
         # Without a digest the end of the link is the proof that there was no more, and the link has to vouch for the
         # last bytes. A server may keep the link open in spite of "Connection: close".
-        response.link.timeout_ms = PROOF_MS
+        response.link.timeout_ms = http.PROOF_MS
         try:
             excess = response.drain()
         except PixError as error:
             if error.code == "bytes-lost":
                 raise
             excess = 0
-        sure(response, self.view)
+        response.sure(self.view)
         if excess:
             raise PixError("too-long", "%d bytes expected" % self.part.size)
 

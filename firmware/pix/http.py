@@ -9,6 +9,7 @@ from micropython import const
 from pix.errors import PixError
 from pix.httpwire import Parser, text_of
 
+PROOF_MS = const(1000)  # how long to wait for what proves the last bytes of a link
 _SCRATCH = const(512)  # bytes; head and chunk sizes pass through it, and the little of the body that came with them
 
 
@@ -117,6 +118,26 @@ class Response(Parser):
         if self._at == len(self._data):
             self._fill()
         return len(self._data) - self._at
+
+    def sure(self, view):
+        # Make sure of all that was received: what was read may be damaged until the link vouches for it (`trusted`,
+        # `prove`; a link without them always does). What is read on the way, into `view`, is dropped. Raises PixError
+        # "bytes-lost" or what the link raises.
+        link = self.link
+        count = self.received
+        if getattr(link, "trusted", count) >= count:
+            return
+        link.timeout_ms = PROOF_MS
+        try:
+            while link.trusted < count and link.readinto(view):
+                pass
+        except PixError as error:
+            if error.code != "timeout":
+                raise
+        if link.trusted < count:
+            if not hasattr(link, "prove"):
+                raise PixError("bytes-lost")
+            link.prove()
 
     def _advance(self):
         if self._at < len(self._data) or self._fill():

@@ -5,6 +5,9 @@ from micropython import const
 from pix.errors import PixError
 
 _PORT = const(80)
+_RAW_PORT = const(3456)  # of a receiver of plain TCP; the one that manuals of netcat use
+_UPLOADS = "/files/"  # where the companion takes uploads
+_DIGITS = "0123456789"
 
 
 class Url:
@@ -108,6 +111,45 @@ def picture_url(settings, screen, path=""):
     return url
 
 
+def receiver(text):
+    # What the setting "upload" means: (door, Url), the door "tus", "tcp" or "tcp+name" (see pix.upload). An http URL
+    # without a path means the companion's upload address there, and host:port without a scheme is plain TCP. Raises
+    # PixError "https" or "bad-target".
+    scheme, rest = _scheme(text)
+    if scheme == "https":
+        raise PixError("https")
+    # "pc:3456" and "pc" have no scheme, whatever they look like.
+    door = "tus" if scheme == "http" else scheme if rest[:2] == "//" else ""
+    if not door and text.rfind(":") > 0 and not text[text.rfind(":") + 1 :].strip(_DIGITS):
+        door = "tcp"
+        rest = "//" + text
+    if door not in ("tus", "tcp", "tcp+name"):
+        raise PixError("bad-target", "it has neither a scheme nor a port" if not door else "%s://" % door)
+    try:
+        url = parse("http:" + rest)
+    except PixError as error:
+        raise PixError("bad-target", error.detail)
+    if door == "tus":
+        if url.target == "/":
+            url.target = _UPLOADS
+        return door, url
+    if url.target != "/" or url.user is not None:
+        raise PixError("bad-target", "tcp has neither a path nor a user")
+    if ":" not in rest[2:]:
+        url.port = _RAW_PORT
+    return door, url
+
+
+def token_for(url, settings):
+    # The setting "token" if `url` (a Url) is of the receiver that it belongs to, which "upload" names, else "". That
+    # is the same host and port; a door of plain TCP has no web pages, so there the host decides. Raises PixError
+    # "https" or "bad-target".
+    if not settings.token or not settings.upload:
+        return ""
+    door, own = receiver(settings.upload)
+    return settings.token if own.same_origin(url) or (door != "tus" and own.host == url.host) else ""
+
+
 def _scheme(text):
     # ("http", "//host/path"), or ("", text) for a relative reference.
     head, tail = _split(text, ":/?#")
@@ -138,7 +180,7 @@ def _host(authority):
     port = port[1:]
     if not port:
         return host, _PORT
-    if not port.isdigit() or len(port) > 5 or not 0 < int(port) < 65536:
+    if port.strip(_DIGITS) or len(port) > 5 or not 0 < int(port) < 65536:
         raise PixError("bad-url", "the port must be 1 to 65535")
     return host, int(port)
 

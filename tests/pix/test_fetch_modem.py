@@ -67,7 +67,7 @@ def test_spoilt_bytes_never_make_a_wrong_file(board, origin, digest, change):
         board.fetch(server.url(), retries=8, idle_ms=1500)
         lane.mangle = None
         assert board.stored() == {"file.bin": PICTURE}
-        board.device.load("store").remove("/sd/file.bin")
+        board.device.load("files").remove("/sd/file.bin")
     assert len(server.requests) > 2
 
 

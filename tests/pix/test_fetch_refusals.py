@@ -65,7 +65,7 @@ def test_five_redirects_are_enough(shown, origin):
     fetch(shown, server.url())
     server.statuses = [(302, "Location: /again\r\n")] * 99
     server.requests.clear()
-    shown.load("store").remove("/sd/show.jpg")
+    shown.load("files").remove("/sd/show.jpg")
     assert failing(shown, server.url()).code == "redirect-loop"
     assert len(server.requests) == 6 and shown.listing() == {}
 

@@ -92,8 +92,54 @@ def test_user_and_password_are_not_shown(url, text, shown):
     assert url.public(text) == shown
 
 
-def test_settings_are_described_without_them(pix_modules):
-    config = pix_modules.load("config")
-    values = config.Settings()
-    values.update({"picture": "http://ann:s3cret@pc/x.jpg", "command": "http://u:s3cret@pc/c"}, "here")
-    assert "s3cret" not in values.describe() and "picture: http://pc/x.jpg" in values.describe()
+@pytest.mark.parametrize(
+    ("text", "door", "address"),
+    [
+        ("http://pc:8000", "tus", "http://pc:8000/files/"),
+        ("http://pc:8000/", "tus", "http://pc:8000/files/"),
+        ("HTTP://PC", "tus", "http://pc/files/"),
+        ("http://pc/tus", "tus", "http://pc/tus"),
+        ("tcp://pc:99", "tcp", "http://pc:99/"),
+        ("tcp://pc", "tcp", "http://pc:3456/"),
+        ("tcp+name://pc", "tcp+name", "http://pc:3456/"),
+        ("pc:3456", "tcp", "http://pc:3456/"),
+        ("192.168.1.5:9", "tcp", "http://192.168.1.5:9/"),
+    ],
+)
+def test_upload_addresses(url, text, door, address):
+    found, where = url.receiver(text)
+    assert (found, where.text()) == (door, address)
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("https://pc/", "https"), ("ftp://pc/", "bad-target"), ("", "bad-target"), ("pc", "bad-target"),
+        ("pc:http", "bad-target"), ("tcp://pc:0", "bad-target"), ("tcp://pc:70000", "bad-target"),
+        ("tcp://pc/files/", "bad-target"), ("tcp://me@pc", "bad-target"), ("tcp://", "bad-target"),
+        ("http:/pc", "bad-target"), ("pc:²", "bad-target"), ("tcp+name:pc", "bad-target"), ("//pc:1", "bad-target"),
+    ],
+)  # fmt: skip
+def test_wrong_upload_addresses_are_told_with_the_right_ones(pix_modules, url, text, code):
+    with pytest.raises(pix_modules.PixError) as caught:
+        url.receiver(text)
+    assert caught.value.code == code
+    assert code == "https" or ("http://host:8000" in caught.value.remedy and "tcp://" in caught.value.remedy)
+
+
+@pytest.mark.parametrize(
+    ("upload", "command", "told"),
+    [
+        ("http://pc:8000/files/", "http://pc:8000/command", True),
+        ("http://pc:8000", "http://PC:8000/elsewhere?x", True),
+        ("http://pc:8000", "http://pc:8001/command", False),
+        ("http://pc:8000", "http://pc.example:8000/command", False),
+        ("http://pc", "http://other/command", False),
+        ("tcp+name://pc:3456", "http://pc:8000/command", True),
+        ("tcp+name://pc:3456", "http://other:8000/command", False),
+        ("", "http://pc:8000/command", False),
+    ],
+)
+def test_the_token_goes_to_its_own_host_only(url, upload, command, told):
+    settings = types.SimpleNamespace(upload=upload, token="s3cret")
+    assert url.token_for(url.parse(command), settings) == ("s3cret" if told else "")
