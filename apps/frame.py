@@ -35,7 +35,10 @@ def main():
         try:
             if modem is None:
                 modem = wifi.bring_up(settings, tell.stage)
-            result = fetch.fetch(modem, url, TARGET, tell.progress, etag=etag, check=screen.check, again=tell.again)
+            result = fetch.fetch(
+                modem, url, TARGET, tell.progress, etag=etag, check=screen.check, again=tell.again,
+                body_kb=settings.body_kb, body_s=settings.body_s,
+            )  # fmt: skip
             if not result.not_modified:
                 screen.show(TARGET)
                 shown = True

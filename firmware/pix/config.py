@@ -21,6 +21,9 @@ KEYS = {
     "baud": (1000000, (9600, 4000000)),
     "fit": ("fit", ("fit", "fill", "stretch")),
     "format": ("jpeg", ("jpeg", "bmp")),
+    # How much of an answer whose length the server does not tell is taken, and for how long; 0: see pix.fetch.
+    "body_kb": (0, (0, 4000000)),
+    "body_s": (0, (0, 86400)),
     "interval_s": (60, (1, 86400)),
     "upload": ("", "text"),
     "quality": (60, (1, 100)),

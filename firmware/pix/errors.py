@@ -2,7 +2,7 @@
 #
 # One table for the panel's error cards, the console and the log. Every text is plain ASCII; a title has at most 26
 # characters, a cause or remedy of the table at most 76 and a cause with its detail 110, so that a card fits a panel of
-# 240 or 320 pixels in 8-pixel letters.
+# 240 or 320 pixels in 8-pixel letters. Longer than 350 lines: one table.
 
 from micropython import const
 
@@ -128,10 +128,75 @@ Endless redirect
 The server sent us on more than 5 times
 Use the final address as URL
 
-bad-response
+not-http
 Not an HTTP answer
-The server's answer is malformed
+What answers there is no web server
 Check that the port is that of a web server
+
+http-version
+Unknown kind of HTTP
+The server speaks another HTTP than 1.0 or 1.1
+Switch HTTP/1.1 on in the server
+
+bad-head
+Answer malformed
+The head of the server's answer breaks the rules of HTTP
+Repair the server or the proxy before it
+
+head-too-long
+Answer's head too long
+The fields of the answer take too much room
+Let the server send fewer or shorter fields and cookies
+
+bad-length
+Answer's length unclear
+The server does not tell one length of its answer
+Repair the server: its Content-Length is wrong
+
+bad-chunks
+Answer malformed
+The pieces of the server's answer break the rules of HTTP
+Repair the server: its chunked coding is wrong
+
+transfer-coding
+Unknown transfer coding
+The answer comes in a coding that this board cannot undo
+Let the server send it plain or chunked
+
+compressed
+Compressed answer
+The server compressed it though it was asked not to
+Switch compression off for pictures there, or use: maixpix serve
+
+no-location
+Redirect to nowhere
+The server sends us on without an address
+Use the final address as URL
+
+no-file
+No file in the answer
+The server's answer carries no file
+Check the URL in a browser
+
+bad-range
+Wrong part of the file
+The server sent another part of the file than was asked for
+Try again; switch ranges off in the server
+
+login-page
+Login page in the way
+This network wants a login in a browser
+Log in with a browser on this network, or use another one
+
+web-page
+A web page, no picture
+The server sent a web page
+Open the URL in a browser; copy the address of the picture itself
+
+endless
+Answer without an end
+The server told no length and did not stop, like a live stream
+Use the address of a still picture, or raise body_kb and body_s
 
 truncated
 Answer cut short

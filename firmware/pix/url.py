@@ -37,7 +37,7 @@ def parse(text):
     # Raises PixError "https" or "bad-url".
     scheme, rest = _scheme(text)
     if scheme == "https":
-        raise PixError("https")
+        raise PixError("https", _split(public(text)[8:], "/?#")[0])
     if scheme != "http" or rest[:2] != "//":
         raise PixError("bad-url", "it does not begin with http://")
     authority, rest = _split(rest[2:], "/?#")

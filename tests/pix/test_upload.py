@@ -415,4 +415,4 @@ def test_an_answer_that_is_no_http_is_told(device, links, listener):
     nc = listener(lambda data: b"220 mail ready\r\n\r\n" if len(data) > 7012 else None)
     with pytest.raises(device.PixError) as caught:
         sender(device, links, f"http://127.0.0.1:{nc.port}/files/").send(put(device, SMALL))
-    assert caught.value.code == "bad-answer" and device.pauses == []
+    assert caught.value.code == "not-http" and device.pauses == []
