@@ -45,6 +45,7 @@ class Parser:
         self._line = b""  # what came of the present line, of a skipped one its last byte
         self._skips = False  # in the middle of a line of a field that nobody reads
         self._kept = None  # was the last field kept (a folded line belongs to it)? None: there was none
+        self._crlf = False  # the last line of the head ended with CR LF
         self._chunk_end = b""  # how the first chunk line ended
         self._spent = 0
         self._blank = 0
@@ -145,8 +146,13 @@ class Parser:
                 self._state = _SIZE
                 self._spent = 0
             return
-        line = line[:-2] if line[-2:] == b"\r\n" else line[:-1]
+        crlf = line[-2:] == b"\r\n"
+        line = line[:-2] if crlf else line[:-1]
         _check(line)
+        if not line and self._crlf and not crlf and state != _STATUS:
+            # A doubled line feed would end the head, and the rest of it become content.
+            raise PixError("bad-head", "its empty line ends without CR")
+        self._crlf = crlf
         if self._skips:
             self._skips = False
             self._kept = False
@@ -196,10 +202,13 @@ class Parser:
         return self._state == _TRAILERS or name not in self._wanted
 
     def _field_line(self, line):
+        colon = line.find(b":")
         if self._unread(line):
             self._kept = False
+            # Changed by one byte, the field would go unread and the chunk sizes become content.
+            if line[colon + 1 :].strip(b" \t").lower()[-7:] == b"chunked":
+                raise PixError("bad-head", "%s says chunked" % text_of(line[:colon]))
             return
-        colon = line.find(b":")
         if line[:1] == b" " or line[:1] == b"\t":
             name, value = self.fields.pop()
             value = (value + b" " + line.strip(b" \t")).strip()

@@ -4,6 +4,7 @@ import base64
 import gzip
 import io
 import itertools
+import re
 from pathlib import Path
 
 import pytest
@@ -173,7 +174,7 @@ def test_a_stream_without_pictures_or_without_end_is_told(shown, raw_server):
         kind = TYPE % b"f" if body[:2] == b"--" else b"Content-Type: image/jpeg\r\n"
         server = raw_server(repeated(OK + kind + b"\r\n", body))
         error = failing(shown, server.url("/"), body_kb=64, retries=1)
-        assert error.code == "endless" and ": 68 kB in" in error.cause and "emove" not in error.remedy
+        assert error.code == "endless" and re.search(r": 6[4-8] kB in", error.cause) and "emove" not in error.remedy
         assert len(server.requests) == 1 and shown.listing() == {"show.jpg": OLD}
 
 

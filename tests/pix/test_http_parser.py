@@ -203,6 +203,8 @@ REFUSED_BY_BOTH = {
 }
 
 REFUSED_BY_US_ONLY = {
+    "a line feed too many": HEAD + b"X: y\r\n\nContent-Length: 0\r\n\r\n",
+    "a damaged name of Transfer-Encoding": HEAD + b"Transfer-Encoling: chunked\r\nContent-Length: 0\r\n\r\n",
     "HTTP/2.0 in a status line": b"HTTP/2.0 200 OK\r\nContent-Length: 0\r\n\r\n",
     "a field that is read, of 3000 bytes": HEAD + b"etag: " + 3000 * b"x" + b"\r\nContent-Length: 0\r\n\r\n",
     "65 fields that are read": HEAD + 65 * b"etag: x\r\n" + b"Content-Length: 0\r\n\r\n",
@@ -219,7 +221,7 @@ def test_refused_as_by_h11(pix_modules, case):
 
 @pytest.mark.parametrize("case", REFUSED_BY_US_ONLY)
 def test_stricter_than_h11(pix_modules, case):
-    assert theirs(REFUSED_BY_US_ONLY[case]) == (200, b"")
+    assert theirs(REFUSED_BY_US_ONLY[case])[0] == 200
     assert ours(pix_modules, [REFUSED_BY_US_ONLY[case]]) in BROKEN
 
 
