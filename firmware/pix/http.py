@@ -12,7 +12,7 @@ from pix.httpwire import Parser, text_of
 PROOF_MS = const(1000)  # how long to wait for what proves the last bytes of a link
 _LIKE_DAMAGE = (
     "not-http", "http-version", "bad-head", "head-too-long", "bad-length", "bad-chunks", "transfer-coding", "truncated",
-    "too-long",
+    "too-long", "compressed", "no-location", "no-file", "bad-range", "web-page", "login-page", "endless",
 )  # fmt: skip
 _SCRATCH = const(512)  # bytes; head and chunk sizes pass through it, and the little of the body that came with them
 
