@@ -296,11 +296,6 @@ The camera delivers no frames
 Check the ribbon cable and reset the board
 +
 
-bad-target
-Bad upload address
-This is no address of a receiver
-Write http://host:8000 (maixpix serve) or tcp://host:port
-
 bad-answer
 Receiver not understood
 The receiver's answer is malformed

@@ -38,11 +38,11 @@ class Sent:
 class Uploader:
     # connector: has connect(host, port, timeout_ms, pipelined=True) -> link.
     # target: http://host/files/ (tus), tcp://host:port (raw) or tcp+name://host:port (raw, with a line both ways); see
-    #   pix.url.receiver for what may be left out.
+    #   pix.url.upload_target for what may be left out.
     # token: shared secret; plain tcp:// cannot carry it. board: the name under which the pictures are filed.
     # retries: attempts after the first in which nothing new arrived; pauses of 0.25 s doubling to 8 s.
     # idle_ms, total_ms: the longest silence, and the longest time for one file. buffer: at least 4096 bytes.
-    # Raises PixError "bad-target", "https" or "settings".
+    # Raises PixError "bad-url", "https" or "settings".
     def __init__(
         self, connector, target, token="", board="", retries=4, connect_ms=10000, idle_ms=15000, total_ms=1800000,
         buffer=None,
@@ -55,10 +55,10 @@ class Uploader:
         self.idle_ms = idle_ms
         self.total_ms = total_ms
         self.view = memoryview(buffer if buffer is not None else bytearray(BLOCK))[:BLOCK]
-        door, self.url = url.receiver(target)
-        self.raw = door != "tus"
-        self.named = door == "tcp+name"
-        if token and self.raw and not self.named:
+        scheme, self.url = url.upload_target(target)
+        self.raw = scheme != "http"
+        self.named = scheme == "tcp+name"
+        if token and scheme == "tcp":
             raise PixError("settings", "tcp:// cannot carry the token, tcp+name:// and http:// can")
         self.key = target
         self.sums = None  # the tus server takes SHA-256 sums of pieces; None: not asked yet

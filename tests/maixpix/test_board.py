@@ -9,12 +9,13 @@ import threading
 from concurrent.futures import CancelledError
 
 import pytest
-from board_process import ENGINES, BoardProcess, engine_options, needs_firmware
 from PIL import Image
 
 from maixpix.cli import run as maixpix
-from maixpix.live import LiveBoard, LiveOptions
-from maixpix.mailbox import Mailbox
+from maixpix.virtual.live import LiveBoard, LiveOptions
+from maixpix.virtual.mailbox import Mailbox
+from rig.board_process import ENGINES, BoardProcess, engine_options, needs_firmware
+from rig.patience import patient
 from virtualboard.board import Board, BoardConfig
 from virtualboard.clock import Clock
 
@@ -135,7 +136,7 @@ def test_ctrl_c_during_a_program_is_exit_code_130(tmp_path):
     import sys
     import time
 
-    from board_process import ROOT
+    from rig.board_process import ROOT
 
     process = subprocess.Popen(
         [sys.executable, "-m", "maixpix", "board", "--exec", "print('on')\nwhile True: pass", "--speed", "real"],
@@ -147,7 +148,7 @@ def test_ctrl_c_during_a_program_is_exit_code_130(tmp_path):
     assert process.stdout.readline() == "on\n"
     time.sleep(0.2)
     process.send_signal(signal.SIGINT)
-    assert process.wait(20) == 130
+    assert process.wait(patient(20)) == 130
     assert process.stderr.read().strip() == "maixpix: stopped"
     process.stdout.close()
     process.stderr.close()
@@ -228,23 +229,25 @@ def test_the_console_module_loads_where_there_are_no_pseudo_terminals():
     import subprocess
     import sys
 
-    from board_process import ROOT
+    from rig.board_process import ROOT
 
     code = (
         "import sys\nfor name in ('termios', 'pty', 'tty'): sys.modules[name] = None\n"
-        "from virtualboard.console import HAS_PTY, PtyConsole, ConsoleLog\n"
+        "from virtualboard.host.console import HAS_PTY, PtyConsole, ConsoleLog\n"
         "from virtualboard.board import Board, BoardConfig\n"
         "board = Board(BoardConfig()); log = ConsoleLog(board)\n"
         "board.console_tx.write(b'heard'); board.clock.advance(10**9)\n"
         "assert not HAS_PTY and log.text == 'heard'\n"
         "try: PtyConsole(board)\nexcept OSError as error: print(error.strerror)\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT / "tools", timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT / "tools", timeout=patient(60)
+    )
     assert done.stdout == "this system has no pseudo-terminals\n", done.stderr
 
 
 def test_what_is_handed_in_keeps_its_order_with_the_rate():
-    from virtualboard.console import ConsoleLine
+    from virtualboard.host.console import ConsoleLine
 
     board = Board(BoardConfig())
     line = ConsoleLine(board)

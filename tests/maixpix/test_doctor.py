@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import http.server
 import json
+import re
 import runpy
 import threading
 
 import pytest
-from board_process import needs_firmware
-from boards_fixture import ROOT, RunningBoard
 
-from maixpix import device_tables, doctor, doctor_network, ports, settings
+from maixpix import ports
+from maixpix.board import bundle, device_tables, install, settings
+from maixpix.board.link import Link
+from maixpix.board.places import FolderPlace
 from maixpix.cli import run as maixpix
-from maixpix.link import Link
+from maixpix.doctor import network
+from maixpix.doctor.examine import _Examination, adapter, fat_kind, unmounted
+from rig.board_process import needs_firmware
+from rig.running_board import ROOT, RunningBoard
 
 SECRET = 'key "of, the\\house'
 HOME = {"ssid": "Ho,me", "password": SECRET}
@@ -51,7 +56,7 @@ def examine(tmp_path, server, capsys):
 
     def run(settings=None, card=True, args=(), flash=None, **config):
         folder = tmp_path / "sd" if card else None
-        (tmp_path / "flash").mkdir()
+        (tmp_path / "flash").mkdir(exist_ok=True)
         for name, values in (flash or {}).items():
             (tmp_path / "flash" / name).write_text(json.dumps(values))
         if folder:
@@ -199,8 +204,8 @@ def test_the_adapter_behind_the_port_is_told(monkeypatch, tmp_path):
     monkeypatch.setattr(
         "maixpix.ports.scan", lambda: [ports.Port(str(tmp_path / "tty"), "a guess", "1A86:7523", "", 1, 2)]
     )
-    assert doctor.adapter(str(tmp_path / "tty")) == "a guess (1A86:7523), port 2 of 2"
-    assert doctor.adapter("rfc2217://127.0.0.1:1") == "over the network"
+    assert adapter(str(tmp_path / "tty")) == "a guess (1A86:7523), port 2 of 2"
+    assert adapter("rfc2217://127.0.0.1:1") == "over the network"
 
 
 def sector(**at: bytes) -> bytearray:
@@ -228,7 +233,7 @@ def sector(**at: bytes) -> bytearray:
 )
 def test_what_is_in_the_slot_is_told_from_its_sectors(first, boot, words):
     found = {"looked": True, "answers": first is not None, "first": (first or b"").hex(), "boot": bytes(boot).hex()}
-    text, remedy = doctor.unmounted(found)
+    text, remedy = unmounted(found)
     assert text == words
     assert remedy
 
@@ -251,13 +256,13 @@ def test_real_firmware_can_read_the_sectors_of_a_card(tmp_path):
     (tmp_path / "sd").mkdir()
     with RunningBoard(tmp_path / "sd", tmp_path / "flash", script="k210_board.py") as board, Link(board.port) as link:
         assert link.wait_for_card()
-        examination = doctor._Examination(link, None)
+        examination = _Examination(link, None)
         assert examination._slot()[0] == "the card has FAT, but was not mounted"  # for this is a good one
 
 
 @pytest.mark.parametrize(("clusters", "kind"), [(4084, "FAT12"), (4085, "FAT16"), (65524, "FAT16"), (65525, "FAT32")])
 def test_the_fat_type_follows_from_the_number_of_clusters(clusters, kind):
-    assert doctor.fat_kind(clusters) == kind
+    assert fat_kind(clusters) == kind
 
 
 @pytest.mark.parametrize(
@@ -270,7 +275,7 @@ def test_the_fat_type_follows_from_the_number_of_clusters(clusters, kind):
 )
 def test_what_the_enable_pad_did_is_told(found, state, words):
     base = {"enable": 8, "rate": 115200, "version": ["AT version:1.7.4(x)"], "passive": True}
-    finding = doctor_network.modem({**base, **found}, 6, 7)
+    finding = network.modem({**base, **found}, 6, 7)
     assert finding.state == state
     assert words in finding.text
 
@@ -306,9 +311,9 @@ def test_a_dead_port_is_a_finding(capsys, monkeypatch):
     import pty
     import tty
 
-    monkeypatch.setattr("maixpix.link._ENTER_TIMEOUT_S", 1)
-    monkeypatch.setattr("maixpix.link._CHARACTER_TIMEOUT_S", 0.5)
-    monkeypatch.setattr("maixpix.link._IDE_TRIES", 3)
+    monkeypatch.setattr("maixpix.board.link._ENTER_TIMEOUT_S", 1)
+    monkeypatch.setattr("maixpix.board.link._CHARACTER_TIMEOUT_S", 0.5)
+    monkeypatch.setattr("maixpix.board.link._IDE_TRIES", 3)
     master, slave = pty.openpty()
     tty.setraw(slave)
     assert maixpix(["doctor", "--port", os.ttyname(slave)]) == 1
@@ -316,3 +321,51 @@ def test_a_dead_port_is_a_finding(capsys, monkeypatch):
     assert out.startswith("WRONG connection no MaixPy answers on /dev/pts/")
     os.close(master)
     os.close(slave)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words", "remedy"),
+    [
+        ({"pix/errors.py": None, "pix/errors.mpy": b"M\x05\x02\x1f"}, "incompatible .mpy file", "deploy with --source"),
+        ({"pix/screen.py": None}, "no module named 'pix.screen'", "`maixpix deploy`"),
+        ({"pix/screen.py": b"def broken(:\n"}, "SyntaxError", "`maixpix deploy`"),
+        ({"apps/show.py": None}, "no module named 'show'", "`maixpix deploy`"),
+    ],
+)
+def test_what_keeps_the_software_from_starting_is_told(examine, tmp_path, spoil, words, remedy):
+    card = tmp_path / "sd"
+    card.mkdir()
+    install.install(FolderPlace(card), bundle.build(mpy=False))
+    for name, data in spoil.items():
+        path = card / "maixpix" / "a" / name
+        path.unlink(missing_ok=True)
+        if data is not None:
+            path.write_bytes(data)
+    code, found = examine(args=("--no-network",))
+    assert code == 1
+    assert found["software"]["state"] == "wrong"
+    assert found["software"]["text"].startswith("version 1 on the card does not start: ")
+    assert words in found["software"]["text"]
+    assert remedy in found["software"]["remedy"]
+    assert found["memory"]["state"] == found["panel"]["state"] == "ok", "the trial leaves nothing behind"
+
+
+def test_software_that_starts_is_said_to(examine, tmp_path):
+    card = tmp_path / "sd"
+    card.mkdir()
+    install.install(FolderPlace(card), bundle.build(mpy=False))
+    _, found = examine(args=("--no-network",))
+    assert found["software"]["state"] == "ok"
+    assert re.fullmatch(r"version 1 starts, \d+ files on the card", found["software"]["text"])
+    assert found["memory"]["state"] == "ok"
+
+
+@pytest.mark.parametrize(("encoding", "state"), [("utf-8-sig", "ok"), ("utf-16", "wrong"), ("latin-1", "wrong")])
+def test_settings_are_judged_as_the_board_reads_them(examine, tmp_path, encoding, state):
+    text = json.dumps({"wifi": [["Zürich", "12345678"]]}, ensure_ascii=False)
+    (tmp_path / "flash").mkdir()
+    (tmp_path / "flash" / "pix.json").write_bytes(text.encode(encoding))
+    _, found = examine(card=False, args=("--no-network",))
+    assert found["settings"]["state"] == state
+    if state == "wrong":
+        assert found["settings"]["remedy"] == "any `maixpix setup` writes it anew, in UTF-8"

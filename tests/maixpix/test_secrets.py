@@ -8,8 +8,8 @@ import os
 from pathlib import Path
 from urllib.parse import quote
 
-from boards_fixture import RunningBoard
-from terminal import maixpix
+from rig.running_board import RunningBoard
+from rig.terminal import maixpix
 
 KEY = "key of-the house"
 WRONG_KEY = "not the#right key"
@@ -70,7 +70,7 @@ def test_secrets_are_in_the_settings_file_and_nowhere_else(tmp_path):
         # A damaged file, a refused key and a password on the command line: told with tracebacks, contents left out.
         assert "no whole JSON" in run("setup", "--show", code=1)
         (card / "pix.json").unlink()
-        assert "8 to 63 characters" in run("setup", "--wifi", "Home", code=1, answers=(("Key of Home", KEY * 9),))
+        assert "longer than 64 bytes" in run("setup", "--wifi", "Home", code=1, answers=(("Key of Home", KEY * 9),))
         shown = run(
             "setup", "--wifi", "Home", "--token", "--server", "http://me@pc:9", "--picture", "http://me@pc:9/a.jpg",
             answers=(

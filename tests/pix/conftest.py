@@ -4,10 +4,12 @@ import asyncio
 import threading
 
 import pytest
-from pix_device import Device
-from pix_fetch import OLD
-from pix_modem import Bench
-from pix_servers import Origin, Raw
+
+from rig.device import Device
+from rig.fetching import OLD
+from rig.modem_bench import Bench
+from rig.patience import patient
+from rig.servers import Origin, Raw
 
 
 @pytest.fixture
@@ -20,7 +22,7 @@ def device(tmp_path):
 
 @pytest.fixture
 def boards():
-    """boards(...) -> pix_modem.Bench, closed at the end."""
+    """boards(...) -> modem_bench.Bench, closed at the end."""
     made = []
 
     def make(*args, **kwargs):
@@ -105,7 +107,7 @@ def file_server(tmp_path):
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
     yield folder, f"http://127.0.0.1:{runner.addresses[0][1]}"
-    asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(10)
+    asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(patient(10))
     loop.call_soon_threadsafe(loop.stop)
     thread.join()
     loop.close()

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageOps
 
-from maixpix.demo import psnr
+from maixpix.demo.run import psnr
 from virtualboard.board import BoardConfig
-from virtualboard.hosted.launch import run_app
+from virtualboard.launch import run_app
 
 ROOT = Path(__file__).resolve().parents[2]
 PICTURES = ROOT / "assets" / "pictures"

@@ -10,7 +10,7 @@ CODES = {
     "dns-failed", "refused", "connect-timeout", "link-lost", "timeout", "send-failed", "bytes-lost", "http-status",
     "redirect-loop", "not-http", "http-version", "bad-head", "head-too-long", "bad-length", "bad-chunks",
     "transfer-coding", "compressed", "no-location", "no-file", "bad-range", "login-page", "web-page", "endless",
-    "bad-target", "bad-answer", "truncated", "too-long", "https", "bad-url", "digest-mismatch", "no-card",
+    "bad-answer", "truncated", "too-long", "https", "bad-url", "digest-mismatch", "no-card",
     "card-full", "card-error", "not-picture", "not-jpeg", "progressive", "jpeg-kind", "bmp-kind", "too-big",
     "bad-picture", "no-memory", "settings", "no-camera", "sensor-timeout", "upload-refused", "internal",
 }

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from pix_fetch import OLD, failing, fetch
-from pix_links import Sockets
-from pix_servers import field
+
+from rig.fetching import OLD, failing, fetch
+from rig.links import Sockets
+from rig.servers import field
 
 CASES = Path(__file__).parent / "cases"
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -152,7 +153,7 @@ def test_the_first_whole_picture_of_a_stream(shown, raw_server, kind, chunked):
 
 
 def test_every_split_of_a_stream(device):
-    from pix_links import Bytes
+    from rig.links import Bytes
 
     body = STREAMS["words first"][1] * 2
     content, http = device.load("content"), device.load("http")
@@ -282,7 +283,7 @@ def mutations(data):
 
 def test_damaged_answers_end_in_a_body_or_a_named_error(pix_modules):
     """The whole way of an answer without a card: never an exception other than PixError."""
-    from pix_links import Bytes
+    from rig.links import Bytes
 
     content, http, resume = (pix_modules.load(name) for name in ("content", "http", "resume"))
     count = 0

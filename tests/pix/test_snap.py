@@ -10,11 +10,12 @@ import urllib.request
 
 import pytest
 from PIL import Image
-from pix_servers import Raw
-from pix_uploads import KEY, TOKEN, Station, arrived, play, receiver, state_line, stored, taken
 
 from maixpix.companion import UploadLimits, running
-from maixpix.verdicts import psnr
+from maixpix.demo.verdicts import psnr
+from rig.patience import patient
+from rig.servers import Raw
+from rig.uploads import KEY, TOKEN, Station, arrived, play, receiver, state_line, stored, taken
 from virtualboard.board import BoardConfig, WifiNetwork
 
 
@@ -109,12 +110,12 @@ def test_a_click_in_the_gallery_brings_a_picture_there(station, tmp_path):
 
         def fetch(path, form=None):
             data = None if form is None else urllib.parse.urlencode(form).encode()
-            with urllib.request.urlopen(companion.url + path, data, timeout=20) as answer:
+            with urllib.request.urlopen(companion.url + path, data, timeout=patient(20)) as answer:
                 return answer.read()
 
         def click():
             """As a person would: once the page offers the board."""
-            end = time.monotonic() + 60
+            end = time.monotonic() + patient(60)
             while time.monotonic() < end:
                 page = fetch("/gallery").decode()
                 if "shed" in page:

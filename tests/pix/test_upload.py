@@ -4,8 +4,10 @@ import hashlib
 import random
 
 import pytest
-from pix_links import Bytes
-from pix_receivers import Listener, Sending, Tus
+
+from rig.links import Bytes
+from rig.patience import patient
+from rig.receivers import Listener, Sending, Tus
 
 SMALL = random.Random(1).randbytes(7012)
 LARGE = random.Random(2).randbytes(300_001)
@@ -377,7 +379,7 @@ def test_the_name_in_the_upload_address_logs_in_at_every_request(device, links, 
 
 
 @pytest.mark.parametrize(
-    ("target", "code"), [("https://pc/files/", "https"), ("ftp://pc/", "bad-target"), ("", "bad-target")]
+    ("target", "code"), [("https://pc/files/", "https"), ("ftp://pc/", "bad-url"), ("", "bad-url")]
 )
 def test_other_doors_are_told_apart(device, links, target, code):
     with pytest.raises(device.PixError) as caught:
@@ -393,7 +395,7 @@ def wait_for(nc, count):
     """The listener's `count` connections once nothing more comes."""
     import time
 
-    end = time.monotonic() + 5
+    end = time.monotonic() + patient(5)
     before = None
     while time.monotonic() < end:
         now = [len(data) for data in nc.received]

@@ -1,51 +1,33 @@
-"""`maixpix ports` and `maixpix flash`."""
+"""`maixpix flash`: firmware and models into the board's flash."""
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 
 import click
 
-from maixpix import boards, flash, kfpkg, ui
+from maixpix import boards, ui
 from maixpix import ports as port_list
 from maixpix.commands.common import port_option
 from maixpix.errors import UserError
-from maixpix.flash_plan import Job, plan
-from maixpix.kflash_watch import LOADER
-
-
-@click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
-def ports(as_json: bool) -> None:
-    """List serial ports and what they probably are.
-
-    Nothing is opened, so no board is reset. A port that is in use or not permitted is marked with the remedy.
-    Commands take the only likely port by themselves; --port or MAIXPIX_PORT names another.
-
-    \b
-    Example:
-      maixpix ports --json
-    """
-    found = port_list.scan()
-    if as_json:
-        click.echo(json.dumps([vars(port) for port in found], indent=2))
-        return
-    if not found:
-        raise UserError("no serial port was found", "plug the board in with a data cable")
-    for port in found:
-        pair = f", port {port.place + 1} of {port.count}" if port.count > 1 else ""
-        click.echo(f"{port.device}  {port.usb or '-':9}  {port.guess or 'no K210 board known'}{pair}")
-        if port.trouble:
-            click.echo(f"    {port.trouble}")
-    if any(port.count > 1 and port.likely for port in found):
-        click.echo("two-port boards: go and amigo flash through the second port, the others through the first")
+from maixpix.flash import kfpkg, write
+from maixpix.flash.kflash_watch import LOADER
+from maixpix.flash.plan import Job, plan
 
 
 def _item(text: str) -> tuple[Path, int | None]:
-    found = re.fullmatch(r"(.+)@(0[xX][0-9a-fA-F]+|\d+)", text)
-    return (Path(found[1]), int(found[2], 0)) if found else (Path(text), None)
+    """(file, address or None) of FILE[@ADDRESS]; an "@" may also belong to the name of a file that is there."""
+    name, at, address = text.rpartition("@")
+    if not at or Path(text).exists():
+        return Path(text), None
+    if not re.fullmatch(r"0[xX][0-9a-fA-F]{1,8}|\d{1,10}", address):
+        raise UserError(f"{address or 'nothing'} behind the @ of {name} is no address", "write for example @0x300000")
+    return Path(name), int(address, 16 if address[:2] in ("0x", "0X") else 10)
+
+
+# A W25Q128's times for a whole-chip erase (its data sheet, tCE).
+_ERASING = "erasing the whole flash: usually 40 s, 200 s at most"
 
 
 @click.command("flash")
@@ -89,7 +71,7 @@ def flash_command(
     for title in job.titles:
         ui.say(title)
     if job.parts and all(part.address for part in job.parts):
-        ui.say("note: nothing goes to address 0, so the board boots what it booted before")
+        ui.note("nothing goes to address 0, so the board boots what it booted before")
     if bundle is not None:
         _write_bundle(job, bundle)
         return
@@ -97,9 +79,10 @@ def flash_command(
         return
     device = port_list.choose(port, board)
     ui.say(f"port {device}, board {board.name} ({board.title})")
+    if erase:
+        ui.say(f"first {_ERASING}" if images else _ERASING)
     if not images:
-        ui.say("erasing the whole flash: up to 4 minutes")
-        flash.erase(device, board, 0, 0)
+        write.erase(device, board, 0, 0)
         click.echo("the flash is erased")
         return
     with ui.meter("flash") as meter:
@@ -108,14 +91,17 @@ def flash_command(
             if name != LOADER:
                 meter.update(done, total, name)
 
-        rate = flash.write(job, device, board, baud, progress, note=ui.say)
+        rate = write.write(job, device, board, baud, progress, note=ui.say)
     port_list.remember(device)
+    wanted = baud or board.baud
+    if rate < wanted:
+        ui.note(f"{wanted} baud does not work here; --baud {rate} saves the time of trying")
     click.echo(f"flashed {job.size:,} bytes at {rate} baud")
     if check and job.version:
-        if flash.confirm(device):
+        if write.confirm(device):
             click.echo(f"MaixPy {job.version} starts on the board")
         else:
-            ui.say("note: MaixPy was not heard starting; press reset, then `maixpix doctor`")
+            ui.note("MaixPy was not heard starting; press reset, then `maixpix doctor`")
 
 
 def _write_bundle(job: Job, path: Path) -> None:

@@ -1,35 +1,18 @@
-"""`maixpix repl` and `run`: the board's prompt, for people and for files."""
+"""`maixpix run`: a file or a line of Python on the board."""
 
 from __future__ import annotations
 
 import contextlib
-import subprocess
 import sys
 from typing import IO
 
 import click
 import serial
 
-from maixpix import ports, ui
+from maixpix import ports, texts, ui
+from maixpix.board.link import BoardError, Link
 from maixpix.commands.common import port_option
 from maixpix.errors import UserError
-from maixpix.link import BoardError, Link
-
-
-@click.command()
-@port_option
-def repl(port: str | None) -> None:
-    """Talk to MaixPy's prompt (mpremote's terminal); Ctrl-] ends it, Ctrl-C stops what runs.
-
-    \b
-    Example:
-      maixpix repl --port /dev/ttyUSB0
-    """
-    device = ports.choose(port)
-    ui.say("Ctrl-C stops the app, Ctrl-D starts it again, Ctrl-] ends")
-    done = subprocess.run([sys.executable, "-m", "mpremote", "connect", device, "resume", "repl"], check=False)
-    if done.returncode:
-        raise UserError("the terminal ended with an error", "is another program using the port? See `maixpix ports`")
 
 
 @click.command()
@@ -76,8 +59,6 @@ def run(
 
 def _text_of(file: IO[bytes]) -> str:
     try:
-        return file.read().decode("utf-8")
+        return texts.decode(file.read(texts.MOST + 1), str(file.name))
     except OSError as error:
         raise UserError(f"cannot read {file.name}: {error.strerror}", "name a Python file") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{file.name} is no text", "name a Python file in UTF-8") from None

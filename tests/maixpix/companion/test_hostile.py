@@ -1,0 +1,243 @@
+"""Hostile senders on both doors: whatever comes, the companion answers others, keeps its limits and its folder."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import random
+import re
+import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from maixpix.companion import HttpLimits, UploadLimits
+from rig.patience import patient
+
+
+def knock(port: int, data: bytes, half_close: bool = True) -> bytes:
+    """What comes back for `data` until the end from there; what came before a reset counts too."""
+    answer = b""
+    with (
+        contextlib.suppress(ConnectionError),
+        socket.create_connection(("127.0.0.1", port), timeout=patient(20)) as peer,
+    ):
+        # A server that has seen enough resets the connection while this side still sends.
+        with contextlib.suppress(ConnectionError):
+            peer.sendall(data)
+            if half_close:
+                peer.shutdown(socket.SHUT_WR)
+        while piece := peer.recv(4096):
+            answer += piece
+    return answer
+
+
+def status(answer: bytes) -> int:
+    """Of the first response in `answer`."""
+    match = re.match(rb"HTTP/1\.[01] ([0-9]{3}) ", answer)
+    assert match, answer[:100]
+    return int(match[1])
+
+
+@pytest.fixture
+def still_good(receiver, tus, make_jpeg, stored_files, uploads):
+    """Function that proves that both doors still serve others, and that nothing appeared outside of the folder."""
+    outside = {path for path in uploads.parent.rglob("*") if uploads not in path.parents}
+
+    def check() -> None:
+        first, second = make_jpeg(9001), make_jpeg(9002)
+        assert tus.create(len(first), first).status == 201
+        assert knock(receiver.tcp_port, b"#maixpix \n" + second).startswith(b"ok ")
+        assert {first, second} <= set(stored_files().values())
+        assert {path for path in uploads.parent.rglob("*") if uploads not in path.parents} == outside
+        assert not list((uploads / ".partial").glob("*.part"))
+        assert receiver.companion.store.used == sum(map(len, stored_files().values()))
+
+    return check
+
+
+def test_random_bytes_on_the_http_port(receiver, still_good, stored_files):
+    chance = random.Random(20)
+    beginnings = (
+        b"",
+        b"GET ",
+        b"POST /files/ HTTP/1.1\r\n",
+        b"PATCH /files/x HTTP/1.1\r\nHost: localhost\r\n",
+        b"\x16",
+    )
+    for number in range(100):
+        junk = beginnings[number % len(beginnings)] + chance.randbytes(chance.choice((1, 30, 900, 20_000)))
+        answer = knock(receiver.port, junk)
+        assert not answer or 400 <= status(answer) < 500
+    assert stored_files() == {}
+    still_good()
+
+
+def test_random_bytes_on_the_raw_port(receiver, still_good, stored_files):
+    """Without a line of our own they are a file like any other; behind the beginning of one they are a bad line."""
+    chance = random.Random(21)
+    files = [chance.randbytes(chance.choice((1, 30, 900, 20_000))) for _ in range(60)]
+    for junk in files:
+        assert knock(receiver.tcp_port, junk) == b""
+    assert sorted(stored_files().values()) == sorted(files)
+    for _ in range(40):
+        answer = knock(receiver.tcp_port, b"#maixpix \xff" + chance.randbytes(chance.choice((30, 900, 20_000))))
+        assert answer.startswith(b"error ") or not answer
+    assert sorted(stored_files().values()) == sorted(files)
+    still_good()
+
+
+@pytest.mark.parametrize("size", [10_000, 1_000_000])
+@pytest.mark.parametrize("kind", ["one field", "many fields", "the address", "Upload-Metadata"])
+def test_giant_heads_are_refused(receiver, still_good, stored_files, kind, size):
+    opening = b"POST /files/ HTTP/1.1\r\nHost: localhost\r\nTus-Resumable: 1.0.0\r\nUpload-Length: 5\r\n"
+    heads = {
+        "one field": opening + b"X-Big: " + b"a" * size + b"\r\n\r\n",
+        "many fields": opening + b"X: y\r\n" * (size // 6) + b"\r\n",
+        "the address": b"GET /" + b"a" * size + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        "Upload-Metadata": opening + b"Upload-Metadata: filename " + b"QUFB" * (size // 4) + b"\r\n\r\n",
+    }
+    answer = knock(receiver.port, heads[kind], half_close=False)
+    # A peer that still sends may see the reset before the answer.
+    assert not answer or status(answer) in (400, 414, 431)
+    assert answer or size > 100_000
+    assert stored_files() == {}
+    still_good()
+
+
+def test_a_dripping_head_is_cut_off(companion, client_for):
+    """One byte of a header field at a time, each well within any idle time: the head as a whole has its time."""
+    server = companion(http=HttpLimits(head_s=0.5))
+    drops = 0
+    with socket.create_connection(("127.0.0.1", server.port), timeout=patient(20)) as peer:
+        peer.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Slow: ")
+        with contextlib.suppress(ConnectionError):
+            for drops in range(1000):  # noqa: B007
+                peer.sendall(b"a")
+                time.sleep(0.02)  # the attack itself
+    assert drops < 999, "it was never cut off"
+    assert client_for(server).get("/pictures.json").status == 200
+
+
+def test_dripping_heads_do_not_use_up_the_places(companion, client_for):
+    server = companion(http=HttpLimits(head_s=0.5, max_connections=20))
+    with contextlib.ExitStack() as stack:
+        peers = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=patient(20)))
+            for _ in range(20)
+        ]
+        for peer in peers:
+            peer.sendall(b"GET / HTTP/1.1\r\nX-Slow: ")
+        for peer in peers:
+            with contextlib.suppress(ConnectionError):
+                assert peer.recv(100) == b""
+        assert client_for(server).get("/pictures.json").status == 200
+
+
+def test_ten_gigabytes_are_refused_before_they_are_sent(receiver, still_good, tus, stored_files):
+    huge = 10_000_000_000
+    announced = tus.create(huge)
+    assert (announced.status, "67108864 bytes" in announced.text) == (413, True)
+    # With a body announced as long as that, not one byte of which is waited for.
+    assert tus.create(huge, b"x", Content_Length=str(huge)).status == 413
+    url = tus.create(100)["Location"]
+    assert tus.patch(url, 0, b"x", Content_Length=str(huge)).status == 413
+    assert tus.patch(url, huge, b"x").status == 409
+    assert tus.delete(url).status == 204
+    assert knock(receiver.tcp_port, b"#maixpix size=%d\nx" % huge).startswith(b"error the file is bigger")
+    assert stored_files() == {}
+    still_good()
+
+
+@pytest.mark.parametrize("length", ["-1", "-10000000000", "+5", "5.0", "5, 5", "0x5", ""])
+def test_negative_and_odd_lengths(receiver, still_good, tus, length):
+    assert tus.create(length).status == 400
+    assert tus.create(5, b"12345", Content_Length=length).status == 400
+    url = tus.create(5)["Location"]
+    assert tus.patch(url, 0, b"12345", Upload_Offset=length).status == 400
+    assert tus.delete(url).status == 204
+    assert knock(receiver.tcp_port, f"#maixpix size={length or 'x'}\nx".encode()).startswith(b"error ")
+    still_good()
+
+
+NAMES = (
+    "../../evil.jpg",
+    "..\\..\\evil.jpg",
+    "/etc/cron.d/evil",
+    "a/../../../evil.jpg",
+    "evil.jpg\0.txt",
+    "\0",
+    "..",
+    "%2e%2e%2fevil",
+)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names_that_lead_elsewhere_on_both_doors(receiver, still_good, tus, make_jpeg, stored_files, name):
+    assert tus.create(len(make_jpeg(1)), make_jpeg(1), {"filename": name, "board": name}).status == 201
+    quoted = "".join(f"%{byte:02x}" for byte in name.encode())
+    line = f"#maixpix name={quoted} board={quoted}\n".encode()
+    assert knock(receiver.tcp_port, line + make_jpeg(2)).startswith(b"ok ")
+    for file in stored_files():
+        assert re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}/[^./\\][^/\\]*\.jpg", file)
+        assert file.isprintable()
+    still_good()
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/files/../../x",
+        "/files/%2e%2e%2fx",
+        "/files/\0",
+        "/uploads/../x/y",
+        "/uploads/%2e%2e/log.jsonl",
+        "/uploads/.partial/lock",
+    ],
+)
+def test_addresses_that_lead_elsewhere(receiver, tus, path):
+    for method in ("GET", "HEAD", "PATCH", "DELETE"):
+        request = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nTus-Resumable: 1.0.0\r\nUpload-Offset: 0\r\n"
+        request += "Content-Type: application/offset+octet-stream\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        assert status(knock(receiver.port, request.encode(), half_close=False)) in (400, 403, 404, 405)
+
+
+def test_ten_thousand_tiny_files_fill_the_folder_and_no_more(companion, uploads, client_for, tus_for):
+    """All but the last few are there from earlier runs; then eight senders at once go for the rest and beyond."""
+    limit, last = 10_000, 10
+    day = uploads / "2026-01-01"
+    day.mkdir(parents=True)
+    with (uploads / "log.jsonl").open("w") as log:
+        for number in range(limit - last):
+            file = f"2026-01-01/{number}.bin"
+            if number == 0:
+                (uploads / file).write_bytes(b"tiny")
+            else:  # a link is made faster than a file
+                (uploads / file).hardlink_to(day / "0.bin")
+            line = {"file": file, "name": "x", "size": 4, "when": "2026-01-01T00:00:00", "sha256": f"{number:064x}"}
+            log.write(json.dumps(line) + "\n")
+    server = companion(uploads=uploads, tcp_port=0, upload_limits=UploadLimits(max_files=limit))
+    tus = tus_for(server)
+
+    def send(number: int) -> bool:
+        body = (1_000_000 + number).to_bytes(4, "big")
+        if number % 2:
+            answer = tus.create(4, body)
+            assert answer.status in (201, 507), answer.text
+            return answer.status == 201
+        told = knock(server.tcp_port, b"#maixpix \n" + body)
+        assert told.startswith((b"ok ", b"error ")), told
+        return told.startswith(b"ok ")
+
+    with ThreadPoolExecutor(8) as pool:
+        kept = sum(pool.map(send, range(100)))
+    assert kept == last
+    assert sum(1 for _ in uploads.glob("2*/*")) == limit
+    listing = json.loads(client_for(server).get("/uploads.json").body)
+    assert (listing["count"], len(listing["uploads"])) == (limit, 1000)
+    assert client_for(server).get("/gallery").status == 200
+    assert server.companion.store.used == 4 * limit
+    # Room for one more as soon as one is gone.
+    server.companion.store.delete("2026-01-01/0.bin")
+    assert tus.create(4, b"more").status == 201

@@ -1,0 +1,71 @@
+"""mpremote's serial transport, whose waits end by the clock also when the board never stops talking."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from mpremote.transport import TransportError
+from mpremote.transport_serial import SerialTransport
+
+from virtualboard.host.board_time import BoardTime
+
+START_MARK = b"[MAIXPY] Pll0"
+"""Printed once a start of the chip (MaixPy-v1 maixpy_main.c)."""
+
+ENDLESS_STARTS = 3
+"""So many in one wait are a loop: opening the port may cause one start, and taking over cover.*.py another."""
+
+RESTARTS = "the board restarts again and again"
+
+
+class Transport(SerialTransport):
+    """mpremote looks at its limits only while the line is silent; this one does after every byte.
+
+    `deadline` (by `clock`, the board's time; None: none) ends every wait; `starts` counts the starts that were heard.
+    """
+
+    deadline: float | None = None
+    starts = 0
+    clock: BoardTime
+
+    def read_until(
+        self,
+        min_num_bytes: int,
+        ending: bytes,
+        timeout: float | None = 10,
+        data_consumer: Callable[[bytes], None] | None = None,
+        timeout_overall: float | None = None,
+    ) -> bytes:
+        """As mpremote's; with `data_consumer` only the last byte is returned and `ending` is one byte.
+
+        Raises TransportError when the board starts for the third time.
+        """
+        data, recent = b"", b""
+        began = heard = self.clock.now()
+        while not data.endswith(ending):
+            now = self.clock.now()
+            if self.deadline is not None and now >= self.deadline:
+                break
+            if timeout_overall is not None and now >= began + timeout_overall:
+                break
+            # A pseudo-terminal that is gone has nothing waiting for ever, but a read of it fails.
+            new = self.serial.read(1) if self.is_pty or self.serial.in_waiting else b""
+            if new:
+                heard = self.clock.now()
+                if data_consumer is not None:
+                    data_consumer(new)
+                data = new if data_consumer is not None else data + new
+                recent = (recent + new)[-len(START_MARK) :]
+                if recent == START_MARK:
+                    self._started()
+            elif timeout is not None and self.clock.now() >= heard + timeout:
+                break
+            else:
+                time.sleep(0.01)
+        return data
+
+    def _started(self) -> None:
+        self.starts += 1
+        if self.starts >= ENDLESS_STARTS:
+            raise TransportError(RESTARTS)
