@@ -7,8 +7,8 @@
 import ustruct
 from micropython import const
 
-from pix.errors import PixError, on_card
-from pix.store import size_of
+from pix.errors import PixError
+from pix.files import on_card, size_of
 
 _SOF0 = const(0xC0)
 _SOF2 = const(0xC2)
