@@ -250,5 +250,10 @@ def test_device_code_compiles_for_maixpys_core(path, tmp_path):
     assert out.read_bytes()[:4] == bytes.fromhex("4d04021f")  # what MaixPy's loader accepts
 
 
+def test_device_files_have_names_that_fat_keeps_without_long_ones():
+    """The installer refuses others, for the card's directory entries are 8.3."""
+    assert [name(path) for path in DEVICE if not re.fullmatch(r"[a-z0-9_]{1,8}\.py", path.name)] == []
+
+
 def test_device_code_keeps_to_the_dialect():
     assert check_files(DEVICE) == []
