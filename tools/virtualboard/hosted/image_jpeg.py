@@ -146,7 +146,8 @@ class Decoder:
             elif 0xC0 <= marker <= 0xCF or marker in (0xD8, 0xD9, 0xDA):
                 return marker
             else:
-                reader.at += max(0, reader.word() - 2)
+                length = reader.word()
+                reader.at += max(0, length - 2)
 
     def _read_huffman(self, reader: _Reader, tables: _Tables) -> None:
         left = reader.word() - 2

@@ -1,8 +1,8 @@
 """The scan of a JPEG as MaixPy's decoder reads it: Huffman codes, restart markers, the inverse DCT in 16 bits.
 
 Source: MaixPy-v1 `picojpeg.c`. Behind a marker, and behind the end of the file, it goes on with ones for ever, which
-standard tables read as blocks without change: the rest of a file that was cut off is flat. Only a restart marker that is
-not the expected one, and a run of zeros past the end of a block, are errors.
+standard tables read as blocks without change: the rest of a file that was cut off is flat. Only a restart marker that
+is not the expected one, and a run of zeros past the end of a block, are errors.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ _NONE = 0xFFFF
 _PEEK = 8  # bits that are looked up at once
 
 _ZIGZAG = (
-    0, 1, 8, 16, 9, 2, 3, 10, 17, 24, 32, 25, 18, 11, 4, 5, 12, 19, 26, 33, 40, 48, 41, 34, 27, 20, 13, 6, 7, 14, 21, 28,
-    35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51, 58, 59, 52, 45, 38, 31, 39, 46, 53, 60, 61, 54, 47, 55,
-    62, 63,
+    0, 1, 8, 16, 9, 2, 3, 10, 17, 24, 32, 25, 18, 11, 4, 5,
+    12, 19, 26, 33, 40, 48, 41, 34, 27, 20, 13, 6, 7, 14, 21, 28,
+    35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51,
+    58, 59, 52, 45, 38, 31, 39, 46, 53, 60, 61, 54, 47, 55, 62, 63,
 )  # fmt: skip
 
 
