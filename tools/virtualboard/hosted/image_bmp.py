@@ -69,20 +69,46 @@ def bmp_pixels(header: Bmp, data: bytes) -> bytearray:
         out = bytearray(len(packed))
         out[0::2], out[1::2] = packed[1::2], packed[0::2]
         return out
-    return to_rgb565(Pil.frombytes("RGB", (header.width, header.height), b"".join(rows), "raw", "BGR"))
+    return to_rgb565(Pil.frombytes("RGB", (header.width, header.height), b"".join(rows), "raw", "BGR").point(_ROUNDED))
+
+
+_ROUNDED = [
+    *(round(value * 31 / 255) << 3 for value in range(256)),
+    *(round(value * 63 / 255) << 2 for value in range(256)),
+    *(round(value * 31 / 255) << 3 for value in range(256)),
+]
+"""Bits of red, green and blue: here they are rounded (the tables of `IM_RGB565`), in a JPEG they are cut."""
 
 
 def _rows(header: Bmp, data: bytes) -> list[bytes]:
     """The file's rows in its order, each with its padding; what the file lacks is made up as the reader does."""
-    wanted = header.row_bytes * header.height
-    body = data[header.offset : header.offset + wanted]
-    if len(body) < wanted:
-        # Nothing is read into the variables of the reader, which hold the last pixel; in one go the memory stays.
-        unit = header.depth // 8
-        whole = len(body) // unit * unit
-        last = bytes(unit) if header.fast else body[whole - unit : whole] or bytes(unit)
-        body = body[:whole] + last * ((wanted - whole) // unit + 1)
-    return [body[y * header.row_bytes : (y + 1) * header.row_bytes] for y in range(header.height)]
+    size = header.row_bytes
+    body = data[header.offset : header.offset + size * header.height]
+    whole = len(body) // size
+    rows = [body[y * size : (y + 1) * size] for y in range(whole)]
+    unit = header.depth // 8
+    last = bytes(unit) if header.fast or not whole else rows[-1][size // unit * unit - unit : size // unit * unit]
+    for y in range(whole, header.height):
+        row, last = _made_up(body[y * size : (y + 1) * size], size, last)
+        rows.append(body[y * size : (y + 1) * size].ljust(size, b"\0") if header.fast else row)
+    return rows
+
+
+def _made_up(piece: bytes, size: int, last: bytes) -> tuple[bytes, bytes]:
+    """A row of which only `piece` is there, and its last pixel; `last` is the pixel before.
+
+    What cannot be read leaves the reader's variables as they were, and the one of 16 bits was swapped after each use.
+    """
+    unit = len(last)
+    out = bytearray()
+    for at in range(0, size // unit * unit, unit):
+        there = piece[at : at + unit]
+        if len(there) < unit:
+            kept = last[::-1] if unit == 2 else last
+            there += kept[len(there) :]
+        last = there
+        out += there
+    return bytes(out.ljust(size, b"\0")), last
 
 
 def _row(header: Bmp, piece: bytes) -> bytes:
