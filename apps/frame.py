@@ -41,7 +41,7 @@ def main():
                 modem = wifi.bring_up(settings, tell.stage)
             result = fetch.fetch(modem, url, TARGET, tell.progress, etag=etag, check=screen.check, again=tell.again)
             if not result.not_modified:
-                screen.show(TARGET)
+                screen.show()
                 shown = True
                 etag = result.etag
                 print("shown %d bytes, fetched in %d ms" % (result.bytes, result.elapsed_ms))
