@@ -10,6 +10,7 @@
 
 from micropython import const
 
+from pix import atline
 from pix.atport import after, left
 from pix.errors import PixError
 
@@ -27,7 +28,7 @@ _BUFFER = const(4096)
 class Link:
     # Made by Modem.connect. `timeout_ms` bounds every wait for the peer's next byte. `error` is the code of what broke
     # the link, "" while it is sound; `delivered` counts bytes given out by `readinto`.
-    def __init__(self, modem, number, pipelined=False, buffer=None):
+    def __init__(self, modem, number, pipelined=False):
         self._modem = modem
         self.number = number
         self.timeout_ms = 15000
@@ -36,7 +37,7 @@ class Link:
         self.delivered = 0
         self.arrived = 0  # bytes taken from the line for this link
         self.proven = 0  # how many of them have a well-formed item behind them
-        self._buffer = buffer
+        self._buffer = None  # keeps what comes while nobody reads
         self._start = 0
         self._end = 0
         self._closing = False
@@ -203,10 +204,10 @@ class Link:
         # acknowledged all then. Returns how many were sent. Raises PixError: send-failed, link-lost, wifi-lost,
         # modem-rebooted, no-modem, and what `fill` raises.
         view = memoryview(data)
-        left = total = total or len(view)
+        rest = total = total or len(view)
         at = 0
         # One segment at most: the module's Nagle would hold the rest back until a delayed acknowledgement.
-        size = min(left, _SEGMENT)
+        size = min(rest, _SEGMENT)
         piece = view[:size]
         asked = False
         if fill is not None:
@@ -216,8 +217,8 @@ class Link:
                 self._ask(size)
             self._modem.payload(piece)
             sent = size
-            left -= size
-            size = min(left, _SEGMENT)
+            rest -= size
+            size = min(rest, _SEGMENT)
             if fill is None:
                 at += sent
                 piece = view[at : at + size]
@@ -314,7 +315,7 @@ class Link:
         if final == b"OK":
             self._sends(said)
             return True
-        if modem.refused:
+        if modem.busy:
             self._eager = False
         elif final != b"ERROR" or not _full(said):
             self._failed()
@@ -323,8 +324,9 @@ class Link:
     def _sends(self, said):
         # CIPSENDBUF tells `number,acknowledged` before its prompt: the number of the segment that follows.
         for line in said:
-            if line[:1].isdigit():
-                self._segments.append(int(line.split(b",")[0]))
+            segment = atline.number(line, 0, line.find(b","))
+            if segment >= 0:
+                self._segments.append(segment)
                 return
         self._failed()
 
@@ -333,7 +335,7 @@ class Link:
         # more) or doubled (it says busy).
         modem = self._modem
         end = after(_ANSWER_MS)
-        while not modem.received and not modem.refused and left(end) > 0:
+        while not modem.received and not modem.busy and left(end) > 0:
             modem.poll()
         if modem.received != size:
             self._failed()

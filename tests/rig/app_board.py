@@ -14,7 +14,7 @@ from virtualboard.hosted.engine import Engine, Program
 from virtualboard.network.script import Script
 
 # The same files again and again: each is compiled once in this process. What it costs the board stays.
-loader.compile_device = functools.cache(loader.compile_device)
+loader.compiled = functools.cache(loader.compiled)
 
 SERVER = "127.0.0.1"  # scripts answer before any real port of this machine is tried
 

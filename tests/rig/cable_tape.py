@@ -75,7 +75,7 @@ def many_starts() -> Iterator[None]:
     gc.collect()
     gc.freeze()
     try:
-        with mock.patch.object(loader, "compile_device", functools.cache(loader.compile_device)):
+        with mock.patch.object(loader, "compiled", functools.cache(loader.compiled)):
             yield
     finally:
         gc.unfreeze()

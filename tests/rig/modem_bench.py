@@ -78,10 +78,10 @@ class Bench:
     def settings(self, networks=(("home", "correct horse"),), baud=1000000, board="dock"):
         return types.SimpleNamespace(wifi=[list(n) for n in networks], baud=baud, board=board)
 
-    def bring_up(self, recover=False, **settings):
+    def bring_up(self, recover=False, idle=None, **settings):
         """The driver's modem, joined."""
         self._patch_pins()
-        return self.load("wifi").bring_up(self.settings(**settings), self._stage, recover)
+        return self.load("wifi").bring_up(self.settings(**settings), self._stage, recover, idle)
 
     def _stage(self, stage, detail):
         self.stages.append((self.clock.now // MS, stage, detail))

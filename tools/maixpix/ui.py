@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
 
@@ -21,6 +21,17 @@ def stderr() -> Console:
 def say(text: str) -> None:
     """One line about what is going on."""
     stderr().print(text, markup=False)
+
+
+def note(text: str) -> None:
+    """One line that people should know of, though nothing has failed."""
+    say(f"note: {text}")
+
+
+def notes(lines: Iterable[str]) -> None:
+    """A line for each of `lines`, as `note`."""
+    for line in lines:
+        note(line)
 
 
 class Meter:

@@ -24,7 +24,7 @@ from mpremote.transport import TransportError
 
 from maixpix import ports
 from maixpix.board.transport import ENDLESS_STARTS, RESTARTS, START_MARK, Transport
-from maixpix.errors import UserError
+from maixpix.errors import UserError, shorten
 
 BAUD = 115200
 IDE_BAUD = 1_500_000
@@ -38,8 +38,9 @@ _CARD_WAIT_S = 3
 _STOP_TIMEOUT_S = 4
 
 _BOOTED_MARK = b"init end"
-_STARTS_TO_CATCH = 12  # MaixPy waits 0.2 s between that mark and boot.py: a busy host may miss the moment a few times
 """Printed by MaixPy's own start script, which then waits 0.2 s before boot.py is run (_boot.py)."""
+_STARTS_TO_CATCH = 12
+"""Starts after which waiting ends: a busy host may miss the 0.2 s behind the mark a few times."""
 
 RESTARTS_REMEDY = "boot.py or its power supply does that: use a stronger supply, or hold BOOT, `maixpix flash --erase`"
 BOOT_REMEDY = "remove it: maixpix run --resume -c \"import uos; uos.remove('boot.py')\""
@@ -135,7 +136,8 @@ class Link:
         except (OSError, serial.SerialException, TypeError) as error:
             # pyserial raises TypeError when a vanished port is read.
             raise UserError(
-                f"the connection to the board broke ({_short(error)})", "check the cable, then run the command again"
+                f"the connection to the board broke: {ports.why_broken(error)}",
+                "check the cable, then run the command again",
             ) from None
         finally:
             transport.deadline = None
@@ -154,7 +156,9 @@ class Link:
         try:
             return ast.literal_eval(text)
         except (ValueError, SyntaxError):
-            raise UserError(f"the board gave an unreadable answer ({text[:60]!r})", "run the command again") from None
+            raise UserError(
+                f"the board gave an unreadable answer ({shorten(text, 60)!r})", "run the command again"
+            ) from None
 
     def stream(self, data: bytes) -> Iterator[str]:
         """`data` as Python expressions of at most COMMAND_LIMIT characters each, one a piece."""
@@ -183,7 +187,9 @@ class Link:
             transport.serial.write(b"\x04")
             transport.serial.flush()
         except (OSError, serial.SerialException, TypeError) as error:
-            raise UserError(f"the connection to the board broke ({_short(error)})", "check the cable") from None
+            raise UserError(
+                f"the connection to the board broke: {ports.why_broken(error)}", "check the cable"
+            ) from None
         self.restart = False
 
     def hard_reset(self) -> None:
@@ -195,7 +201,9 @@ class Link:
             transport.in_raw_repl = False
             self.restart = False
         except (OSError, serial.SerialException, TransportError) as error:
-            raise UserError(f"the board did not take the reset ({_short(error)})", "press its reset key") from None
+            raise UserError(
+                f"the board did not take the reset: {ports.why_broken(error)}", "press its reset key"
+            ) from None
 
     @property
     def serial(self) -> serial.SerialBase:
@@ -209,7 +217,7 @@ class Link:
         if transport.deadline is not None and time.monotonic() >= transport.deadline:
             return UserError("something on the board prints without end", "reset the board, then run the command again")
         return UserError(
-            f"the board stopped answering ({_short(error)})", "check the cable, then run the command again"
+            f"the board stopped answering ({shorten(str(error), 80)})", "check the cable, then run the command again"
         )
 
     def _need(self) -> Transport:
@@ -246,7 +254,9 @@ class Link:
                 self._need().starts = 0
                 return
         except (OSError, serial.SerialException, TypeError) as error:
-            raise UserError(f"{self.port} broke while it was used ({_short(error)})", "replug the board") from None
+            raise UserError(
+                f"{self.port} broke while it was used: {ports.why_broken(error)}", "replug the board"
+            ) from None
         raise self._why_no_repl(heard)
 
     def _settle(self, limit_s: float = 0) -> tuple[bool, bytes]:
@@ -366,6 +376,10 @@ def open_error(port: str, error: BaseException) -> UserError:
     return ports.open_error(port, error)
 
 
+def _broke(what: str, error: BaseException) -> UserError:
+    return UserError(f"{what} broke: {ports.why_broken(error)}", "check cable and board, then run the command again")
+
+
 def _is_url(port: str) -> bool:
     # pyserial's RFC 2217 client refuses a write timeout; its socket has its own.
     return "://" in port
@@ -396,7 +410,3 @@ def _remedy_for(number: int, last: str) -> str:
     if "incompatible .mpy" in last:
         return "this firmware takes other byte code: deploy with --source"
     return "run `maixpix logs` or `maixpix doctor` for more"
-
-
-def _short(error: Exception) -> str:
-    return " ".join(str(error).split())[:80] or type(error).__name__

@@ -51,7 +51,7 @@ def deploy(port: str | None, app: str | None, to: str, form: str | None, start: 
             try:
                 deploy_once(device, app, to, wants_mpy(form), start)
             except UserError as error:
-                ui.say(f"maixpix: {error.line}")
+                ui.say(error.told)
 
 
 def deploy_once(device: str, app: str | None, to: str, mpy: bool | None, start: bool) -> install.Result:
@@ -63,7 +63,7 @@ def deploy_once(device: str, app: str | None, to: str, mpy: bool | None, start: 
             ui.say("no card: installing on the flash; pictures need a card")
             files = bundle.build(flat=True, mpy=mpy)
         if files.note:
-            ui.say(f"note: {files.note}")
+            ui.note(files.note)
         with ui.meter("deploy") as meter:
             result = install.install(place, files, lambda done, total, name: meter.update(done, total, name))
         notes = list(result.notes)
@@ -71,8 +71,7 @@ def deploy_once(device: str, app: str | None, to: str, mpy: bool | None, start: 
             # With a slow card MaixPy runs the flash's main.py; the loader there waits for the card.
             notes += install.install_loader(BoardPlace(link, "/flash"), files.loader, replace_own=False)[1]
         set_app(place, app)
-        for note in notes:
-            ui.say(f"note: {note}")
+        ui.notes(notes)
         tell(place, files, result)
     return result
 

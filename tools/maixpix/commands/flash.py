@@ -62,7 +62,7 @@ def flash_command(
     for title in job.titles:
         ui.say(title)
     if job.parts and all(part.address for part in job.parts):
-        ui.say("note: nothing goes to address 0, so the board boots what it booted before")
+        ui.note("nothing goes to address 0, so the board boots what it booted before")
     if bundle is not None:
         _write_bundle(job, bundle)
         return
@@ -88,7 +88,7 @@ def flash_command(
         if write.confirm(device):
             click.echo(f"MaixPy {job.version} starts on the board")
         else:
-            ui.say("note: MaixPy was not heard starting; press reset, then `maixpix doctor`")
+            ui.note("MaixPy was not heard starting; press reset, then `maixpix doctor`")
 
 
 def _write_bundle(job: Job, path: Path) -> None:

@@ -143,7 +143,7 @@ class _Examination:
         if root == "/sd":
             self.has_card = True
         if "error" in found:
-            remedy = "free some room on it" if "28" in found["error"] else "check it on a PC, or use another"
+            remedy = "free some room on it" if found["full"] else "check it on a PC, or use another"
             return Finding(name, "wrong", f"mounted, but: {found['error']}", remedy)
         if not found["same"]:
             return Finding(name, "wrong", "what is read is not what was written", "use another card")
@@ -175,10 +175,11 @@ class _Examination:
             if data is None:
                 continue
             try:
-                files[path] = settings.parse(data, path)
+                files[path] = settings.parse_as_board(data, path)
                 unknown += settings.check(files[path])
             except UserError as error:
-                return Finding("settings", "wrong", f"{path}: {error.message}", error.remedy)
+                said = error.message if path in error.message else f"{path}: {error.message}"
+                return Finding("settings", "wrong", said, error.remedy)
             self.values.update(files[path])
             if "wifi" in files[path]:
                 self.wifi_path = path

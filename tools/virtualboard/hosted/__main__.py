@@ -10,6 +10,7 @@ uncaught exception, 2 for a bad job, 3 after a reset, a crash or the time limit.
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import signal
@@ -75,6 +76,7 @@ def run_job(job: dict[str, Any], events: _Events) -> int:
         ConsoleLog(board, console)
     if job.get("frames"):
         _save_frames(board, Path(job["frames"]), events)
+    gc.freeze()  # the device's gc.collect() runs CPython's: it need not search what was there before the program
     try:
         code = engine.run()
     except KeyboardInterrupt:
