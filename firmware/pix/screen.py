@@ -132,15 +132,19 @@ class Screen:
         if self._picture is None:
             raise PixError("internal", "no picture was checked")
         kind = self._kind
+        img = self._picture
         try:
+            if (img.width(), img.height()) != self._room(kind):
+                # Not left to lcd.display: it fills borders in pairs of pixels and leaves out an odd one.
+                lcd.clear(lcd.BLACK)
             if kind.orientation == 1:
                 self._display(0, 0)
             else:
                 from pix.turn import draw
 
-                lcd.clear(lcd.BLACK)
                 draw(self._display, kind.orientation, self._name, self._rotation)
         finally:
+            del img
             self.drop()
         self._y = None
         self._bar = -1
@@ -216,12 +220,7 @@ class Screen:
         top = (room[1] - h) // 2 + dy
         odd = self._kind.grey and w * h & 1
         if not odd or w * h > 1:
-            if self._kind.orientation == 1:
-                lcd.display(img)
-            else:
-                lcd.display(img, oft=(left, top))
-        elif self._kind.orientation == 1:
-            lcd.clear(lcd.BLACK)
+            lcd.display(img, oft=(left, top))
         if odd:
             # MaixPy sends grey pixels in pairs: it leaves out the last one, and one alone stops the board.
             import image

@@ -29,6 +29,8 @@ class Case:
     data: bytes
     picture: Image.Image | None
     damaged: bool = False
+    orientation: int = 1
+    """As its EXIF tells it."""
     number: int = 0
 
     @property
@@ -276,8 +278,13 @@ def _padding(picture: Image.Image) -> Iterator[Case]:
     yield Case("no APP0.jpg", join(parts.change(0)), picture)
     for order in ("little", "big"):
         for orientation in range(9):
-            yield Case(f"EXIF {orientation} {order}.jpg", make(picture, before=exif(orientation, order)), picture)
-    yield Case("EXIF 6 behind JFIF.jpg", make(picture, before=JFIF + exif(6)), picture)
+            yield Case(
+                f"EXIF {orientation} {order}.jpg",
+                make(picture, before=exif(orientation, order)),
+                picture,
+                orientation=max(1, orientation),
+            )
+    yield Case("EXIF 6 behind JFIF.jpg", make(picture, before=JFIF + exif(6)), picture, orientation=6)
     for count in (1, 62, 63, 64, 96, 1000, 50000):
         yield Case(f"{count} zeros behind.jpg", whole + bytes(count), picture)
     yield Case("noise behind.jpg", whole + random.Random(3).randbytes(5000), picture)
@@ -481,12 +488,13 @@ class Bmp:
         elif self.depth == 32:
             row = line.convert("RGB").tobytes("raw", "BGRX")
         elif self.depth == 16:
-            row = b"".join(self._packed(pixel) for pixel in line.convert("RGB").getdata())
+            values = line.convert("RGB").tobytes()
+            row = b"".join(self._packed(values[at : at + 3]) for at in range(0, len(values), 3))
         else:
             row = bytes((line.width * self.depth + 7) // 8)
         return row.ljust((self.picture.width * self.depth + 31) // 32 * 4, b"\0")
 
-    def _packed(self, pixel: tuple[int, int, int]) -> bytes:
+    def _packed(self, pixel: bytes) -> bytes:
         value = 0
         for part, mask in zip(pixel, self.masks or _MASKS["555"], strict=True):
             low = (mask & -mask).bit_length() - 1
