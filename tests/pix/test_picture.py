@@ -1,10 +1,12 @@
 """What `pix.picture` says about files, and what the loader then makes of those it lets through."""
 
 import json
+from pathlib import Path
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
+from maixpix.demo.verdicts import psnr
 from rig.app_board import run
 from virtualboard.board import BoardConfig
 from virtualboard.hosted.launch import run_app
@@ -153,3 +155,121 @@ except PixError as e:
 """
     outcome = run(BoardConfig(card=str(card), faults=faults), script)
     assert f"told {code} " in outcome.console and words in outcome.console, outcome.console
+
+
+# -- pictures from public reports, and a show that is over ---------------------------------------------------------
+
+PICTURES = Path(__file__).parent / "pictures"
+FETCHED = """
+from pix.errors import PixError
+from pix.screen import Screen
+from pix.store import Part
+screen = Screen()
+screen.show("/sd/show.jpg")
+part = Part("/sd/show.jpg")
+part.begin("key")
+part.write(open("/sd/new.jpg", "rb").read())
+part.close()
+try:
+    screen.check(part.path)
+    part.commit()
+    print("shown", screen.show())
+except PixError as e:
+    part.discard()
+    print("refused", e.code, e.cause)
+"""
+
+
+@pytest.fixture
+def replace(tmp_path, board_card):
+    """replace(data): what happens when these bytes were fetched for /sd/show.jpg; (last line, panel, old file kept)."""
+    card = board_card(tmp_path / "card")
+    Image.new("RGB", (320, 240), (0, 80, 160)).save(card / "show.jpg")
+    before = (card / "show.jpg").read_bytes()
+
+    def run_it(data):
+        (card / "new.jpg").write_bytes(data)
+        outcome = run(BoardConfig(card=str(card)), FETCHED)
+        assert outcome.ok, outcome.console
+        kept = (card / "show.jpg").read_bytes()
+        assert kept in (before, data)
+        return outcome.lines[-1][1], outcome.panel, kept == before
+
+    return run_it
+
+
+@pytest.mark.parametrize("name", ["trailing-96-bytes.jpg", "motion-photo.jpg"])
+def test_what_lies_behind_the_picture_is_of_no_importance(replace, name):
+    data = (PICTURES / name).read_bytes()
+    said, panel, kept = replace(data)
+    assert (said, kept) == ("shown (320, 240)", False)
+    with Image.open(PICTURES / name) as wanted:
+        assert psnr(panel, wanted.convert("RGB")) > 25
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("rgb-adobe.jpg", "jpeg-kind MaixPy cannot decode this kind of JPEG: RGB colours"),
+     ("scan-with-a-hole.jpg", "bad-picture ")],
+)  # fmt: skip
+def test_what_would_be_shown_wrong_never_replaces_a_picture(replace, name, words):
+    said, panel, kept = replace((PICTURES / name).read_bytes())
+    assert said.startswith("refused " + words)
+    assert kept
+    assert psnr(panel, Image.new("RGB", (320, 240), (0, 80, 160))) > 35
+
+
+def test_a_photo_held_on_its_side_stands_upright(replace):
+    data = (PICTURES / "exif6.jpg").read_bytes()
+    said, panel, kept = replace(data)
+    assert (said, kept) == ("shown (320, 240)", False)
+    with Image.open(PICTURES / "exif6.jpg") as photo:
+        wanted = Image.new("RGB", (320, 240))
+        upright = ImageOps.exif_transpose(photo).convert("RGB").resize((180, 240), Image.Resampling.NEAREST)
+        wanted.paste(upright, (70, 0))
+    assert psnr(panel, wanted) > 20
+
+
+def test_the_file_may_go_once_it_was_checked(tmp_path, board_card):
+    """What was decoded is what is shown: the file is not read again."""
+    card = board_card(tmp_path / "card")
+    Image.new("RGB", (32, 24), (255, 0, 0)).save(card / "a.bmp")
+    code = """
+import uos
+from pix.screen import Screen
+screen = Screen()
+screen.check("/sd/a.bmp")
+uos.remove("/sd/a.bmp")
+print(screen.show())
+"""
+    outcome = run(BoardConfig(card=str(card)), code)
+    assert outcome.lines[-1][1] == "(32, 24)"
+    assert outcome.panel.getbbox() == (144, 108, 176, 132)
+
+
+def test_pictures_can_be_shown_for_ever(tmp_path, board_card):
+    """No show leaves memory behind, neither a picture that was checked in vain."""
+    card = board_card(tmp_path / "card")
+    Image.effect_mandelbrot((320, 240), (-2, -1.5, 1, 1.5), 50).convert("RGB").save(card / "a.jpg")
+    (card / "bad.jpg").write_bytes((card / "a.jpg").read_bytes()[:4000])
+    code = """
+import gc
+from pix.errors import PixError
+from pix.screen import Screen
+screen = Screen()
+for i in range(6):
+    for name in ("bad", "a"):
+        try:
+            screen.check("/sd/%s.jpg" % name)
+            if i % 2:
+                screen.show()
+        except PixError as e:
+            screen.error(e)
+    if i % 2:
+        gc.collect()
+        print(gc.mem_free())
+"""
+    outcome = run(BoardConfig(card=str(card)), code)
+    assert outcome.ok, outcome.console
+    free = [int(line) for _, line in outcome.lines if line.isdigit()]
+    assert len(free) == 3 and free[0] - free[2] < 1000
