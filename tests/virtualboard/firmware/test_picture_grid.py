@@ -98,7 +98,7 @@ def test_pictures_from_public_reports(
         return chip.repl(f"show({name!r})", 100 * SECOND)
 
     for name in ("trailing-96-bytes.jpg", "motion-photo.jpg"):
-        assert said(name) == f"@ {name} (160, 120)\n"
+        assert said(name) == f"@ {name} (320, 240)\n"
     assert "jpeg-kind MaixPy cannot decode this kind of JPEG: RGB colours" in said("rgb-adobe.jpg")
     assert "bad-picture" in said("scan-with-a-hole.jpg")
     assert said("exif6.jpg").startswith("@ exif6.jpg (")
