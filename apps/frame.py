@@ -40,7 +40,7 @@ def main():
                 body_kb=settings.body_kb, body_s=settings.body_s,
             )  # fmt: skip
             if not result.not_modified:
-                screen.show(TARGET)
+                screen.show()
                 shown = True
                 etag = result.etag
                 print("shown %d bytes, fetched in %d ms" % (result.bytes, result.elapsed_ms))

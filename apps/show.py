@@ -20,14 +20,14 @@ def main():
     url = picture_url(settings, screen)
     modem = wifi.bring_up(settings, tell.stage)
     tell.stage("fetching", public(url))
-    # The file replaces the last picture only when `check` finds that it can be shown.
+    # The file replaces the last picture only when `check` could decode it; what it decoded is what is shown.
     result = fetch.fetch(
         modem, url, TARGET, tell.progress, check=screen.check, again=tell.again,
         body_kb=settings.body_kb, body_s=settings.body_s,
     )  # fmt: skip
     print("fetched %d bytes in %d ms" % (result.bytes, result.elapsed_ms))
     started = utime.ticks_ms()
-    width, height = screen.show(TARGET)
+    width, height = screen.show()
     print("shown %dx%d in %d ms" % (width, height, utime.ticks_diff(utime.ticks_ms(), started)))
 
 

@@ -27,6 +27,8 @@ _BOARDS = {
     "amigo": (None, 16, {"width": 480, "height": 320, "lcd_type": 1}, None, 0x28),
 }
 
+_ROTATIONS = (0xA0, 0x00, 0x60, 0xC0)  # what lcd.rotation makes of 0 to 3 (MaixPy-v1 py_lcd.c)
+
 
 def pins(name="dock"):
     # Pads of board `name`. The board's own /flash/config.json (MaixPy's board_info) wins where it says something.
@@ -73,3 +75,13 @@ def init_lcd(name="dock", rotation=0):
     if rotation:
         lcd.rotation(rotation)
     return lcd.width(), lcd.height()
+
+
+def direction(name="dock", rotation=0):
+    # The direction of the panel of board `name` as `init_lcd` leaves it: the byte that lcd.direction takes (MADCTL).
+    return (_BOARDS[name][4] or 0xA0) if not rotation else _ROTATIONS[rotation] | _BOARDS[name][4] & 0x08
+
+
+def hidden_rows(name="dock"):
+    # Rows of the controller's memory that the glass does not show, at its end.
+    return 80 if name == "cube" else 0

@@ -172,7 +172,7 @@ def assert_failed(outcome, card, code, words):
         ("/cmyk", "jpeg-kind", "4 colours of 8 bits", 1),
         ("/arithmetic", "jpeg-kind", "arithmetic coding", 1),
         ("/bmp32", "bmp-kind", "32 bits", 1),
-        ("/cut", "bad-picture", "ends too early", 1),
+        ("/cut", "bad-picture", "damaged or cut off", 1),
         ("/big", "too-big", "1600x1200 needs", 1),
         ("/pieces", "no-memory", "3000x30 needs", 1),
     ],
