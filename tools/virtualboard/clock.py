@@ -15,6 +15,8 @@ A watch begins with a short grace during which virtual time stands still. A peer
 loopback that has its answer ready) therefore answers at the same virtual instant in every run. A peer that needs longer
 is seen to need all the time that it took: the grace is not taken off. So it bounds what virtual time can hide of a
 peer's thinking, and `longest_hidden_ns` tells how much that was.
+
+Longer than 350 lines: alarms, watches and the rule between them are one thing.
 """
 
 from __future__ import annotations

@@ -172,7 +172,7 @@ class _Hosted:
     def __init__(self, board: Board, options: EngineOptions) -> None:
         from virtualboard.hosted.costs import Costs
         from virtualboard.hosted.engine import Engine
-        from virtualboard.mpy import SourceIndex
+        from virtualboard.hosted.mpy import SourceIndex
 
         sources = [Path(folder) for folder in options.mpy_sources]
         self.machine = Engine(

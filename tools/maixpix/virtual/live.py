@@ -12,8 +12,10 @@ from typing import Any
 
 from maixpix.errors import UserError
 from maixpix.flash.images import identify
+from maixpix.paths import require_folder
 from maixpix.virtual.engines import engine_options, told_to_users
 from maixpix.virtual.mailbox import Mailbox
+from maixpix.virtual.pictures import require_pictures
 from maixpix.virtual.reach import LOOPBACK
 from virtualboard.board import Board, BoardConfig, WifiNetwork
 from virtualboard.clock import GRACE_NS, MS, Clock
@@ -79,10 +81,10 @@ class LiveBoard:
     """
 
     def __init__(self, options: LiveOptions) -> None:
-        if options.card is not None and not options.card.is_dir():
-            raise UserError(f"there is no folder {options.card}", "name an existing folder to be the SD card")
-        if options.camera is not None and not options.camera.exists():
-            raise UserError(f"there is no picture {options.camera}", "name a picture file or a folder of pictures")
+        if options.card is not None:
+            require_folder(options.card, "name an existing folder to be the SD card")
+        if options.camera is not None:
+            require_pictures(options.camera)
         self.options = options
         config = options.config()
         self.board = Board(config, Clock(round(config.grace_ms * MS), pace=options.paced))

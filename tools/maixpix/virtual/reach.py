@@ -95,8 +95,6 @@ def resolve_url(url: str, known: dict[str, str], reach: list[str]) -> dict[str, 
         return known if str(address) == host else {**known, host: str(address)}
     way = f"--reach {address}" if address is not None else "--reach any"
     where = host if address is None or str(address) == host else f"{host} ({address})"
-    if parts.scheme == "https":
-        raise UserError(f"the board has no https:// and {where} is not this machine", "use an http:// address")
     raise UserError(f"{where} is not on this machine, and the virtual board reaches nothing else", f"add {way}")
 
 
