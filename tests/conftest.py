@@ -8,12 +8,18 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# A busy machine is no fault of an example's, and a run that failed can be had again.
-settings.register_profile("suite", deadline=None, derandomize=True)
+# A busy machine is no fault of an example's, a run that failed can be had again, and what a property's examples share
+# holds nothing that one leaves for the next.
+settings.register_profile(
+    "suite",
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
 settings.load_profile("suite")
 
 
@@ -24,8 +30,9 @@ def _keep_compiled_code(config: pytest.Config) -> None:
     """
     sys.dont_write_bytecode = False
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-    if config.cache is not None:
-        os.environ.setdefault("MAIXPIX_CODE_CACHE", str(config.cache.mkdir("device-code")))
+    cache = getattr(config, "cache", None)  # -p no:cacheprovider leaves none
+    if cache is not None:
+        os.environ.setdefault("MAIXPIX_CODE_CACHE", str(cache.mkdir("device-code")))
 
 
 def _default_signals() -> None:

@@ -91,21 +91,23 @@ class Link:
                 # Nothing has come for long: is the link still there? The module may also have restarted without a word.
                 check_at = after(_CHECK_MS)
                 self._check_due = False
-                if self.number not in modem.open_links() and not self.closed:
-                    self.fail("link-lost")
+                self._check()
 
     def prove(self):
         # Make sure of every byte delivered so far: have the module say something behind them, and compare what it
         # tells about the link with what we saw. Raises PixError("bytes-lost") when they cannot be proven.
         if self.proven < self.delivered and not self.error:
-            known = self.proven
-            numbers = self._modem.open_links()
-            if not self.closed and self.number not in numbers:
-                # CLOSED was swallowed as payload.
-                self.proven = known
-                self.fail("bytes-lost")
+            self._check()
         if self.proven < self.delivered:
             raise PixError(self.error or "bytes-lost")
+
+    def _check(self):
+        # Have the module say whether the link is open. When it is not and CLOSED never came, that may have been
+        # swallowed as payload: then what the answer seems to prove is not proven.
+        known = self.proven
+        if self.number not in self._modem.open_links() and not self.closed:
+            self.proven = known
+            self.fail("bytes-lost" if known < self.arrived else "link-lost")
 
     def _from_frame(self, mv):
         modem = self._modem

@@ -1,7 +1,7 @@
 # One UART with an ESP8285 behind it: who gets which byte, and what state the module is in, as far as it tells.
 #
 # One reader owns the UART. Everything that comes goes through the tokenizer, so no notice and no payload is lost while
-# a command (pix.atcommand) waits for its answer; nothing is ever flushed while the line is sound. Payload is read from
+# a command (pix.atcmd) waits for its answer; nothing is ever flushed while the line is sound. Payload is read from
 # the UART straight into the buffer of whoever reads the link. All waiting happens in C, inside `readinto`, a character
 # timeout at a time.
 
@@ -207,6 +207,11 @@ class AtPort:
             self._line(tok.line)
         elif event == atparse.FRAME:
             self.source = self.links[tok.link]
+            if self.source is None and not self.stale[tok.link]:
+                # No such link is open: it is another one's payload, and its number was damaged.
+                self.suspect()
+                self.noise = True
+                self.damages += 1
         elif event == atparse.DATA:
             self.source = self.asking if self.asked else None
             if self.source is not None:

@@ -13,6 +13,10 @@ class Pins:
         self.key = key
 
 
+# Which of the 32 high-speed GPIOs does what; a pad is routed to it when needed. Others are MaixPy's own (29 is the
+# card's chip select).
+_GPIO = {"wifi_en": "GPIOHS8", "wifi_io0": "GPIOHS9", "key": "GPIOHS24", "backlight": "GPIOHS25"}
+
 # name -> (wifi_io0, key, keyword arguments for lcd.init, backlight pad that is on when low,
 # direction of the glass as lcd.direction takes it, 0 for MaixPy's default)
 _BOARDS = {
@@ -40,13 +44,22 @@ def pins(name="dock"):
     return found
 
 
-def output(pad, gpio, level):
-    # Drive `pad` through the GPIO of that name.
+def output(pad, job, level):
+    # Drive `pad` through the GPIO of the job "wifi_en", "wifi_io0" or "backlight".
     from fpioa_manager import fm
     from Maix import GPIO
 
-    fm.register(pad, getattr(fm.fpioa, gpio))
-    GPIO(getattr(GPIO, gpio), GPIO.OUT).value(level)
+    fm.register(pad, getattr(fm.fpioa, _GPIO[job]))
+    GPIO(getattr(GPIO, _GPIO[job]), GPIO.OUT).value(level)
+
+
+def key(name="dock"):
+    # The key of board `name` as an input whose value() is 0 while it is held down.
+    from fpioa_manager import fm
+    from Maix import GPIO
+
+    fm.register(pins(name).key, getattr(fm.fpioa, _GPIO["key"]))
+    return GPIO(getattr(GPIO, _GPIO["key"]), GPIO.IN, GPIO.PULL_UP)
 
 
 def init_lcd(name="dock", rotation=0):
@@ -58,7 +71,7 @@ def init_lcd(name="dock", rotation=0):
     if direction:
         lcd.direction(direction)
     if backlight is not None:
-        output(backlight, "GPIOHS25", 0)
+        output(backlight, "backlight", 0)
     if rotation:
         lcd.rotation(rotation)
     return lcd.width(), lcd.height()

@@ -9,7 +9,7 @@
 import utime
 from micropython import const
 
-from pix.atcommand import CLOSE_MS, AtCommands
+from pix.atcmd import CLOSE_MS, AtCommands
 from pix.atline import LINKS, address, open_link
 from pix.atlink import Link
 from pix.atport import after, left

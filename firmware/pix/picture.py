@@ -6,8 +6,8 @@
 
 import ustruct
 
-from pix.errors import PixError, on_card
-from pix.store import size_of
+from pix.errors import PixError
+from pix.files import on_card, size_of
 
 _BMP_KINDS = ((8, 0), (16, 3), (24, 0), (24, 3))  # bits, compression
 _MASKS = {16: (0xF800, 0x07E0, 0x001F), 24: (0xFF0000, 0x00FF00, 0x0000FF)}

@@ -81,7 +81,7 @@ class Station:
             raise PixError("no-modem", "it refuses CIPMUX=1")
         modem.numbered = True
         self.tell("modem", "ready at %d baud" % modem.baud)
-        modem.lost = ""
+        modem.lost = "wifi-lost"  # until joined
         self.join()
 
     def recover(self):
@@ -188,12 +188,12 @@ class Station:
         # the module: high, it waits for an SDIO host and AT never starts (MaixPy-v1_scripts network_espat.py).
         pins = self.pins
         if pins.wifi_io0 is not None:
-            board.output(pins.wifi_io0, "GPIOHS9", 0)
+            board.output(pins.wifi_io0, "wifi_io0", 0)
         if pins.wifi_en is None:
             return False
-        board.output(pins.wifi_en, "GPIOHS8", 0)
+        board.output(pins.wifi_en, "wifi_en", 0)
         utime.sleep_ms(_OFF_MS)
-        board.output(pins.wifi_en, "GPIOHS8", 1)
+        board.output(pins.wifi_en, "wifi_en", 1)
         return True
 
     # -- the network --------------------------------------------------------------------------------------

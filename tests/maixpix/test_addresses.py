@@ -7,7 +7,7 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from maixpix.board import addresses, device_code, settings
+from maixpix.board import addresses, bundle, device_code, settings
 from maixpix.commands.setup import setup
 from maixpix.errors import UserError
 
@@ -142,5 +142,5 @@ def test_mistakes_in_the_dialogue_are_told_and_asked_again(tmp_path):
 
 def test_the_door_to_device_code_opens_to_pure_modules_only():
     with pytest.raises(UserError, match="utime is no part of the door"):
-        device_code.DeviceCode().load("wifi")
+        device_code.DeviceCode(bundle.source_root()).load("wifi")
     assert settings.keys() == device_code.load("config").KEYS

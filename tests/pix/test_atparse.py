@@ -164,7 +164,7 @@ def printed(items):
 
 
 @given(st.lists(ITEM, max_size=12), st.lists(st.integers(0, 600), max_size=8))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_any_items_in_any_split(items, splits):
     stream, expected = printed(items)
     for strict in (False, True):
@@ -173,7 +173,7 @@ def test_any_items_in_any_split(items, splits):
 
 
 @given(st.binary(max_size=400), st.lists(st.integers(0, 400), max_size=5), st.booleans())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_noise_never_breaks_it(noise, splits, strict):
     found, tok = events(noise, splits, strict)
     assert 0 <= tok.remaining <= 8192

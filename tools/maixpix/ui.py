@@ -9,8 +9,12 @@ from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.table import Column
+
+from maixpix.errors import shorten
 
 LINE_EVERY_S = 5.0
+_COLUMNS = 80  # of a line that goes to no terminal
 
 
 def stderr() -> Console:
@@ -46,13 +50,15 @@ class Meter:
 
     def __enter__(self) -> Meter:
         if self.console.is_terminal:
+            # On one line of any terminal: the title gives way first, then the bar.
             self._bar = Progress(
-                TextColumn("{task.description}"),
-                BarColumn(),
-                DownloadColumn(),
-                TransferSpeedColumn(),
-                TimeRemainingColumn(),
+                TextColumn("{task.description}", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)),
+                BarColumn(bar_width=None, table_column=Column(min_width=8, ratio=1)),
+                DownloadColumn(table_column=Column(no_wrap=True)),
+                TransferSpeedColumn(table_column=Column(no_wrap=True)),
+                TimeRemainingColumn(compact=True, table_column=Column(no_wrap=True)),
                 console=self.console,
+                expand=True,
             )
             self._bar.start()
             self._task = self._bar.add_task(self.title, total=None)
@@ -75,7 +81,8 @@ class Meter:
         if done == total or now - self._last >= LINE_EVERY_S:
             self._last = now
             of = f" of {total:,}" if total else ""
-            self.console.print(f"{self.title}: {done:,}{of} bytes", markup=False)
+            amount = f": {done:,}{of} bytes"
+            self.console.print(shorten(self.title, _COLUMNS - len(amount)) + amount, markup=False)
 
 
 @contextmanager

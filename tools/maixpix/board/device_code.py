@@ -30,8 +30,8 @@ _MAIXPY: Mapping[str, Any] = {
 class DeviceCode:
     """`pix` as it is in `root`; `load("url")` gives the module pix.url."""
 
-    def __init__(self, root: Path | None = None) -> None:
-        self._folder = (root or bundle.source_root()) / "firmware" / "pix"
+    def __init__(self, root: Path) -> None:
+        self._folder = root / "firmware" / "pix"
         self._modules: dict[str, types.ModuleType] = {}
         self._builtins = {**vars(builtins), "__import__": self._import}
 
@@ -61,12 +61,11 @@ class DeviceCode:
         return _MAIXPY[name]
 
 
-@functools.cache
 def load(name: str) -> types.ModuleType:
     """The module pix.NAME of this installation, made once."""
-    return _own().load(name)
+    return _of(bundle.source_root()).load(name)
 
 
 @functools.cache
-def _own() -> DeviceCode:
-    return DeviceCode()
+def _of(root: Path) -> DeviceCode:
+    return DeviceCode(root)

@@ -25,6 +25,7 @@ from mpremote.transport import TransportError
 from maixpix import ports
 from maixpix.board.transport import ENDLESS_STARTS, RESTARTS, START_MARK, Transport
 from maixpix.errors import UserError, shorten
+from virtualboard.host.board_time import BoardTime
 
 BAUD = 115200
 IDE_BAUD = 1_500_000
@@ -73,6 +74,7 @@ class Link:
         self.restart = restart
         self._note = note or (lambda text: None)
         self._transport: Transport | None = None
+        self._clock = BoardTime(port)
         self._busy = False
         self.soft_reset_works = True
         self.restarts = False
@@ -125,7 +127,7 @@ class Link:
         Raises BoardError for an exception there, UserError when the board stops answering or the port is gone.
         """
         transport = self._need()
-        transport.deadline = None if output or timeout_s is None else time.monotonic() + 3 * timeout_s
+        transport.deadline = None if output or timeout_s is None else self._clock.now() + 3 * timeout_s
         self._busy = True
         try:
             # mpremote prints what it does not understand; with `output` the caller owns stdout.
@@ -166,13 +168,19 @@ class Link:
         for at in range(0, len(data), size):
             yield f'a2b_base64("{base64.b64encode(data[at : at + size]).decode()}")'
 
+    def fresh(self) -> None:
+        """Another soft reset: an empty heap and nothing imported. Does nothing on a board whose boot.py never ends."""
+        if self.soft_reset_works:
+            self.prepared.clear()
+            self._enter(soft_reset=True)
+
     def wait_for_card(self) -> bool:
         """True when a card is mounted; after a soft reset it may come up to 3 s late."""
-        deadline = time.monotonic() + _CARD_WAIT_S
+        deadline = self._clock.now() + _CARD_WAIT_S
         while True:
             if self.run("import uos;print('sd' in uos.listdir('/'))").strip() == "True":
                 return True
-            if time.monotonic() > deadline:
+            if self._clock.now() > deadline:
                 return False
             time.sleep(0.2)
 
@@ -214,10 +222,11 @@ class Link:
         transport = self._need()
         if transport.starts:
             return UserError("the board restarted in the middle", "use a stronger supply or a shorter cable, try again")
-        if transport.deadline is not None and time.monotonic() >= transport.deadline:
+        if transport.deadline is not None and self._clock.now() >= transport.deadline:
             return UserError("something on the board prints without end", "reset the board, then run the command again")
         return UserError(
-            f"the board stopped answering ({shorten(str(error), 80)})", "check the cable, then run the command again"
+            f"the board stopped answering ({shorten(str(error), 80)}){self._clock.remark}",
+            "check the cable, then run the command again",
         )
 
     def _need(self) -> Transport:
@@ -229,6 +238,7 @@ class Link:
         try:
             with contextlib.redirect_stdout(io.StringIO()):
                 transport = Transport(self.port, baudrate=baud, wait=0, timeout=_CHARACTER_TIMEOUT_S)
+            self._clock = transport.clock = BoardTime(self.port)
         except (OSError, serial.SerialException, TransportError) as error:
             raise open_error(self.port, _real_reason(self.port, error)) from None
         if not _is_url(self.port):
@@ -270,17 +280,17 @@ class Link:
         transport.starts = 0
         heard = b""
         limit_s = limit_s or _ENTER_TIMEOUT_S
-        start = time.monotonic()
+        start = self._clock.now()
         deadline = start + limit_s
-        while time.monotonic() < deadline:
+        while self._clock.now() < deadline:
             # Ctrl-C stops a program, Ctrl-B leaves the raw REPL, and both lead to the prompt. One Ctrl-C at a time:
             # while a program waits in C, a second one takes the first one back (MaixPy-v1 machine_uart.c).
             line.write(b"\r\x03")
             time.sleep(0.05)
             line.write(b"\x02")
             recent = b""
-            quiet_since = time.monotonic()
-            while time.monotonic() - quiet_since < 0.3 and time.monotonic() < deadline:
+            quiet_since = self._clock.now()
+            while self._clock.now() - quiet_since < 0.3 and self._clock.now() < deadline:
                 count = line.in_waiting
                 if not count:
                     time.sleep(0.01)
@@ -288,7 +298,7 @@ class Link:
                 before = recent[-len(START_MARK) :]
                 new = line.read(count)
                 recent = (recent + new)[-4000:]
-                quiet_since = time.monotonic()
+                quiet_since = self._clock.now()
                 starts = (before + new).count(START_MARK) - before.count(START_MARK)
                 if starts and not transport.starts:
                     # It is starting; the first start formats the file system before anything else.
@@ -296,7 +306,7 @@ class Link:
                 transport.starts += starts
                 if _BOOTED_MARK in before + new and _BOOTED_MARK not in before:
                     line.write(b"\x03")  # now it keeps even a boot.py that restarts the board from running
-                    deadline = time.monotonic() + limit_s
+                    deadline = self._clock.now() + limit_s
                 if transport.starts >= _STARTS_TO_CATCH:
                     return False, heard + recent
             heard = (heard + recent)[-4000:]
@@ -342,7 +352,7 @@ class Link:
                 "reset the board and hold its BOOT key right after, or erase it with `maixpix flash --erase`",
             )
         return UserError(
-            f"no MaixPy answers on {self.port}",
+            f"no MaixPy answers on {self.port}{self._clock.remark}",
             "press reset and try again, try the adapter's other port, or install MaixPy with `maixpix flash`",
         )
 
@@ -409,4 +419,6 @@ def _remedy_for(number: int, last: str) -> str:
         return "reset the board and try again"
     if "incompatible .mpy" in last:
         return "this firmware takes other byte code: deploy with --source"
+    if last.startswith(("ImportError", "SyntaxError")):
+        return "put the software onto it anew: `maixpix deploy`"
     return "run `maixpix logs` or `maixpix doctor` for more"

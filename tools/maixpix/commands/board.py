@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import gc
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,8 @@ import click
 from maixpix import texts
 from maixpix.errors import UserError
 from maixpix.options import SIZE, faults_option
-from maixpix.virtual.reach import reach_option
+from maixpix.virtual.reach import grace_option, latency_option, reach_option
+from virtualboard.clock import GRACE_NS, MS
 from virtualboard.host.reset_lines import WIRINGS
 
 if TYPE_CHECKING:
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 )
 @click.option("--firmware", type=click.Path(path_type=Path), help="MaixPy image to run on the emulated chip.")
 @click.option("--flash", type=click.Path(path_type=Path), help="Keeps the flash between runs: a file (k210) or folder.")
-@click.option("--card", type=click.Path(path_type=Path), help="Folder that is the SD card.")
+@click.option("--card", type=click.Path(path_type=Path), help="Folder that is the SD card; see below.")
 @click.option("--camera", type=click.Path(path_type=Path), help="Picture, or folder of pictures, that the camera sees.")
 @click.option(
     "--at", default="1.1", show_default=True, type=click.Choice(["1.1", "1.3", "1.6", "1.7.4"]), help="AT firmware."
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
 @click.option("--panel", type=SIZE, help="Size of the panel, for example 240x240.")
 @click.option("--wifi", nargs=2, multiple=True, metavar="NAME KEY", help="Network in range (a made-up one).")
 @reach_option
+@latency_option
+@grace_option(GRACE_NS / MS)
 @faults_option
 @click.option("--seed", default=0, show_default=True, help="Seed of everything random.")
 @click.option("--speed", type=click.Choice(["real", "max"]), help="Board's time as real time, or as fast as it goes.")
@@ -55,7 +59,7 @@ if TYPE_CHECKING:
 @click.option(
     "--timeout", default=600.0, show_default=True, help="Longest --exec or --run, in seconds of the board's time."
 )
-@click.option("--screenshot", type=click.Path(path_type=Path), help="Save what the panel shows at the end as PNG.")
+@click.option("--screenshot", type=click.Path(path_type=Path), help="Save what the panel shows at the end.")
 def board(
     engine: str | None,
     firmware: Path | None,
@@ -66,6 +70,8 @@ def board(
     panel: tuple[int, int] | None,
     wifi: tuple[tuple[str, str], ...],
     reach: tuple[str, ...],
+    rtt_ms: float,
+    grace_ms: float,
     faults: list[dict[str, Any]] | None,
     seed: int,
     speed: str | None,
@@ -86,6 +92,9 @@ def board(
     with --port. --rfc2217 makes it a network port instead, which also works on Windows and carries the lines that
     kflash resets a board with. The network "home" (key "correct horse") is in range, the name "pc" is this machine.
 
+    The folder of --card is read when the board starts. What the hosted engine writes is in it at once; the emulated
+    chip writes sectors, whose files get into the folder when the board is switched off.
+
     --snapshot goes on where the board was stopped, as if no time had passed: no start, variables as they were, the same
     picture. Only the modem has lost its power meanwhile, and with it its links. Needs the emulated chip.
 
@@ -103,10 +112,14 @@ def board(
     from maixpix.virtual.live import LiveBoard, LiveOptions, stop_on_signals
 
     code = _program(code, program)
+    if screenshot is not None:
+        from maixpix.virtual.pictures import format_of
+
+        format_of(screenshot)
     chosen = engine or ("k210" if firmware or isp or snapshot else "hosted")
     options = LiveOptions(
         chosen, firmware, flash, card, camera, at, panel, faults=faults or [], seed=seed, isp=isp,
-        cpu_factor=cpu_factor, snapshot=snapshot,
+        cpu_factor=cpu_factor, snapshot=snapshot, rtt_ms=rtt_ms, grace_ms=grace_ms,
     )  # fmt: skip
     options.reach = list(reach)
     if wifi:
@@ -114,11 +127,13 @@ def board(
     # People want to see a board at its own pace; a program that is typed in wants its answer.
     options.paced = (speed or ("max" if code is not None else "real")) == "real"
     live = LiveBoard(options)
+    gc.freeze()  # the device's gc.collect() is CPython's: it need not search what was there before the board ran
     try:
         with stop_on_signals(live.stop), _doors(live, web, rfc2217, lines, pty=code is None):
             if code is not None:
                 return _execute(live, code, timeout)
-            click.echo(f"virtual board ({chosen}) runs; Ctrl-C switches it off", err=True)
+            later = ", and its card's files into their folder" if chosen == "k210" and card is not None else ""
+            click.echo(f"virtual board ({chosen}) runs; Ctrl-C switches it off{later}", err=True)
             live.run()
         click.echo("switched off", err=True)
         return 0
@@ -139,6 +154,7 @@ def _program(code: str | None, program: Path | None) -> str | None:
 @contextlib.contextmanager
 def _doors(live: LiveBoard, web: int | None, rfc2217: int | None, lines: str, pty: bool) -> Iterator[None]:
     """Everything by which the outside reaches the board, each announced on stderr."""
+    from virtualboard.host.board_time import announced
     from virtualboard.host.console import HAS_PTY, PtyConsole
 
     with contextlib.ExitStack() as open_doors:
@@ -147,6 +163,7 @@ def _doors(live: LiveBoard, web: int | None, rfc2217: int | None, lines: str, pt
         if pty and HAS_PTY:
             console = PtyConsole(live.console)
             open_doors.callback(console.close)
+            open_doors.enter_context(announced(live.board.clock, console.name))
             click.echo(f"console on {console.name}", err=True)
         elif pty and rfc2217 is None and web is None:
             raise UserError(
@@ -161,17 +178,19 @@ def _doors(live: LiveBoard, web: int | None, rfc2217: int | None, lines: str, pt
 
 @contextlib.contextmanager
 def _network_port(live: LiveBoard, port: int, lines: str) -> Iterator[None]:
+    from virtualboard.host.board_time import announced
     from virtualboard.host.reset_lines import ResetLines
     from virtualboard.host.rfc2217 import Rfc2217Console
 
-    wires = ResetLines(live.board, lines, live.player.hold)
+    wires = ResetLines(live.board, lines, live.hold)
     try:
         console = Rfc2217Console(live.console, port, wires, lambda text: click.echo(text, err=True))
     except OSError as error:
         raise port_error(error, port, "--rfc2217") from None
     click.echo(f"console on {console.url} ({lines} reset lines)", err=True)
     try:
-        yield
+        with announced(live.board.clock, console.url):
+            yield
     finally:
         console.close()
 
