@@ -20,6 +20,11 @@ The ESP8285 does not answer
 Check the board setting and the power supply
 +
 
+modem-firmware
+Wrong modem firmware
+The ESP8285 runs a firmware that cannot be used here
+Flash AT 1.7.4 (NONOS SDK) into the Wi-Fi module
+
 modem-rebooted
 Wi-Fi module restarted
 The ESP8285 started again by itself
