@@ -10,13 +10,15 @@ _PIECE = const(512)  # bytes that are searched at once for what ends a picture
 _MAX_LINE = const(1024)
 _MAX_PARTS = const(16)  # of a stream, that are no pictures
 _MAX_TITLE = const(60)
+_AS_IT_IS = ("", "identity", "none", "binary", "7bit", "8bit", "utf-8", "utf8", "iso-8859-1", "us-ascii")
 _TAGS = (b"<!doctype", b"<html", b"<head", b"<body", b"<script", b"<meta", b"<title", b"<!--")
 
 
 def check_coding(response):
-    # Raise PixError "compressed" unless the content of `response` comes as it is.
+    # Raise PixError "compressed" unless the content of `response` comes as it is. Some servers put a charset or the
+    # coding of a mail there.
     for item in response.header("content-encoding").split(","):
-        if item.strip().lower() not in ("", "identity", "none"):
+        if item.strip().lower() not in _AS_IT_IS:
             raise PixError("compressed", item.strip())
 
 

@@ -214,9 +214,9 @@ class _Fetch(Retried):
             raise PixError("http-%d" % status, "", status in (408, 425, 429, 500, 502, 503, 504))
         content.check_coding(response)
         digest = repr_digest(response.header("repr-digest"))
-        if status == 206:
-            if not part.size:
-                raise PixError("bad-range", "status 206 was not asked for")
+        if status == 206 and not part.size and wrong_range(response, 0, -1, "", ""):
+            raise PixError("bad-range", "status 206 was not asked for")
+        if status == 206 and part.size:
             wrong = wrong_range(response, part.size, self.total, self.validator, self.digest)
             if wrong:
                 response.sure(self.view)
@@ -232,7 +232,8 @@ class _Fetch(Retried):
             if stream:
                 digest = ""
             self.validator = "" if stream else strong_validator(response)
-            self.total = -1 if stream or response.length is None else response.length
+            length = response.length if status != 206 else content_range(response.header("content-range"))[2]
+            self.total = -1 if stream or length is None else length
             self.check_room(self.total)
             part.begin(self.key, self.validator, self.total, digest)
             self.digest = digest

@@ -47,6 +47,7 @@ class Parser:
         self._kept = None  # was the last field kept (a folded line belongs to it)? None: there was none
         self._crlf = False  # the last line of the head ended with CR LF
         self._chunk_end = b""  # how the first chunk line ended
+        self._chunk_word = b""  # the name of a field that nobody reads and that says chunked
         self._spent = 0
         self._blank = 0
         self._interim = 0
@@ -148,6 +149,8 @@ class Parser:
             return
         crlf = line[-2:] == b"\r\n"
         line = line[:-2] if crlf else line[:-1]
+        if state == _STATUS and line and line[:5] != b"HTTP/":
+            raise _no_http(line)
         _check(line)
         if not line and self._crlf and not crlf and state != _STATUS:
             # A doubled line feed would end the head, and the rest of it become content.
@@ -167,11 +170,11 @@ class Parser:
 
     def _status_line(self, line):
         # Some servers leave out the reason and even the space before it, some send an empty line first.
-        if not line and self._blank < _MAX_BLANK:
+        if not line:
+            if self._blank == _MAX_BLANK:
+                raise _no_http(b"empty lines")
             self._blank += 1
             return
-        if line[:5] != b"HTTP/":
-            raise _no_http(line)
         if line[5:7] != b"1." or not line[7:8].isdigit() or line[8:9] != b" ":
             raise PixError("http-version", text_of(line[:16]))
         code, rest = line[9:12], line[12:]
@@ -182,6 +185,7 @@ class Parser:
         self._code = int(code)
         self.reason = rest.strip()
         self.fields = []
+        self._chunk_word = b""
         self._kept = None
         self._state = _FIELDS
 
@@ -205,9 +209,9 @@ class Parser:
         colon = line.find(b":")
         if self._unread(line):
             self._kept = False
-            # Changed by one byte, the field would go unread and the chunk sizes become content.
-            if line[colon + 1 :].strip(b" \t").lower()[-7:] == b"chunked":
-                raise PixError("bad-head", "%s says chunked" % text_of(line[:colon]))
+            said = line[colon + 1 :].strip(b" \t").lower()
+            if said[-7:] == b"chunked" and colon > 0 and line[:2].lower() != b"x-":
+                self._chunk_word = line[:colon]
             return
         if line[:1] == b" " or line[:1] == b"\t":
             name, value = self.fields.pop()
@@ -235,6 +239,9 @@ class Parser:
             return
         # Chunks win over a length (RFC 9112 6.3): whoever told both is not asked again on this link.
         chunked = self._chunked()
+        if self._chunk_word and not chunked:
+            # Transfer-Encoding, changed by one byte, goes unread, and the chunk sizes would become content.
+            raise PixError("bad-head", "%s says chunked" % text_of(self._chunk_word))
         length = None if chunked else self._told_length()
         if self._head_only or code == 204 or code == 304:
             self.length = 0
@@ -255,7 +262,8 @@ class Parser:
         codings = []
         for item in (told or b"").split(b","):
             item = item.strip(b" \t").lower()
-            if item and item != b"identity":
+            # Told twice, by the server and by a proxy, it was done once.
+            if item and item != b"identity" and not (item == b"chunked" and codings == [item]):
                 codings.append(item)
         if codings and codings != [b"chunked"]:
             raise PixError("transfer-coding", text_of(told))
@@ -286,6 +294,7 @@ class Parser:
             self._state = _CHUNK
         else:
             self._kept = None
+            self._crlf = self._chunk_end == b"\r\n"
             self._state = _TRAILERS  # checked and dropped
 
 

@@ -58,13 +58,45 @@ def test_a_line_end_behind_the_picture(shown, raw_server):
     assert shown.listing() == {"show.jpg": picture_of(case("crlf-after-body")).removesuffix(b"\r\n")}
 
 
+def chunks(data, end=b"\r\n"):
+    middle = len(data) // 2
+    return b"".join(b"%x" % len(part) + end + part + end for part in (data[:middle], data[middle:], b""))
+
+
+CHUNKED = OK + b"Transfer-Encoding: chunked\r\n"
+UNUSUAL = {
+    "chunk lines without CR below a head that has them": CHUNKED + b"\r\n" + chunks(PICTURE, b"\n"),
+    "chunked by server and proxy": CHUNKED + b"Transfer-Encoding: chunked\r\n\r\n" + chunks(PICTURE),
+    "chunked twice in a field": OK + b"Transfer-Encoding: chunked, Chunked\r\n\r\n" + chunks(PICTURE),
+    "what a proxy heard": OK + b"X-Transfer-Encoding: chunked\r\n" + LENGTH + b"\r\n" + PICTURE,
+    "a policy that says chunked": OK + b"Content-Security-Policy: a;\r\n b chunked\r\n" + LENGTH + b"\r\n" + PICTURE,
+    "a range of everything": b"HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 0-%d/%d\r\n\r\n"
+    % (len(PICTURE) - 1, len(PICTURE)) + PICTURE,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", UNUSUAL)
+def test_answers_that_are_unusual_and_clear(shown, raw_server, kind):
+    fetch(shown, raw_server(answering(UNUSUAL[kind])).url("/show.jpg"), check=looks)
+    assert shown.listing() == {"show.jpg": PICTURE}
+
+
+def test_a_range_of_everything_that_is_cut_short(shown, raw_server):
+    answer = UNUSUAL["a range of everything"][:-20]
+    assert failing(shown, raw_server(answering(answer)).url("/show.jpg"), retries=0).code == "truncated"
+
+
+def test_a_file_without_a_head_is_no_http(shown, raw_server):
+    assert failing(shown, raw_server(answering(PICTURE)).url("/show.jpg")).code == "not-http"
+
+
 def test_chunks_win_over_a_length(shown, raw_server):
     server = raw_server(answering(case("length-and-chunked")))
     fetch(shown, server.url("/show.jpg"), check=looks)
     assert shown.listing() == {"show.jpg": picture_of(case("csp-3600-bytes"))}
 
 
-@pytest.mark.parametrize("coding", [b"", b"identity", b"none", b"None", b"identity, none", b" "])
+@pytest.mark.parametrize("coding", [b"", b"identity", b"none", b"None", b"identity, none", b" ", b"UTF-8", b"binary"])
 def test_content_encodings_that_are_none(shown, raw_server, coding):
     fetch(
         shown, raw_server(answering(OK + b"Content-Encoding: " + coding + b"\r\n" + LENGTH + b"\r\n" + PICTURE)).url()
