@@ -1,6 +1,7 @@
 # The one thing of EXIF that matters to a panel: how the camera was held (CIPA DC-008, tag 0x0112).
 
 _MOST_ENTRIES = 64
+_SIZES = {1: 1, 4: 4}  # bytes of a value by its type, where it is no SHORT
 
 
 def orientation(f, at, end):
@@ -20,6 +21,7 @@ def orientation(f, at, end):
         if len(entry) < 12:
             break
         if int.from_bytes(entry[:2], order) == 0x0112:
-            value = int.from_bytes(entry[8:10], order)
+            # A SHORT; some programs write a BYTE or a LONG.
+            value = int.from_bytes(entry[8 : 8 + _SIZES.get(int.from_bytes(entry[2:4], order), 2)], order)
             return value if 1 <= value <= 8 else 1
     return 1

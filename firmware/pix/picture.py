@@ -12,6 +12,10 @@ from pix.files import on_card, size_of
 _BMP_KINDS = ((8, 0), (16, 3), (24, 0), (24, 3))  # bits, compression
 _MASKS = {16: (0xF800, 0x07E0, 0x001F), 24: (0xFF0000, 0x00FF00, 0x0000FF)}
 _MOST_SIDE = 16384
+_OTHERS = (  # of which the companion makes a JPEG: offset, mark, name
+    (0, b"\x89PNG", "a PNG"), (0, b"GIF8", "a GIF"), (8, b"WEBP", "a WebP"), (0, b"II*\0", "a TIFF"),
+    (0, b"MM\0*", "a TIFF"), (8, b"heic", "a HEIC"), (8, b"mif1", "a HEIC"), (8, b"avif", "an AVIF"),
+)  # fmt: skip
 
 
 class Kind:
@@ -60,9 +64,9 @@ def _inspect(path, size):
             return Kind("jpeg", header.width, header.height, header.grey, header)
         if head[:2] == b"BM":
             return _bmp(f, head + f.read(34), size)
-    for at, mark, name in ((0, b"\x89PNG", "PNG"), (0, b"GIF8", "GIF"), (8, b"WEBP", "WebP")):
+    for at, mark, name in _OTHERS:
         if head[at : at + 4] == mark:
-            raise PixError("not-jpeg", "this is a " + name)
+            raise PixError("not-jpeg", "this is " + name)
     if not head:
         raise PixError("not-picture", "the file is empty")
     if head[:1] == b"<" or head[:2] == b"\r\n":

@@ -1,5 +1,6 @@
 """What `pix.picture` says about files, and what the loader then makes of those it lets through."""
 
+import io
 import json
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from PIL import Image, ImageOps
 
 from maixpix.demo.verdicts import psnr
 from rig.app_board import run
+from rig.jpeg_maker import exif
 from virtualboard.board import BoardConfig
 from virtualboard.launch import run_app
 
@@ -64,6 +66,9 @@ def verdicts(tmp_path_factory, board_card):
     (folder / "ext.jpg").write_bytes(whole.replace(b"\xff\xc0", b"\xff\xc1", 1))
     (folder / "deep.jpg").write_bytes(whole.replace(b"\xff\xc0\x00\x11\x08", b"\xff\xc0\x00\x11\x0c", 1))
     (folder / "tall.jpg").write_bytes(whole.replace(b"\x03\x01\x22\x00", b"\x03\x01\x41\x00", 1))
+    for name, kind in (("real.tif", "TIFF"), ("real.avi", "AVIF")):
+        photo.save(folder / name, kind)
+    (folder / "photo.hei").write_bytes(b"\0\0\0\x18ftypheic" + bytes(100))
     (folder / "page.jpg").write_bytes(b"<html>not found</html>")
     (folder / "empty.jpg").write_bytes(b"")
     (folder / "text.txt").write_bytes(b"hello")
@@ -105,6 +110,9 @@ def test_what_it_lets_through_loads(verdicts, name, format, width, height, heap)
         ("real.png", "not-jpeg", "JPEG and BMP only: this is a PNG"),
         ("real.gif", "not-jpeg", "this is a GIF"),
         ("real.web", "not-jpeg", "this is a WebP"),
+        ("real.tif", "not-jpeg", "this is a TIFF"),
+        ("real.avi", "not-jpeg", "this is an AVIF"),
+        ("photo.hei", "not-jpeg", "this is a HEIC"),
         ("cmyk.jpg", "jpeg-kind", "4 colours of 8 bits"),
         ("deep.jpg", "jpeg-kind", "3 colours of 12 bits"),
         ("loss.jpg", "jpeg-kind", "coding C3"),
@@ -228,6 +236,13 @@ def test_a_photo_held_on_its_side_stands_upright(replace):
         upright = ImageOps.exif_transpose(photo).convert("RGB").resize((180, 240), Image.Resampling.NEAREST)
         wanted.paste(upright, (70, 0))
     assert psnr(panel, wanted) > 20
+
+
+@pytest.mark.parametrize("order", ["little", "big"])
+@pytest.mark.parametrize("size", [1, 2, 4])
+def test_orientation_in_any_size_of_number(pix_modules, order, size):
+    data = exif(6, order, size)
+    assert pix_modules.load("exif").orientation(io.BytesIO(data), 10, len(data)) == 6
 
 
 def test_the_file_may_go_once_it_was_checked(tmp_path, board_card):

@@ -38,14 +38,15 @@ def adobe(transform: int) -> bytes:
     return b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00" + bytes((transform,))
 
 
-def exif(orientation: int, order: str = "little") -> bytes:
-    """An APP1 with nothing but the orientation."""
+def exif(orientation: int, order: str = "little", size: int = 2) -> bytes:
+    """An APP1 with nothing but the orientation, a number of `size` bytes."""
 
     def number(value: int, size: int) -> bytes:
         return value.to_bytes(size, "little" if order == "little" else "big")
 
     tiff = (b"II" if order == "little" else b"MM") + number(42, 2) + number(8, 4) + number(1, 2)
-    tiff += number(0x0112, 2) + number(3, 2) + number(1, 4) + number(orientation, 2) + bytes(2) + number(0, 4)
+    value = number(orientation, size) + bytes(4 - size)
+    tiff += number(0x0112, 2) + number({1: 1, 2: 3, 4: 4}[size], 2) + number(1, 4) + value + number(0, 4)
     return segment(0xE1, b"Exif\0\0" + tiff)
 
 
