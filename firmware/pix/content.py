@@ -23,8 +23,8 @@ def check_coding(response):
 
 
 def boundary_of(response):
-    # What stands between the pictures of a multipart/x-mixed-replace stream, as bytes; None when it is no such stream.
-    # Raises PixError "bad-head" when the stream does not tell it.
+    # What stands between the pictures of a multipart/x-mixed-replace stream, as bytes, b"" when it does not tell; None
+    # when it is no such stream.
     told = response.header("content-type")
     if told.split(";")[0].strip().lower() != "multipart/x-mixed-replace":
         return None
@@ -33,7 +33,7 @@ def boundary_of(response):
         value = value.strip().strip('"')
         if name.strip().lower() == "boundary" and value:
             return value.encode()
-    raise PixError("bad-head", "a stream without boundary")
+    return b""
 
 
 def page_title(head, content_type):
@@ -58,15 +58,17 @@ class Still:
     # The first whole picture of a camera's stream, read like a pix.http.Response. `boundary` as boundary_of gives it;
     # `alive()` is called for every piece, and may raise what ends the search.
     #
-    # Cameras disagree about the two dashes before the boundary and about Content-Length, which many leave out. A part
-    # that is called anything but an image, or does not begin as a JPEG, is passed over: some streams begin in the
-    # middle of one.
+    # Cameras disagree about the two dashes before the boundary and about Content-Length, which many leave out; some use
+    # another boundary than they tell, or tell none: then the first line has it. A part that is called anything but an
+    # image, or does not begin as a JPEG, is passed over: some streams begin in the middle of one.
     def __init__(self, response, boundary, alive):
         self._response = response
-        self._dashed = boundary if boundary[:2] == b"--" else b"--" + boundary
+        dashed = boundary if boundary[:2] == b"--" else b"--" + boundary
+        self._marks = [dashed] if boundary else []
         self._alive = alive
         self._data = b""  # what was read and not given out
         self._left = None  # bytes of the picture still to come; -1: up to the boundary; None: it was not found yet
+        self._end = b""  # the last two bytes given out
 
     def readinto(self, buf):
         # Read a part of the picture into `buf`: the number of bytes, 0 at its end. Raises PixError "truncated",
@@ -83,30 +85,49 @@ class Still:
         else:
             count = min(self._ready(), len(buf))
         buf[:count] = self._data[:count]
+        self._end = (self._end + self._data[max(0, count - 2) : count])[-2:]
         self._data = self._data[count:]
+        if count and not self._left and self._end != b"\xff\xd9":
+            self._bounded()
         return count
+
+    def _bounded(self):
+        # A picture that has its length but not a JPEG's end: wrong unless the boundary follows. One that ends well is
+        # not kept waiting for that, which may come with the next picture only.
+        while len(self._data) < 4 + max([len(mark) for mark in self._marks]):
+            self._more()
+        rest = self._data[:4].lstrip(b"\r\n") + self._data[4:]
+        for mark in self._marks:
+            if rest[: len(mark)] == mark or rest[: len(mark) - 2] == mark[2:]:
+                return
+        raise PixError("truncated", "a picture is not as long as the stream tells")
 
     def _ready(self):
         # How many bytes of `_data` belong to the picture for certain; 0 at its end.
-        mark = b"\n" + self._dashed
+        longest = max([len(mark) for mark in self._marks]) + 1
         while True:
-            end = self._data.find(mark)
-            if end >= 0:
+            found = [self._data.find(b"\n" + mark) for mark in self._marks]
+            found = [end for end in found if end >= 0]
+            if found:
+                end = min(found)
                 if self._data[end - 1 : end] == b"\r":
                     end -= 1
                 if not end:
                     self._left = 0
                 return end
-            sure = len(self._data) - len(mark)
+            sure = len(self._data) - longest
             if sure > 0:
                 return sure
             self._more()
 
     def _find(self):
         # Read up to the first picture.
+        line = self._line() or self._line()
+        if line[:2] == b"--" and line not in self._marks:
+            self._marks.append(line)
         for _ in range(_MAX_PARTS):
-            while not self._is_boundary(self._line()):
-                pass
+            while not self._is_boundary(line):
+                line = self._line()
             kind = b""
             length = -1
             line = self._line()
@@ -126,7 +147,7 @@ class Still:
         raise PixError("endless", "a stream without pictures")
 
     def _is_boundary(self, line):
-        return line == self._dashed or line == self._dashed[2:]
+        return bool(line) and (line in self._marks or b"--" + line in self._marks)
 
     def _line(self):
         # The next line, without its end and what goes beyond the limit.

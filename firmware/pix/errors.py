@@ -245,6 +245,11 @@ Card error
 The card could not be read or written
 Push the card in firmly, or use another one
 
+too-much
+More than a card holds
+The answer is longer than the whole card
+Check the URL in a browser; it may be a live stream
+
 not-picture
 Not a picture
 This is no JPEG or BMP file

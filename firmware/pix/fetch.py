@@ -11,7 +11,7 @@ from micropython import const
 
 from pix import content, http
 from pix.errors import PixError
-from pix.files import free_bytes, size_of
+from pix.files import all_bytes, free_bytes, size_of
 from pix.resume import content_range, range_fields, repr_digest, strong_validator, wrong_range
 from pix.retry import Retried
 from pix.store import BLOCK, Part
@@ -28,7 +28,8 @@ _NO_ROOM = const(16384)
 
 # Errors after which the part is of no use.
 _USELESS = (
-    "card-full", "too-long", "digest-mismatch", "http-404", "http-410", "endless", "web-page", "login-page",
+    "card-full", "too-much", "too-long", "digest-mismatch", "http-404", "http-410", "endless", "web-page",
+    "login-page", "not-picture",
 )  # fmt: skip
 
 
@@ -245,7 +246,11 @@ class _Fetch(Retried):
         raise PixError("bad-range", why)
 
     def check_room(self, needed):
-        free = free_bytes(self.path[: self.path.rfind("/")] or "/")
+        folder = self.path[: self.path.rfind("/")] or "/"
+        free = free_bytes(folder)
+        if needed > all_bytes(folder):
+            # Some streams tell a length that no file has: no room on the card would be enough.
+            raise PixError("too-much", "%d MB" % (needed >> 20))
         if needed > free:
             raise PixError("card-full", "%d kB needed, %d kB free" % (needed + 1023 >> 10, free >> 10))
         if needed < 0:
@@ -293,8 +298,11 @@ class _Fetch(Retried):
 
     def look(self, response, head, host):
         # Raise PixError "web-page" when the content that begins with `head` is one; from a `host` that nobody asked for
-        # it is what a network shows to those who have to log in.
-        title = content.page_title(head, response.header("content-type"))
+        # it is what a network shows to those who have to log in. "not-picture" for sound and film, which may not end.
+        kind = response.header("content-type")
+        if kind[:6].lower() in ("audio/", "video/") and bytes(head[:2]) not in (b"\xff\xd8", b"BM"):
+            raise PixError("not-picture", kind)
+        title = content.page_title(head, kind)
         if title is not None and host != self.url.host:
             raise PixError("login-page", host)
         if title is not None:

@@ -64,6 +64,12 @@ def free_bytes(folder):
     return max(0, info[1] * info[3] - _RESERVE)
 
 
+def all_bytes(folder):
+    # Bytes that the file system of `folder` has in all, free or not. Raises PixError.
+    info = on_card(folder, uos.statvfs, folder)
+    return info[1] * info[2]
+
+
 def files(folder):
     # The names of the files in `folder`, one by one. Raises PixError.
     try:

@@ -11,7 +11,7 @@ CODES = {
     "http-status", "redirect-loop", "not-http", "http-version", "bad-head", "head-too-long", "bad-length", "bad-chunks",
     "transfer-coding", "compressed", "no-location", "no-file", "bad-range", "login-page", "web-page", "endless",
     "bad-answer", "truncated", "too-long", "https", "bad-url", "digest-mismatch", "no-card",
-    "card-full", "card-error", "not-picture", "not-jpeg", "progressive", "jpeg-kind", "bmp-kind", "too-big",
+    "card-full", "too-much", "card-error", "not-picture", "not-jpeg", "progressive", "jpeg-kind", "bmp-kind", "too-big",
     "bad-picture", "no-memory", "settings", "no-camera", "sensor-timeout", "upload-refused", "internal",
 }
 # fmt: on

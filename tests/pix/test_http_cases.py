@@ -1,4 +1,7 @@
-"""Answers of ordinary servers, from public reports: whole raw answers in cases/, and more of their kinds."""
+"""Answers of ordinary servers, from public reports: whole raw answers in cases/, and more of their kinds.
+
+Longer than 350 lines: one table of answers after another.
+"""
 
 import base64
 import gzip
@@ -164,6 +167,8 @@ TYPE = b"Content-Type: multipart/x-mixed-replace; boundary=%s\r\n"
 STREAMS = {
     "without lengths": (b"frame", b"--frame\r\nContent-Type: image/jpeg\r\n\r\n" + PICTURE + b"\r\n"),
     "dashes in the boundary": (b"--frame", b"--frame\r\nContent-Type: image/jpeg\r\n\r\n" + PICTURE + b"\r\n"),
+    "another boundary than told": (b"x", b"--f y\r\nContent-Type: image/jpeg\r\n\r\n" + PICTURE + b"\r\n"),
+    "a boundary that is not told": (b"", b"--f\r\nContent-Type: image/jpeg\r\n\r\n" + PICTURE + b"\r\n"),
     "no dashes at all": (b"frame", b"frame\r\nContent-Type: image/jpeg\r\n" + LENGTH + b"\r\n" + PICTURE + b"\r\n"),
     "quoted": (b'"a b"', b"--a b\r\n\r\n" + PICTURE + b"\r\n"),
     "bare line feeds": (b"f", b"--f\nContent-type: image/jpeg\n\n" + PICTURE + b"\n"),
@@ -182,6 +187,20 @@ def test_the_first_whole_picture_of_a_stream(shown, raw_server, kind, chunked):
     fetch(shown, server.url("/stream"))
     assert shown.listing() == {"show.jpg": PICTURE}
     assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("dashes", [b"--", b""])
+def test_a_picture_of_a_stream_has_the_length_that_is_told(shown, raw_server, dashes):
+    def served(picture, told):
+        part = dashes + b"f\r\nContent-Length: %d\r\n\r\n" % told + picture + b"\r\n"
+        return raw_server(repeated(OK + TYPE % b"f" + b"\r\n", part)).url("/")
+
+    padded = PICTURE + bytes(7)
+    fetch(shown, served(padded, len(padded)))
+    assert shown.listing() == {"show.jpg": padded}
+    for told in (len(PICTURE) + 9, len(PICTURE) - 9):
+        assert failing(shown, served(PICTURE, told), retries=0).code == "truncated"
+    assert shown.listing() == {"show.jpg": padded}
 
 
 def test_every_split_of_a_stream(device):
@@ -216,6 +235,20 @@ def test_a_stream_on_a_card_that_is_nearly_full_is_not_the_cards_fault(shown, ra
     server = raw_server(repeated(OK + b"\r\n", b"\xff\xd8" + bytes(3000)))
     error = failing(shown, server.url("/"))
     assert error.code == "endless" and "card" not in error.cause + error.remedy
+    assert shown.listing() == {"show.jpg": OLD}
+
+
+@pytest.mark.parametrize("kind", [b"audio/mpeg", b"Video/mp4"])
+def test_sound_and_film_are_no_pictures(shown, raw_server, kind):
+    server = raw_server(repeated(OK + b"Content-Type: " + kind + b"\r\n\r\n", bytes(4000)))
+    error = failing(shown, server.url("/show.jpg"))
+    assert error.code == "not-picture" and kind.decode() in error.cause and len(server.requests) == 1
+
+
+def test_more_than_the_whole_card_is_not_the_cards_fault(shown, raw_server):
+    server = raw_server(repeated(OK + b"Content-Length: 999999999999\r\n\r\n", PICTURE))
+    error = failing(shown, server.url("/show.jpg"))
+    assert error.code == "too-much" and "emove" not in error.remedy and "953674 MB" in error.cause
     assert shown.listing() == {"show.jpg": OLD}
 
 
