@@ -15,7 +15,8 @@ import click
 from maixpix import texts
 from maixpix.errors import UserError
 from maixpix.options import SIZE, faults_option
-from maixpix.virtual.reach import reach_option
+from maixpix.virtual.reach import grace_option, latency_option, reach_option
+from virtualboard.clock import GRACE_NS, MS
 from virtualboard.host.reset_lines import WIRINGS
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 @click.option("--panel", type=SIZE, help="Size of the panel, for example 240x240.")
 @click.option("--wifi", nargs=2, multiple=True, metavar="NAME KEY", help="Network in range (a made-up one).")
 @reach_option
+@latency_option
+@grace_option(GRACE_NS / MS)
 @faults_option
 @click.option("--seed", default=0, show_default=True, help="Seed of everything random.")
 @click.option("--speed", type=click.Choice(["real", "max"]), help="Board's time as real time, or as fast as it goes.")
@@ -67,6 +70,8 @@ def board(
     panel: tuple[int, int] | None,
     wifi: tuple[tuple[str, str], ...],
     reach: tuple[str, ...],
+    rtt_ms: float,
+    grace_ms: float,
     faults: list[dict[str, Any]] | None,
     seed: int,
     speed: str | None,
@@ -114,7 +119,7 @@ def board(
     chosen = engine or ("k210" if firmware or isp or snapshot else "hosted")
     options = LiveOptions(
         chosen, firmware, flash, card, camera, at, panel, faults=faults or [], seed=seed, isp=isp,
-        cpu_factor=cpu_factor, snapshot=snapshot,
+        cpu_factor=cpu_factor, snapshot=snapshot, rtt_ms=rtt_ms, grace_ms=grace_ms,
     )  # fmt: skip
     options.reach = list(reach)
     if wifi:

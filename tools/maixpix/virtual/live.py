@@ -18,7 +18,7 @@ from maixpix.virtual.mailbox import Mailbox
 from maixpix.virtual.pictures import require_pictures
 from maixpix.virtual.reach import LOOPBACK
 from virtualboard.board import Board, BoardConfig, WifiNetwork
-from virtualboard.clock import MS, Clock
+from virtualboard.clock import GRACE_NS, MS, Clock
 from virtualboard.engine import HOSTED, K210
 from virtualboard.running import RunningBoard
 
@@ -47,6 +47,10 @@ class LiveOptions:
     model: str = "dock"
     reach: list[str] = field(default_factory=list)
     """Address ranges beyond loopback that links may reach; with any, the system's resolver is asked for names."""
+    rtt_ms: float = 4.0
+    """Round trip to every peer, milliseconds of the board's time."""
+    grace_ms: float = GRACE_NS / MS
+    """Real milliseconds within which a peer answers at once in the board's time; see `virtualboard.clock`."""
 
     def config(self) -> BoardConfig:
         """The board that these options describe."""
@@ -62,6 +66,8 @@ class LiveOptions:
             names=self.names,
             reach=[LOOPBACK, *self.reach],
             dns=bool(self.reach),
+            rtt_ms=self.rtt_ms,
+            grace_ms=self.grace_ms,
             faults=self.faults,
             seed=self.seed,
         )

@@ -1,14 +1,18 @@
-"""What a virtual board's links may reach beyond this machine, and whether a URL lies within it."""
+"""What a virtual board's links may reach beyond this machine, whether a URL lies within it, and how far away it is."""
 
 from __future__ import annotations
 
 import ipaddress
 import socket
+from collections.abc import Callable
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import click
 
 from maixpix.errors import UserError
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 LOOPBACK = "127.0.0.0/8"
 """Reachable without a word: servers on this machine."""
@@ -40,6 +44,31 @@ reach_option = click.option(
     help="Let the board's links out of this machine, to this IPv4 address, range (192.168.1.0/24) or to `any`; names "
     "are then looked up by this machine's resolver. Without it only servers on this machine can be reached.",
 )
+
+latency_option = click.option(
+    "--latency",
+    "--rtt",
+    "rtt_ms",
+    default=4.0,
+    show_default=True,
+    type=click.FloatRange(0.1, 60_000),
+    metavar="MS",
+    help="Round trip to every server, in milliseconds of the board's time: 4 is the same house, 100 another continent.",
+)
+
+
+def grace_option(default: float) -> Callable[[F], F]:
+    """`--grace MS`, which bounds what the board's time hides of a server's thinking; `default` in milliseconds."""
+    return click.option(
+        "--grace",
+        "grace_ms",
+        default=default,
+        show_default=True,
+        type=click.FloatRange(0, 60_000),
+        metavar="MS",
+        help="A server that answers within so many real milliseconds answers at once in the board's time; of a slower "
+        "one all its time is seen. More makes figures of a busy machine comparable, less hides nothing.",
+    )
 
 
 def resolve_url(url: str, known: dict[str, str], reach: list[str]) -> dict[str, str]:
