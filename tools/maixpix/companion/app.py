@@ -32,6 +32,9 @@ from maixpix.errors import UserError
 
 log = logging.getLogger("maixpix.companion")
 
+CLEAN_EVERY_S = 3600.0
+"""Between two looks for unfinished uploads that nobody goes on with."""
+
 _UPLOAD_THREADS = 4
 _READ_AHEAD = 128 * 1024
 """Bytes of one request body after which reading waits for the disk (aiohttp holds up to twice as many)."""
@@ -54,6 +57,7 @@ class Companion:
         self.store: UploadStore | None = None
         self.gate: Gate | None = None
         self._closing: list[Callable[[], Awaitable[None]]] = []
+        self._writers = ThreadPoolExecutor(_UPLOAD_THREADS, "maixpix-upload")
 
     @property
     def url(self) -> str:
@@ -77,6 +81,7 @@ class Companion:
 
     async def _start(self) -> None:
         settings = self.settings
+        self._on_close(lambda: asyncio.to_thread(self._writers.shutdown))
         pool = ThreadPoolExecutor(settings.pictures.workers, "maixpix-picture")
         self._on_close(lambda: asyncio.to_thread(pool.shutdown, cancel_futures=True))
         folder = settings.cache_dir
@@ -118,11 +123,9 @@ class Companion:
             ) from error
         self.store = store
         self._on_close(lambda: asyncio.to_thread(store.close))
-        writers = ThreadPoolExecutor(_UPLOAD_THREADS, "maixpix-upload")
-        self._on_close(lambda: asyncio.to_thread(writers.shutdown))
-        app.router.add_routes(TusDoor(settings, store, writers).routes())
+        app.router.add_routes(TusDoor(settings, store, self._writers).routes())
         app.router.add_routes(Gallery(settings, store, hub, cache, pool).routes())
-        cleaner = asyncio.create_task(self._expire_hourly(store, writers))
+        cleaner = asyncio.create_task(self._expire_hourly(store))
         self._on_close(lambda: _cancel(cleaner))
 
         # aiohttp waits for open requests when it stops; live views would never end by themselves.
@@ -130,14 +133,15 @@ class Companion:
             hub.close()
 
         app.on_shutdown.append(end_live_views)
-        self._writers = writers
 
-    async def _expire_hourly(self, store: UploadStore, writers: Executor) -> None:
+    async def _expire_hourly(self, store: UploadStore) -> None:
         while True:
-            dropped = await _loop().run_in_executor(writers, store.expire)
-            if dropped:
-                log.info("%d old unfinished uploads were dropped", dropped)
-            await asyncio.sleep(3600)
+            try:
+                if dropped := await _loop().run_in_executor(self._writers, store.expire):
+                    log.info("%d old unfinished uploads were dropped", dropped)
+            except Exception:
+                log.exception("old unfinished uploads could not be dropped; trying again in an hour")
+            await asyncio.sleep(CLEAN_EVERY_S)
 
     async def _listen_raw(self, store: UploadStore, port: int) -> None:
         door = TcpDoor(self.settings, store, self._writers)

@@ -12,6 +12,7 @@ whatever a crash between two steps left behind.
 from __future__ import annotations
 
 import datetime
+import logging
 import re
 import secrets
 import time
@@ -35,6 +36,8 @@ from maixpix.companion.uploads.room import Room
 _ID = re.compile(r"[0-9a-f]{32}")
 _MAX_RECORDS = 10_000
 _MAX_RESTING = 256
+
+log = logging.getLogger("maixpix.companion")
 
 
 class UploadStore:
@@ -221,25 +224,33 @@ class UploadStore:
         return facts
 
     def expire(self) -> int:
-        """Drop unfinished uploads, and records of finished ones, that nobody touched for too long; how many."""
+        """Drop unfinished uploads, and records of finished ones, that nobody touched for too long; how many.
+
+        One that the disk does not let go stays until the next time, and keeps none of the others.
+        """
         dropped = 0
         records = sorted(self._partials.glob("*.json"), key=_modified, reverse=True)
         for number, path in enumerate(records):
-            upload_id = path.stem
             with self._lock:
-                if upload_id in self._open:
-                    continue
-                unfinished = upload_id in self._unfinished
-                if self._is_expired(upload_id) or (number >= _MAX_RECORDS and not unfinished):
-                    part = self._part_path(upload_id)
-                    if part.exists():
-                        self._room.give_back(part.stat().st_size)
-                    part.unlink(missing_ok=True)
-                    path.unlink(missing_ok=True)
-                    self._unfinished.discard(upload_id)
-                    self._resting.pop(upload_id, None)
-                    dropped += 1
+                try:
+                    dropped += self._expire_one(path.stem, number >= _MAX_RECORDS)
+                except OSError as error:
+                    log.warning("an old unfinished upload could not be dropped: %s", error.strerror or error)
         return dropped
+
+    def _expire_one(self, upload_id: str, is_surplus: bool) -> bool:
+        if upload_id in self._open:
+            return False
+        if not self._is_expired(upload_id) and (not is_surplus or upload_id in self._unfinished):
+            return False
+        part = self._part_path(upload_id)
+        size = part.stat().st_size if part.exists() else 0
+        part.unlink(missing_ok=True)
+        self._room.give_back(size)
+        self._facts_path(upload_id).unlink(missing_ok=True)
+        self._unfinished.discard(upload_id)
+        self._resting.pop(upload_id, None)
+        return True
 
     def expires(self, upload_id: str) -> float:
         """Seconds since 1970 at which an upload can no longer be resumed."""
