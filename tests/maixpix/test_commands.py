@@ -91,12 +91,12 @@ def test_a_card_is_made_without_a_cable(tmp_path, capsys):
 
 def test_a_screenshot_comes_from_the_virtual_boards_page(tmp_path, capsys, monkeypatch):
     monkeypatch.delenv("MAIXPIX_WEB", raising=False)
-    answers = {"/panel.png": b"\x89PNG\r\n\x1a\npicture"}
+    answers = {"/panel.png?token=key": b"\x89PNG\r\n\x1a\npicture", "/panel.png": b"no"}
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
             body = answers.get(self.path, b"")
-            self.send_response(200)
+            self.send_response(403 if self.path == "/panel.png" and len(answers) == 2 else 200)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
@@ -108,8 +108,10 @@ def test_a_screenshot_comes_from_the_virtual_boards_page(tmp_path, capsys, monke
     threading.Thread(target=httpd.serve_forever, daemon=True).start()
     web, out = f"http://127.0.0.1:{httpd.server_port}/", tmp_path / "panel.png"
     try:
-        assert maixpix(["screenshot", str(out), "--web", web]) == 0
-        assert out.read_bytes() == answers["/panel.png"]
+        assert maixpix(["screenshot", str(out), "--web", web + "?token=key"]) == 0
+        assert out.read_bytes() == answers["/panel.png?token=key"]
+        assert maixpix(["screenshot", str(tmp_path / "no.png"), "--web", web]) == 1
+        assert "wants its token; give the whole address" in capsys.readouterr().err
         answers.clear()
         assert maixpix(["screenshot", str(tmp_path / "no.png"), "--web", web]) == 1
         assert "is no picture" in capsys.readouterr().err

@@ -233,7 +233,7 @@ def test_a_wish_is_forgotten_when_its_board_stays_away():
     async def work() -> None:
         time = [0.0]
         secret = PageSecret()
-        desk = BoardDesk(None, secret, EventHub(HttpLimits()), now=lambda: time[0])
+        desk = BoardDesk(ServeSettings(Path()), secret, EventHub(HttpLimits()), now=lambda: time[0])
         app = web.Application()
         app.add_routes(desk.routes())
         async with TestClient(TestServer(app)) as client:

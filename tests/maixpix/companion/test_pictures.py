@@ -308,17 +308,72 @@ def receive_end(peer) -> bytes:
         return b""
 
 
-def test_too_many_connections_are_refused_and_places_come_back(companion, client_for):
-    server = companion(http=HttpLimits(head_s=30, max_connections=3))
-    peers = [socket.create_connection(("127.0.0.1", server.port), timeout=10) for _ in range(3)]
-    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as extra:
-        assert receive_end(extra) == b""
-    for peer in peers:
-        peer.close()
-    deadline = time.monotonic() + 10
+def knocking(server, count: int, address: str = "127.0.0.1") -> list[socket.socket]:
+    """`count` connections that ask for nothing."""
+    ends = ("127.0.0.1", server.port), 20, (address, 0)
+    return [socket.create_connection(*ends) for _ in range(count)]
+
+
+def test_idle_connections_keep_nobody_out(companion, client_for):
+    """When the house is full, whoever holds most gives up the connection that has been quiet for longest."""
+    server = companion(http=HttpLimits(head_s=60, max_connections=6, max_per_address=4))
+    with contextlib.ExitStack() as stack:
+        quiet = [stack.enter_context(peer) for peer in knocking(server, 1)]
+        quiet[0].sendall(b"GET / HTTP/1.1\r\nHost: local")
+        crowd = [stack.enter_context(peer) for peer in knocking(server, 40, "127.0.0.2")]
+        for _ in range(20):
+            assert client_for(server).get("/pictures.json").status == 200
+        assert server.companion.gate.connections <= 6
+        assert server.companion.gate.refused == 0
+        for peer in crowd[:36]:
+            assert receive_end(peer) == b""
+        # The one address that holds little has kept its own.
+        quiet[0].sendall(b"host\r\nConnection: close\r\n\r\n")
+        assert quiet[0].recv(12) == b"HTTP/1.1 200"
+
+
+def test_requests_under_way_are_not_ended_for_others(companion, client_for, uploads):
+    server = companion(http=HttpLimits(head_s=60, max_connections=3), uploads=uploads)
+    with contextlib.ExitStack() as stack:
+        live = [stack.enter_context(peer) for peer in knocking(server, 3)]
+        for peer in live:
+            peer.sendall(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert peer.recv(12) == b"HTTP/1.1 200"
+        with socket.create_connection(("127.0.0.1", server.port), timeout=10) as extra:
+            assert receive_end(extra) == b""
+        assert server.companion.gate.refused == 1
+    deadline = time.monotonic() + 20
     while server.companion.gate.connections and time.monotonic() < deadline:
         time.sleep(0.01)
     assert client_for(server).get("/pictures.json").status == 200
+
+
+def test_bodies_that_never_come_make_room(companion, client_for, uploads):
+    server = companion(http=HttpLimits(head_s=60, max_connections=4), uploads=uploads)
+    head = (
+        b"POST /files/ HTTP/1.1\r\nHost: localhost\r\nTus-Resumable: 1.0.0\r\nUpload-Length: 90\r\n"
+        b"Content-Type: application/offset+octet-stream\r\nContent-Length: 90\r\n\r\n"
+    )
+    with contextlib.ExitStack() as stack:
+        peers = [stack.enter_context(peer) for peer in knocking(server, 4)]
+        for peer in peers:
+            peer.sendall(head)
+        answered = 0
+        deadline = time.monotonic() + 30
+        while not answered and time.monotonic() < deadline:
+            with contextlib.suppress(OSError):
+                answered = client_for(server).get("/pictures.json").status
+        assert answered == 200
+
+
+def test_a_form_whose_body_never_comes_is_answered(companion, uploads):
+    server = companion(http=HttpLimits(form_s=0.3), uploads=uploads)
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as peer:
+        peer.sendall(
+            b"POST /gallery/delete HTTP/1.1\r\nHost: localhost\r\nContent-Length: 50\r\n"
+            b"Content-Type: application/x-www-form-urlencoded\r\n\r\nfile="
+        )
+        assert peer.recv(12) == b"HTTP/1.1 408"
 
 
 @pytest.mark.parametrize(

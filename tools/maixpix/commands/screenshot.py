@@ -21,17 +21,22 @@ def screenshot(output: Path, web: str | None) -> None:
 
     \b
     Example:
-      maixpix board --web 8080        (in another terminal)
-      maixpix screenshot panel.png --web http://127.0.0.1:8080
+      maixpix board --web 8080        (in another terminal; prints the address with its token)
+      maixpix screenshot panel.png --web 'http://127.0.0.1:8080/?token=...'
     """
     if not web:
         raise UserError(
             "MaixPy cannot read a real panel back", "for a virtual board give --web and the address of its page"
         )
-    url = web.rstrip("/") + "/panel.png"
+    page, _, token = web.partition("?")
+    url = page.rstrip("/") + "/panel.png"
     try:
-        with urllib.request.urlopen(url, timeout=10) as answer:
+        with urllib.request.urlopen(f"{url}?{token}" if token else url, timeout=10) as answer:
             data = answer.read(16 * 1024 * 1024)
+    except urllib.error.HTTPError as error:
+        if error.code == 403:
+            raise UserError("the board's page wants its token", "give the whole address that was printed") from None
+        raise UserError(f"no panel at {url} ({error.code})", "is this the page of `maixpix board --web`?") from None
     except (urllib.error.URLError, OSError, ValueError) as error:
         reason = getattr(error, "reason", error)
         raise UserError(f"no panel at {url} ({reason})", "start the virtual board with `maixpix board --web`") from None

@@ -230,6 +230,9 @@ class Companion:
         except Exception:
             log.exception("%s %s failed", request.method, request.path)
             return Refused(500, "internal", "the companion failed", "see its log for the reason").response(request)
+        finally:
+            if self.gate is not None:
+                self.gate.part(request)
 
     async def _static(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]

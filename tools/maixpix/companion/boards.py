@@ -14,8 +14,10 @@ from dataclasses import dataclass, field
 from aiohttp import web
 
 from maixpix.companion.events import EventHub
+from maixpix.companion.forms import read_form
 from maixpix.companion.hosts import PageSecret
 from maixpix.companion.problems import Refused
+from maixpix.companion.settings import ServeSettings
 from maixpix.companion.tokens import check_bearer
 from maixpix.companion.uploads.names import safe_board
 
@@ -36,9 +38,9 @@ class BoardDesk:
     """Request handlers of `/command` and `/gallery/snap`. `now` gives seconds that never go back."""
 
     def __init__(
-        self, token: str | None, secret: PageSecret, hub: EventHub, now: Callable[[], float] = time.monotonic
+        self, settings: ServeSettings, secret: PageSecret, hub: EventHub, now: Callable[[], float] = time.monotonic
     ) -> None:
-        self._token = token
+        self._settings = settings
         self._secret = secret
         self._hub = hub
         self._now = now
@@ -54,7 +56,7 @@ class BoardDesk:
 
     async def command(self, request: web.Request) -> web.Response:
         """A board asks: 200 with the word `snap`, or 204 when there is nothing to do."""
-        check_bearer(self._token, request.headers.get("Authorization", ""))
+        check_bearer(self._settings.token, request.headers.get("Authorization", ""))
         name = safe_board(request.query.get("board", "")) or (request.remote or "")
         is_new = name not in self.present()
         board = self._boards.setdefault(name, _Board(0.0))
@@ -73,9 +75,9 @@ class BoardDesk:
 
     async def wish(self, request: web.Request) -> web.Response:
         """A person asks for a picture of one board."""
-        form = await request.post()
-        self._secret.check(request, str(form.get("secret", "")))
-        name = str(form.get("board", ""))
+        form = await read_form(request, self._settings.http.form_s)
+        self._secret.check(request, form.get("secret", ""))
+        name = form.get("board", "")
         if name not in self.present():
             raise Refused(404, "board-away", f"{name[:64]!r} has not asked for a minute", "switch it on")
         wishes = self._boards[name].wishes

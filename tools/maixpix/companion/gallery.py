@@ -15,6 +15,7 @@ from maixpix.companion.boards import BoardDesk
 from maixpix.companion.cache import RenditionCache
 from maixpix.companion.convert import Rendition, convert
 from maixpix.companion.events import EventHub
+from maixpix.companion.forms import read_form
 from maixpix.companion.hosts import PageSecret
 from maixpix.companion.pictures import MEDIA_TYPES
 from maixpix.companion.problems import Refused
@@ -43,7 +44,7 @@ class Gallery:
         self.cache = cache
         self._executor = executor
         self._secret = PageSecret()
-        self.desk = BoardDesk(settings.token, self._secret, hub)
+        self.desk = BoardDesk(settings, self._secret, hub)
 
     def routes(self) -> list[web.RouteDef]:
         return [
@@ -111,9 +112,9 @@ class Gallery:
 
     async def delete_by_form(self, request: web.Request) -> web.Response:
         """Remove an upload; asked by the page's form where no script runs."""
-        form = await request.post()
-        self._check_may_delete(request, str(form.get("secret", "")))
-        await self._run(self.store.delete, str(form.get("file", "")))
+        form = await read_form(request, self.settings.http.form_s)
+        self._check_may_delete(request, form.get("secret", ""))
+        await self._run(self.store.delete, form.get("file", ""))
         return web.Response(status=303, headers={"Location": "/gallery"})
 
     def _check_may_delete(self, request: web.Request, secret: str) -> None:

@@ -60,9 +60,14 @@ class HttpLimits:
     head_s: float = 20.0
     """Seconds for a new connection to deliver its first complete request head."""
     keepalive_s: float = 75.0
+    """Seconds between an answer and the next complete head."""
+    form_s: float = 20.0
+    """Seconds for the body of a form (uploads have a least rate instead)."""
     write_s: float = 120.0
     """Seconds for a reader to take one 64 KiB piece (a 9600 baud board needs 68)."""
     max_connections: int = 512
+    max_per_address: int = 128
+    """Connections of one address; a further one ends the quietest of them."""
     max_subscribers: int = 64
     """Open live views of the gallery."""
 
