@@ -9,6 +9,7 @@ import json
 import re
 import socket
 import threading
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest

@@ -17,6 +17,7 @@ from aiohttp import web
 
 from maixpix.companion import pages
 from maixpix.companion.cache import RenditionCache
+from maixpix.companion.decoding.decoders import Decoders
 from maixpix.companion.events import EventHub
 from maixpix.companion.fetching import WebFetching
 from maixpix.companion.gallery import Gallery, card
@@ -36,6 +37,7 @@ CLEAN_EVERY_S = 3600.0
 """Between two looks for unfinished uploads that nobody goes on with."""
 
 _UPLOAD_THREADS = 4
+_DISK_THREADS = 4
 _READ_AHEAD = 128 * 1024
 """Bytes of one request body after which reading waits for the disk (aiohttp holds up to twice as many)."""
 
@@ -56,6 +58,7 @@ class Companion:
         self.serving: PictureServing | None = None
         self.store: UploadStore | None = None
         self.gate: Gate | None = None
+        self.decoders: Decoders | None = None
         self._closing: list[Callable[[], Awaitable[None]]] = []
         self._writers = ThreadPoolExecutor(_UPLOAD_THREADS, "maixpix-upload")
 
@@ -79,11 +82,21 @@ class Companion:
     async def __aexit__(self, *exception: object) -> None:
         await self._stop()
 
+    async def warm(self) -> None:
+        """Start the decoders now, so that the first boards do not wait for them."""
+        if self.decoders is not None:
+            try:
+                await self.decoders.warm()
+            except OSError as error:
+                log.warning("no decoder can be started: %s", error.strerror)
+
     async def _start(self) -> None:
         settings = self.settings
         self._on_close(lambda: asyncio.to_thread(self._writers.shutdown))
-        pool = ThreadPoolExecutor(settings.pictures.workers, "maixpix-picture")
+        pool = ThreadPoolExecutor(_DISK_THREADS, "maixpix-picture")
         self._on_close(lambda: asyncio.to_thread(pool.shutdown, cancel_futures=True))
+        decoders = self.decoders = Decoders(settings.pictures)
+        self._on_close(decoders.close)
         folder = settings.cache_dir
         if folder is None:
             scratch = tempfile.TemporaryDirectory(prefix="maixpix-", ignore_cleanup_errors=True)
@@ -98,19 +111,21 @@ class Companion:
                 f"the cache folder {folder} is not usable ({error.strerror})", "name another one"
             ) from error
         self._on_close(cache.close)
-        self.serving = PictureServing(settings, cache, pool)
+        self.serving = PictureServing(settings, cache, decoders, pool)
         app = web.Application(middlewares=[self._guard], client_max_size=64 * 1024)
         app.on_response_prepare.append(_harden)
         app.router.add_routes(self.serving.routes())
-        app.router.add_get("/fetch", WebFetching(settings, cache, pool).fetch)
+        app.router.add_get("/fetch", WebFetching(settings, cache, decoders, pool).fetch)
         app.router.add_get("/static/{name}", self._static)
         if settings.uploads is not None:
-            await self._receive_into(settings.uploads, app, cache, pool)
+            await self._receive_into(settings.uploads, app, cache, decoders, pool)
         await self._listen(app)
         if self.store is not None and settings.tcp_port is not None:
             await self._listen_raw(self.store, settings.tcp_port)
 
-    async def _receive_into(self, uploads: Path, app: web.Application, cache: RenditionCache, pool: Executor) -> None:
+    async def _receive_into(
+        self, uploads: Path, app: web.Application, cache: RenditionCache, decoders: Decoders, pool: Executor
+    ) -> None:
         settings = self.settings
         hub = EventHub(settings.http)
         store = UploadStore(uploads, settings.upload_limits, lambda what, stored: hub.publish(what, card(stored)))
@@ -124,7 +139,7 @@ class Companion:
         self.store = store
         self._on_close(lambda: asyncio.to_thread(store.close))
         app.router.add_routes(TusDoor(settings, store, self._writers).routes())
-        app.router.add_routes(Gallery(settings, store, hub, cache, pool).routes())
+        app.router.add_routes(Gallery(settings, store, hub, cache, decoders, pool).routes())
         cleaner = asyncio.create_task(self._expire_hourly(store))
         self._on_close(lambda: _cancel(cleaner))
 

@@ -13,7 +13,9 @@ from aiohttp import web
 from maixpix.companion import pages
 from maixpix.companion.boards import BoardDesk
 from maixpix.companion.cache import RenditionCache
-from maixpix.companion.convert import Rendition, convert
+from maixpix.companion.convert import Rendition
+from maixpix.companion.decoding.decoders import Decoders
+from maixpix.companion.decoding.queue import Caller
 from maixpix.companion.events import EventHub
 from maixpix.companion.forms import read_form
 from maixpix.companion.hosts import PageSecret
@@ -24,7 +26,7 @@ from maixpix.companion.settings import ServeSettings
 from maixpix.companion.sniff import HEAD_BYTES, media_type_of
 from maixpix.companion.uploads.log import Stored
 from maixpix.companion.uploads.storage import UploadStore
-from maixpix.companion.work import in_thread
+from maixpix.companion.work import as_refusals, in_thread
 
 PER_PAGE = 60
 PER_LISTING = 1000
@@ -36,12 +38,19 @@ class Gallery:
     """Request handlers of `/gallery` and `/uploads/`."""
 
     def __init__(
-        self, settings: ServeSettings, store: UploadStore, hub: EventHub, cache: RenditionCache, executor: Executor
+        self,
+        settings: ServeSettings,
+        store: UploadStore,
+        hub: EventHub,
+        cache: RenditionCache,
+        decoders: Decoders,
+        executor: Executor,
     ) -> None:
         self.settings = settings
         self.store = store
         self.hub = hub
         self.cache = cache
+        self._decoders = decoders
         self._executor = executor
         self._secret = PageSecret()
         self.desk = BoardDesk(settings, self._secret, hub)
@@ -89,9 +98,12 @@ class Gallery:
         file = f"{request.match_info['day']}/{request.match_info['name']}"
         stored, path = await self._run(self.store.find, file)
         if rendition is not None:
-            entry = await self.cache.get(
-                f"upload {stored.sha256}\0{rendition.key}", lambda: self._run(self._convert, path, rendition)
-            )
+
+            async def make(caller: Caller) -> bytes:
+                with as_refusals(_REFUSALS):
+                    return await self._decoders.convert(path, rendition, caller, is_foreign=True)
+
+            entry = await self.cache.get(f"upload {stored.sha256}", rendition.key, make, Caller.of(request))
             found = Representation(entry.body, len(entry.body), entry.digest, rendition.media_type)
             return await send(request, found, self.settings.http.write_s)
         kind = media_type_of(await self._run(_head, path))
@@ -122,13 +134,11 @@ class Gallery:
             raise Refused(403, "no-delete", "deleting is switched off", "remove the file from the uploads folder")
         self._secret.check(request, secret)
 
-    def _convert(self, path: Path, rendition: Rendition) -> bytes:
-        with path.open("rb") as file:
-            return convert(file, rendition, self.settings.pictures)
-
     async def _run(self, function: Callable[..., Result], *arguments: object) -> Result:
-        gone = Refused(404, "gone", "the upload was removed just now", "see /gallery for the list")
-        return await in_thread(self._executor, function, *arguments, refusals={FileNotFoundError: gone})
+        return await in_thread(self._executor, function, *arguments, refusals=_REFUSALS)
+
+
+_REFUSALS = {FileNotFoundError: Refused(404, "gone", "the upload was removed just now", "see /gallery for the list")}
 
 
 def card(stored: Stored) -> dict[str, object]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from aiohttp import web
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from aiohttp import web
 
 
 class Refused(Exception):
@@ -25,6 +28,8 @@ class Refused(Exception):
 
     def response(self, request: web.BaseRequest) -> web.Response:
         """The refusal as JSON for programs that ask for it, else as one line of text."""
+        from aiohttp import web  # decoders refuse too, and need no HTTP server for it
+
         headers = {"Cache-Control": "no-store", **self.headers}
         if "application/json" in request.headers.get("Accept", ""):
             body = {"error": self.code, "cause": self.cause, "remedy": self.remedy}

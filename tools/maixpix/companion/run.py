@@ -40,6 +40,7 @@ async def _serve(settings: ServeSettings, say: Callable[[str], None]) -> None:
     async with Companion(settings) as companion:
         for line in announcement(companion):
             say(line)
+        await companion.warm()
         await stop.wait()
         say("stopping")
 

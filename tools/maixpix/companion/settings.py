@@ -23,13 +23,29 @@ class PictureLimits:
 
     max_pixels: int = 89_000_000
     """A source declaring more pixels is refused before any of them is decoded (Pillow itself warns from here on)."""
+    max_foreign_pixels: int = 25_000_000
+    """The same for what anybody could have brought here: uploads, and pictures from the web."""
     max_source_bytes: int = 256 * MIB
+    also_read: tuple[str, ...] = ()
+    """Formats read beyond the usual ones: names of `maixpix.companion.sniff.MORE_FORMATS`."""
     max_pictures: int = 20_000
     """Entries listed from the folder; further ones are not shown."""
     cache_memory_bytes: int = 32 * MIB
     cache_disk_bytes: int = 256 * MIB
     workers: int = 2
-    """Conversions that run at the same time; each may hold one decoded source."""
+    """Conversions that run at the same time, each in a process that may hold one decoded source."""
+    memory_bytes: int = 768 * MIB
+    """Memory of one conversion, beyond what its process takes anyway (about 30 MB)."""
+    foreign_memory_bytes: int = 160 * MIB
+    cpu_s: int = 20
+    """Processor time of one conversion; a photograph of 50 megapixels takes less than 3 s of it."""
+    foreign_cpu_s: int = 5
+    job_s: float = 120.0
+    """Time that passes until a conversion is given up, on a machine that has no processor for it."""
+    max_waiting: int = 128
+    """Conversions that wait for their turn; further ones are told to ask again."""
+    max_waiting_each: int = 64
+    """The same for one address."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +96,10 @@ class FetchLimits:
     total_s: float = 30.0
     max_redirects: int = 5
     at_once: int = 4
+    each: int = 2
+    """Fetches of one address at a time."""
+    most: int = 16
+    """Fetches under way and waiting."""
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,10 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from PIL import Image
-
-from maixpix.companion.convert import READ_FORMATS, Rendition, convert
-from maixpix.companion.pictures import MEDIA_TYPES
+from maixpix.companion.convert import Rendition, convert
 from maixpix.companion.problems import Refused
 from maixpix.companion.settings import PictureLimits
+from maixpix.companion.sniff import HEAD_BYTES, recognise
 from maixpix.errors import UserError
 from maixpix.paths import board_files
 
@@ -89,11 +87,12 @@ def picture_suffix(path: Path, size: tuple[int, int]) -> str:
     try:
         with path.open("rb") as file:
             convert(file, Rendition(*size), PictureLimits())
-            with Image.open(file, formats=READ_FORMATS) as picture:
-                kind = "JPEG" if picture.format == "MPO" else picture.format
+            file.seek(0)
+            kind = recognise(file.read(HEAD_BYTES))
     except Refused as error:
         raise UserError(f"{path} cannot be shown: {error.cause}", remedy) from None
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}", remedy) from None
-    known = Image.registered_extensions()
-    return next(suffix for suffix in MEDIA_TYPES if known.get(suffix) == kind)
+    if kind is None:
+        raise RuntimeError("what was converted is of a known kind")
+    return kind.suffix

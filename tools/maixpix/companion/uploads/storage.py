@@ -24,7 +24,7 @@ from typing import BinaryIO
 
 from maixpix.companion.problems import Refused
 from maixpix.companion.settings import UploadLimits
-from maixpix.companion.sniff import HEAD_BYTES, TAIL_BYTES, recognise
+from maixpix.companion.sniff import HEAD_BYTES, recognise
 from maixpix.companion.uploads.folder_lock import lock_folder
 from maixpix.companion.uploads.index import UploadIndex
 from maixpix.companion.uploads.log import Stored
@@ -193,11 +193,11 @@ class UploadStore:
             self._unfinished.discard(partial.facts.id)
             self._placing.abandon(partial.facts, partial.offset)
 
-    def finish(self, partial: Partial, check_content: bool = False) -> Facts:
+    def finish(self, partial: Partial) -> Facts:
         """All bytes are here: store the upload for good and return its facts with `file` and `sha256`.
 
-        Raises `Refused`: 460 when the announced digest differs (the bytes are dropped), 422 when `check_content` and
-        the content itself shows that its end is missing (dropped as well).
+        Whether they are a picture, and a whole one, is not judged: the sender believes them safe from now on. Raises
+        `Refused` (460) when the announced digest differs; the bytes are dropped.
         """
         facts = partial.facts
         partial.sync()
@@ -205,11 +205,7 @@ class UploadStore:
         if facts.expected is not None and facts.expected != digest:
             self.drop(partial)
             raise Refused(460, "digest-mismatch", "the upload has another SHA-256 than announced", "send it again")
-        head, tail = partial.edges(HEAD_BYTES, TAIL_BYTES)
-        kind = recognise(head)
-        if check_content and kind is not None and not kind.is_whole(partial.offset, head, tail):
-            self.drop(partial)
-            raise Refused(422, "incomplete", "the end of the picture is missing", "send it again")
+        kind = recognise(partial.head(HEAD_BYTES))
         partial.close()
         fallback = datetime.datetime.now().strftime("%H%M%S") + "-" + digest[:8]
         name = safe_name(facts.name, fallback, kind)

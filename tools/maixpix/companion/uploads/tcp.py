@@ -1,8 +1,9 @@
 """The raw TCP door: connect, send the file, half-close; an orderly close in return says that it is safely stored.
 
-Any sender will do (`nc -N host port < x.jpg`), and without the optional line nothing is ever sent back. A reset instead
-of the orderly close says that the file was not kept. A sender that cannot half-close, or wants to know more, sends one
-line before the bytes and gets one line back:
+Any sender will do (`nc -N host port < x.jpg`), and without the optional line nothing is ever sent back. Every byte that
+came before the sender's own orderly close is kept, whatever it is: the sender believes it delivered. A reset instead of
+ours says that the file was not kept (the connection broke, the disk is full, a token is wanted). A sender that cannot
+half-close, or wants to know more, sends one line before the bytes and gets one line back:
 
     #maixpix name=snap0007.jpg size=7012 sha256=HEX board=kitchen token=SECRET
     ok HEX SIZE            or            error CAUSE; REMEDY
@@ -136,7 +137,7 @@ class TcpDoor:
         partial = await self._run(self.store.create, facts)
         try:
             await self._fill(intake, pace, partial, piece, size)
-            return await self._run(self.store.finish, partial, size is None)
+            return await self._run(self.store.finish, partial)
         except BaseException:
             with contextlib.suppress(Refused):
                 await asyncio.shield(self._run(self.store.drop, partial))
