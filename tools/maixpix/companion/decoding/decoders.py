@@ -44,6 +44,7 @@ class Decoders:
         self._limits = limits
         self._queue: FairQueue[_Job] = FairQueue(limits.max_waiting, limits.max_waiting_each, _Job.drop)
         self._idle: list[_Child] = []
+        self._at_work: set[_Child] = set()
         self._running: set[asyncio.Task[None]] = set()
         self._busy = 0
         self._foreign = 0
@@ -82,8 +83,8 @@ class Decoders:
     async def close(self) -> None:
         """End all processes; work under way is refused."""
         self._closed = True
-        for task in self._running:
-            task.cancel()
+        for child in self._at_work:
+            child.strike()
         await asyncio.gather(*self._running, return_exceptions=True)
         while (job := self._queue.take(True)) is not None:
             job.drop()
@@ -122,24 +123,24 @@ class Decoders:
 
     async def _work(self, job: _Job) -> None:
         child = self._idle.pop() if self._idle else _Child()
+        self._at_work.add(child)
         try:
             await child.start()
             head, body = await asyncio.wait_for(child.ask(job.head, job.body), self._limits.job_s)
         except (_Lost, asyncio.TimeoutError, TimeoutError) as error:
             self.lost += 1
-            job.fail(_too_costly())
+            await child.kill()
             log.info("a decoder was ended over a picture: %s", error if isinstance(error, _Lost) else "too slow")
-            await child.kill()
+            job.fail(_too_costly())
         except OSError as error:
-            job.fail(Refused(503, "no-decoder", "no decoder can be started", "look at the companion"))
+            await child.kill()
             log.warning("no decoder can be started: %s", error)
-            await child.kill()
-        except BaseException:
-            await child.kill()
-            raise
+            job.fail(Refused(503, "no-decoder", "no decoder can be started", "look at the companion"))
         else:
             self._idle.append(child)
             job.settle(head, body)
+        finally:
+            self._at_work.discard(child)
 
 
 class _Job:
@@ -213,13 +214,18 @@ class _Child:
                 await asyncio.wait_for(self._process.wait(), 5)
             await self.kill()
 
+    def strike(self) -> None:
+        """Have it end, whatever it does; `kill` also waits for that."""
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
+
     async def kill(self) -> None:
         """End it now."""
         if self._starting is not None:
             await asyncio.gather(self._starting, return_exceptions=True)
         if self._process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                self._process.kill()
+            self.strike()
             if self._process.stdin is not None:
                 self._process.stdin.close()
             await self._process.wait()
