@@ -2,25 +2,57 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.text import Text
+
+from maixpix.text import plain
 
 LINE_EVERY_S = 5.0
 
 
 def stderr() -> Console:
     """A console on stderr: results go to stdout, everything about their making goes here."""
-    return Console(stderr=True, highlight=False, soft_wrap=True)
+    return CleanConsole(stderr=True, highlight=False, soft_wrap=True)
+
+
+class CleanConsole(Console):
+    """A console that prints no foreign control characters, neither from text nor from what is built of it."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        super().print(*(_clean(one) for one in objects), **options)
+
+
+def _clean(item: Any) -> Any:
+    if isinstance(item, str):
+        return plain(item)
+    if isinstance(item, Text):
+        item.plain = plain(item.plain)
+    return item
 
 
 def say(text: str) -> None:
     """One line about what is going on."""
     stderr().print(text, markup=False)
+
+
+def out(text: str = "", end: str = "\n") -> None:
+    """A result, on stdout. Foreign text in it cannot drive the terminal (`maixpix.text`)."""
+    sys.stdout.write(plain(text) + end)
+    sys.stdout.flush()
+
+
+def err(text: str, end: str = "\n") -> None:
+    """The same on stderr, for what has to come as it is: errors, and what a board prints there."""
+    sys.stderr.write(plain(text) + end)
+    sys.stderr.flush()
 
 
 class Meter:
@@ -36,7 +68,7 @@ class Meter:
     def __enter__(self) -> Meter:
         if self.console.is_terminal:
             self._bar = Progress(
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 BarColumn(),
                 DownloadColumn(),
                 TransferSpeedColumn(),
@@ -44,7 +76,7 @@ class Meter:
                 console=self.console,
             )
             self._bar.start()
-            self._task = self._bar.add_task(self.title, total=None)
+            self._task = self._bar.add_task(plain(self.title), total=None)
         return self
 
     def __exit__(
@@ -58,7 +90,7 @@ class Meter:
         if title is not None:
             self.title = title
         if self._bar is not None:
-            self._bar.update(self._task, completed=done, total=total or None, description=self.title)
+            self._bar.update(self._task, completed=done, total=total or None, description=plain(self.title))
             return
         now = time.monotonic()
         if done == total or now - self._last >= LINE_EVERY_S:

@@ -16,6 +16,7 @@ from typing import Any
 from aiohttp import web
 
 from maixpix.companion import pages
+from maixpix.companion.access import Access
 from maixpix.companion.cache import RenditionCache
 from maixpix.companion.decoding.decoders import Decoders
 from maixpix.companion.events import EventHub
@@ -24,8 +25,10 @@ from maixpix.companion.gallery import Gallery, card
 from maixpix.companion.gate import Gate
 from maixpix.companion.hosts import is_own_name
 from maixpix.companion.problems import Refused
+from maixpix.companion.requests import RequestLog, log_upload
 from maixpix.companion.serving import PictureServing
 from maixpix.companion.settings import ServeSettings
+from maixpix.companion.uploads.log import Stored
 from maixpix.companion.uploads.storage import UploadStore
 from maixpix.companion.uploads.tcp import TcpDoor
 from maixpix.companion.uploads.tus import TusDoor
@@ -59,6 +62,8 @@ class Companion:
         self.store: UploadStore | None = None
         self.gate: Gate | None = None
         self.decoders: Decoders | None = None
+        self._access = Access(settings)
+        self._requests = RequestLog()
         self._closing: list[Callable[[], Awaitable[None]]] = []
         self._writers = ThreadPoolExecutor(_UPLOAD_THREADS, "maixpix-upload")
 
@@ -117,6 +122,8 @@ class Companion:
         app.router.add_routes(self.serving.routes())
         app.router.add_get("/fetch", WebFetching(settings, cache, decoders, pool).fetch)
         app.router.add_get("/static/{name}", self._static)
+        if settings.is_guarded:
+            app.router.add_routes(self._access.routes())
         if settings.uploads is not None:
             await self._receive_into(settings.uploads, app, cache, decoders, pool)
         await self._listen(app)
@@ -128,7 +135,12 @@ class Companion:
     ) -> None:
         settings = self.settings
         hub = EventHub(settings.http)
-        store = UploadStore(uploads, settings.upload_limits, lambda what, stored: hub.publish(what, card(stored)))
+
+        def tell(what: str, stored: Stored) -> None:
+            hub.publish(what, card(stored))
+            log_upload(what, stored)
+
+        store = UploadStore(uploads, settings.upload_limits, tell)
         try:
             await asyncio.to_thread(store.open)
         except OSError as error:
@@ -224,6 +236,7 @@ class Companion:
         """Admits a request, and turns every failure into one line for its sender."""
         if self.gate is not None:
             self.gate.greet(request)
+        self._requests.began(request)
         try:
             if "Host" in request.headers and not is_own_name(request.headers["Host"], self.settings.names):
                 raise Refused(
@@ -232,8 +245,11 @@ class Companion:
                     "this name does not belong to the companion",
                     "use its address, or start it with --name",
                 )
-            return await handler(request)
+            response = self._access.check(request) or await handler(request)
+            self._requests.answered(request, response)
+            return response
         except Refused as refused:
+            self._requests.refused(request, refused)
             return refused.response(request)
         except web.HTTPException as error:
             return _http_problem(error).response(request)

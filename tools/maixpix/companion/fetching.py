@@ -28,6 +28,7 @@ from maixpix.companion.convert import Rendition
 from maixpix.companion.decoding.decoders import PAGE_BYTES, Decoders
 from maixpix.companion.decoding.queue import Caller
 from maixpix.companion.problems import Refused
+from maixpix.companion.requests import note
 from maixpix.companion.respond import Representation, send
 from maixpix.companion.settings import ServeSettings
 from maixpix.companion.sniff import media_type_of
@@ -57,6 +58,7 @@ class WebFetching:
         rendition = Rendition.parse(request.query, None)
         url = request.query.get("url", "")
         caller = Caller.of(request)
+        note(request, f"a picture of {_host(url)}")
         async with self._share(caller):
             try:
                 body = await asyncio.wait_for(self._bring(url, caller), self.settings.fetch.total_s)

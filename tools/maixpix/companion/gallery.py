@@ -72,13 +72,14 @@ class Gallery:
         stored = await self._run(self.store.list)
         start = (page - 1) * PER_PAGE
         html = pages.gallery(
-            [card(entry) for entry in stored[start : start + PER_PAGE]],
+            [card(entry, note) for entry, note in await self._run(self._noted, stored[start : start + PER_PAGE])],
             total=len(stored),
             page=page,
             last=max(1, -(-len(stored) // PER_PAGE)),
             secret=self._secret.value,
             boards=self.desk.present(),
-            allow_delete=self.settings.allow_delete,
+            allow_delete=self.settings.may_delete,
+            deleted=await self._run(self.store.deleted) if page == 1 else [],
         )
         return web.Response(text=html, content_type="text/html", headers={"Cache-Control": "no-store"})
 
@@ -129,8 +130,18 @@ class Gallery:
         await self._run(self.store.delete, form.get("file", ""))
         return web.Response(status=303, headers={"Location": "/gallery"})
 
+    def _noted(self, entries: list[Stored]) -> list[tuple[Stored, str]]:
+        """Each with what should be known of it besides."""
+        return [(entry, self._note(entry)) for entry in entries]
+
+    def _note(self, entry: Stored) -> str:
+        if not self.store.is_there(entry):
+            return "the file is no longer in the uploads folder"
+        again = self.store.latest_again(entry.file)
+        return again_text(again) if again is not None else ""
+
     def _check_may_delete(self, request: web.Request, secret: str) -> None:
-        if not self.settings.allow_delete:
+        if not self.settings.may_delete:
             raise Refused(403, "no-delete", "deleting is switched off", "remove the file from the uploads folder")
         self._secret.check(request, secret)
 
@@ -141,7 +152,12 @@ class Gallery:
 _REFUSALS = {FileNotFoundError: Refused(404, "gone", "the upload was removed just now", "see /gallery for the list")}
 
 
-def card(stored: Stored) -> dict[str, object]:
+def again_text(stored: Stored) -> str:
+    """What is said of an upload whose content has come once more, as `stored`."""
+    return f"the same came again as {stored.name} from {stored.board or stored.sender}"
+
+
+def card(stored: Stored, note: str = "") -> dict[str, object]:
     """A stored upload as the page, its script and `/uploads.json` show it."""
     suffix = Path(stored.file).suffix.lower()
     return {
@@ -149,6 +165,8 @@ def card(stored: Stored) -> dict[str, object]:
         "sizeText": pages.size_text(stored.size),
         "picture": suffix in MEDIA_TYPES,
         "kind": suffix.removeprefix(".") or "file",
+        "note": note,
+        "again": again_text(stored),
         **stored.line(),
     }
 

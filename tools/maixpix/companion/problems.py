@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from maixpix.text import one_line
+
 if TYPE_CHECKING:
     from aiohttp import web
 
@@ -18,8 +20,8 @@ class Refused(Exception):
         super().__init__(cause)
         self.status = status
         self.code = code
-        self.cause = _one_line(cause)
-        self.remedy = _one_line(remedy)
+        self.cause = one_line(cause)
+        self.remedy = one_line(remedy)
         self.headers = headers or {}
 
     @property
@@ -35,7 +37,3 @@ class Refused(Exception):
             body = {"error": self.code, "cause": self.cause, "remedy": self.remedy}
             return web.json_response(body, status=self.status, headers=headers)
         return web.Response(text=self.line + "\n", status=self.status, headers=headers)
-
-
-def _one_line(text: str) -> str:
-    return "".join(ch if ch.isprintable() else " " for ch in " ".join(text.split()))

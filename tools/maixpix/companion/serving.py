@@ -10,14 +10,16 @@ from aiohttp import web
 
 from maixpix.companion import pages
 from maixpix.companion.cache import RenditionCache
-from maixpix.companion.convert import Rendition
+from maixpix.companion.convert import Rendition, why_not
 from maixpix.companion.decoding.decoders import Decoders
 from maixpix.companion.decoding.queue import Caller
 from maixpix.companion.frames import Slideshow
 from maixpix.companion.pictures import Picture, PictureFolder, picture_url
 from maixpix.companion.problems import Refused
+from maixpix.companion.requests import note
 from maixpix.companion.respond import Representation, send
 from maixpix.companion.settings import ServeSettings
+from maixpix.companion.sniff import HEAD_BYTES
 from maixpix.companion.work import as_refusals, in_thread
 
 PER_PAGE = 120
@@ -46,17 +48,30 @@ class PictureServing:
 
     async def index(self, request: web.Request) -> web.Response:
         """The pictures as a page, with a preview of each as the panel will show it."""
-        pictures = await self._list()
+        pictures, left_out = await self._run(self.folder.survey)
         page = pages.page_number(request.query.get("page", "1"))
         start = (page - 1) * PER_PAGE
         html = pages.index(
-            pictures[start : start + PER_PAGE],
+            await self._run(self._looked_at, pictures[start : start + PER_PAGE]),
             total=len(pictures),
             page=page,
             last=max(1, -(-len(pictures) // PER_PAGE)),
             settings=self.settings,
+            left_out=left_out,
         )
         return web.Response(text=html, content_type="text/html", headers={"Cache-Control": "no-store"})
+
+    def _looked_at(self, pictures: list[Picture]) -> list[tuple[Picture, str]]:
+        """Each with why it cannot be shown, as far as its first bytes and earlier tries tell."""
+        return [(picture, self._why_not(picture)) for picture in pictures]
+
+    def _why_not(self, picture: Picture) -> str:
+        try:
+            with picture.path.open("rb") as file:
+                refused = why_not(file.read(HEAD_BYTES), self.settings.pictures.also_read)
+        except OSError as error:
+            return f"it cannot be read ({error.strerror})"
+        return refused.line if refused is not None else self.cache.why_not(f"file {picture.identity}") or ""
 
     async def listing(self, request: web.Request) -> web.Response:
         """The pictures as JSON: name, URL, bytes, modified (seconds since 1970) and media type of each."""
@@ -74,6 +89,7 @@ class PictureServing:
 
     async def picture(self, request: web.Request) -> web.StreamResponse:
         """One picture by name: as it is, or as the rendition that the query asks for."""
+        note(request, request.match_info["name"])
         rendition = Rendition.parse(request.query, None)
         picture = await self._run(self.folder.find, request.match_info["name"])
         found = await self.represent(picture, rendition, Caller.of(request))
@@ -100,6 +116,7 @@ class PictureServing:
                 continue
             if request.method != "HEAD":
                 self._slideshow.taken(picture, board, order)
+            note(request, picture.name)
             location = f"{picture_url(picture)}?{_query(rendition)}"
             found.headers.update({"Content-Location": location, "Cache-Control": "no-store"})
             return await send(request, found, self.settings.http.write_s)

@@ -157,6 +157,16 @@ class ServeSettings:
             raise UserError(f"{self.uploads} is not a folder", "name another folder for uploads")
 
     @property
+    def is_guarded(self) -> bool:
+        """True when others can connect and a token says who may: see `maixpix.companion.access`."""
+        return self.token is not None and not self.is_local
+
+    @property
+    def may_delete(self) -> bool:
+        """False when it was switched off, and when anybody could do it."""
+        return self.allow_delete and (self.is_local or self.token is not None)
+
+    @property
     def is_local(self) -> bool:
         """True when only programs on this machine can connect."""
         if self.host == "localhost":

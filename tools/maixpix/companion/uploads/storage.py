@@ -43,7 +43,8 @@ log = logging.getLogger("maixpix.companion")
 class UploadStore:
     """All uploads below `root`. Methods block (call them in threads) and may be called from several threads.
 
-    `on_change` is told, from those threads, of every stored and deleted file: ("added", Stored) or ("deleted", Stored).
+    `on_change` is told, from those threads, of every change: ("added", Stored), ("deleted", Stored), or ("again", Stored)
+    for content that is there already, under the name and from the sender that it came from now.
     """
 
     def __init__(
@@ -215,8 +216,7 @@ class UploadStore:
             finally:
                 self._open.pop(facts.id, None)
             self._unfinished.discard(facts.id)
-        if not facts.duplicate:
-            self.on_change("added", stored)
+        self.on_change("again" if facts.duplicate else "added", stored)
         return facts
 
     def expire(self) -> int:
@@ -268,6 +268,20 @@ class UploadStore:
             raise Refused(404, "not-found", "there is no such upload", "see /gallery for the list")
         return stored, self.root / stored.file
 
+    def is_there(self, stored: Stored) -> bool:
+        """Whether the file is still in its place: people may move and remove files by hand."""
+        return self._index.is_there(stored)
+
+    def latest_again(self, file: str) -> Stored | None:
+        """How the content of `file` came the last time, when it came more than once."""
+        with self._lock:
+            return self._index.again.get(file)
+
+    def deleted(self) -> list[Stored]:
+        """The uploads that were deleted last, the latest first."""
+        with self._lock:
+            return list(reversed(self._index.deleted))
+
     def delete(self, file: str) -> Stored:
         """Remove a stored upload. Raises `Refused` (404)."""
         with self._lock:
@@ -287,8 +301,7 @@ class UploadStore:
                 return
             stored = self._placing.settle(partial.facts)
             self._unfinished.discard(partial.facts.id)
-        if not partial.facts.duplicate:
-            self.on_change("added", stored)
+        self.on_change("again" if partial.facts.duplicate else "added", stored)
 
     def _is_expired(self, upload_id: str) -> bool:
         return self.expires(upload_id) < time.time()
