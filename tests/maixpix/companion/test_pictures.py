@@ -9,11 +9,14 @@ import io
 import json
 import os
 import random
+import re
 import socket
+import sys
 import threading
 import time
 from pathlib import Path
 
+import pillow_heif
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -138,8 +141,6 @@ OUTSIDE = [
     "/pictures/./c.bmp",
     "/pictures/c.bmp/",
     "/pictures/c.bmp%20",
-    "/pictures/NUL.png",
-    "/pictures/con.jpg",
     "/pictures/notes.txt",
     "/pictures/folder.png",
     "/pictures/link-out.png",
@@ -161,7 +162,6 @@ def test_nothing_outside_the_folder_is_reachable(client, folder: Path):
     Image.new("RGB", (9, 9), "red").save(secret)
     (folder / ".hidden.jpg").write_bytes(secret.read_bytes())
     (folder / "notes.txt").write_text("private")
-    (folder / "NUL.png").write_bytes(secret.read_bytes())
     (folder / "folder.png").mkdir()
     (folder / "link-out.png").symlink_to(secret)
     (folder / "link-dir").symlink_to(folder.parent)
@@ -175,6 +175,73 @@ def test_nothing_outside_the_folder_is_reachable(client, folder: Path):
             assert secret.read_bytes() not in answer.body, target
     listed = {entry["name"] for entry in json.loads(client.get("/pictures.json").body)["pictures"]}
     assert listed == {"a wide.png", "b-tall.jpg", "c.bmp"}
+
+
+NAMES = (
+    "it's \"quoted\".png", "50%.png", "100%25.png", "a#b.png", "a?b=c.png", "12:30.png", "[x] {y} <z>.png", "con.jpg",
+    "NUL.png", "back\\slash.png", "trailing .png", "ü, 猫 & ünï.png", "a|b*c.png", "new\nline.png", "\x1b[31mred.png",
+    "+plus&amp;.png", "two..dots.png", "%2e%2e%2fx.png",
+)  # fmt: skip
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such names")
+def test_every_name_is_listed_linked_and_served(client, folder):
+    body = (folder / "a wide.png").read_bytes()
+    for name in NAMES:
+        (folder / name).write_bytes(body)
+    entries = {entry["name"]: entry["url"] for entry in json.loads(client.get("/pictures.json").body)["pictures"]}
+    assert set(NAMES) <= set(entries)
+    page = client.get("/").text
+    for name in NAMES:
+        assert client.get(entries[name]).body == body, name
+        assert client.get(entries[name] + "?size=32x32").status == 200, name
+        assert f'href="{entries[name].replace("&", "&amp;")}"' in page, name
+    assert "\x1b" not in page
+
+
+def test_what_is_left_out_is_told_with_its_reason(client, folder):
+    (folder / "notes.txt").write_text("private")
+    (folder / "drawing.svg").write_text("<svg/>")
+    (folder / ".hidden.jpg").write_bytes(b"x")
+    (folder / "folder.png").mkdir()
+    (folder / "gone.png").symlink_to(folder / "nowhere")
+    deep = folder.joinpath(*"abcdefghij")
+    deep.mkdir(parents=True)
+    (folder / "text.jpg").write_text("no picture at all")
+    with Image.open(folder / "c.bmp") as picture:
+        picture.save(folder / "old.ppm")
+        picture.save(folder / "old.jp2")
+    (folder / "torn.png").write_bytes((folder / "a wide.png").read_bytes()[:900])
+    if os.name != "nt":
+        Path(os.fsdecode(os.fsencode(folder) + b"/latin-\xe9.png")).write_bytes(b"x")
+    assert client.get("/pictures/torn.png?size=32x32").status == 422
+    page = client.get("/").text
+    for name, words in (
+        ("notes.txt", "not that of a picture"),
+        ("drawing.svg", "not that of a picture"),
+        (".hidden.jpg", "hidden files stay hidden"),
+        ("gone.png", "no plain file"),
+        ("a/b/c/d/e/f/g/h/i", "8 deep"),
+        ("latin-\ufffd.png", "no UTF-8"),
+    ):
+        assert re.search(f"<li><b>{re.escape(name)}</b>: [^<]*{words}", page), name
+    for name, words in (
+        ("text.jpg", "no picture that can be read"),
+        ("old.ppm", "--also-read ppm"),
+        ("old.jp2", "--also-read jp2"),
+        ("torn.png", "its end is missing"),
+    ):
+        assert re.search(f'class="broken">[^<]*{words}[^<]*</span><figcaption><b>{name}</b>', page), name
+    assert "6 files are not given out" in page
+
+
+def test_what_iphones_take_is_converted(client, folder):
+    pillow_heif.register_heif_opener()
+    with Image.open(folder / "a wide.png") as picture:
+        picture.save(folder / "IMG_0001.HEIC", "HEIF")
+    assert client.get("/pictures/IMG_0001.HEIC")["Content-Type"] == "image/heic"
+    shown = Image.open(io.BytesIO(client.get("/pictures/IMG_0001.HEIC?size=320x240").body))
+    assert (shown.format, shown.size) == ("JPEG", (320, 240))
 
 
 def test_a_link_that_stays_inside_is_served(client, folder):

@@ -70,11 +70,9 @@ def announcement(companion: Companion) -> list[str]:
     if settings.is_local:
         lines.append("only programs on this machine can connect; boards need --host 0.0.0.0")
     else:
-        guard = (
-            "uploads, the gallery and deleting need the token"
-            if settings.token
-            else "without a token anybody there can see, send and ask for pictures (MAIXPIX_TOKEN sets one); deleting is off"
-        )
+        guard = "uploads, the gallery and deleting need the token"
+        if not settings.token:
+            guard = "without a token (MAIXPIX_TOKEN) anybody there can see, send and ask for pictures; deleting is off"
         lines.append(f"warning: open to every machine that reaches {settings.host}; {guard}")
     return lines
 

@@ -42,7 +42,7 @@ class PictureServing:
         return [
             web.get("/", self.index),
             web.get("/pictures.json", self.listing),
-            web.get("/pictures/{name:.+}", self.picture),
+            web.get(r"/pictures/{name:[\s\S]+}", self.picture),
             web.get("/frame", self.frame),
         ]
 

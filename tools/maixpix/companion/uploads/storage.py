@@ -43,8 +43,8 @@ log = logging.getLogger("maixpix.companion")
 class UploadStore:
     """All uploads below `root`. Methods block (call them in threads) and may be called from several threads.
 
-    `on_change` is told, from those threads, of every change: ("added", Stored), ("deleted", Stored), or ("again", Stored)
-    for content that is there already, under the name and from the sender that it came from now.
+    `on_change` is told, from those threads, of every change: ("added", Stored), ("deleted", Stored), or ("again",
+    Stored) for content that is there already, with the name and the sender of now.
     """
 
     def __init__(
