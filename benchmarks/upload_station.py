@@ -35,7 +35,7 @@ SMALL, LARGE = (320, 240), (1280, 960)
 VIEWS = 24
 
 # Most of a start is the compiling of `pix`, which is the same every time.
-_compile_once = lru_cache(maxsize=256)(loader.compile_device)
+_compile_once = lru_cache(maxsize=256)(loader.compiled)
 
 
 def make_card(folder: Path) -> Path:
@@ -108,7 +108,7 @@ def play(
     `on_commit(name, content)` is called when a file gets its name in the outbox; `prepare` gets the board before its
     power-on, to arm what no fault plan can do.
     """
-    loader.compile_device = _compile_once
+    loader.compiled = _compile_once
     board = Board(config)
     faults = Faults(board, config.faults, config.seed)
     card = Path(config.card or "")

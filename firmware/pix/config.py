@@ -53,9 +53,9 @@ class Settings:
             if name not in KEYS:
                 self.warnings.append("%s: unknown setting %s ignored" % (where, name))
                 continue
-            wrong = _wrong(KEYS[name][1], values[name])
-            if wrong:
-                raise PixError("settings", "%s: %s %s" % (where, name, wrong))
+            fault = wrong(KEYS[name][1], values[name])
+            if fault:
+                raise PixError("settings", "%s: %s %s" % (where, name, fault))
             setattr(self, name, values[name])
 
     def describe(self):
@@ -81,7 +81,7 @@ def load(paths=PATHS):
     for path in paths:
         text = _read(path)
         if text is not None:
-            settings.update(_parse(text, path), path)
+            settings.update(parse(text, path), path)
     return settings
 
 
@@ -99,10 +99,13 @@ def _read(path):
     return data
 
 
-def _parse(data, path):
+def parse(data, path):
+    # The settings in `data`, the bytes of the file `path`. Raises PixError("settings"), which quotes nothing of them.
     import ujson
 
     try:
+        if data[:3] == b"\xef\xbb\xbf":  # Windows Notepad's byte order mark
+            data = data[3:]
         text = data.decode().strip()
         # MaixPy's parser takes an object whose closing brace is missing for whole: a torn file must not pass.
         if not (text.startswith("{") and text.endswith("}")):
@@ -115,7 +118,7 @@ def _parse(data, path):
     return values
 
 
-def _wrong(kind, value):
+def wrong(kind, value):
     # What is wrong with `value`, as the end of a sentence, or None. Never repeats the value: it may be a secret.
     if kind == "networks":
         good = isinstance(value, list)
@@ -132,6 +135,18 @@ def _wrong(kind, value):
             return "must be from %d to %d" % kind
         return None
     return None if value in kind else "must be one of %s" % ", ".join(kind)
+
+
+def network_fault(name, key):
+    # What is wrong with a network of the settings, a sentence, or None. Limits: NONOS AT 1.7.6 binary.
+    if not 0 < len(name.encode()) <= 32:
+        return "a Wi-Fi name must have 1 to 32 bytes"
+    if len(key.encode()) > 64:
+        return "the key of %s is longer than 64 bytes" % name
+    for c in name + key:
+        if c < " ":
+            return "a name or key holds a control character"
+    return None
 
 
 def _text(value):

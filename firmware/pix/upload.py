@@ -35,7 +35,8 @@ class Sent:
 
 class Uploader:
     # connector: has connect(host, port, timeout_ms, pipelined=True) -> link.
-    # target: http://host/files/ (tus), tcp://host:port (raw) or tcp+name://host:port (raw, with a line both ways).
+    # target: http://host/files/ (tus), tcp://host:port (raw) or tcp+name://host:port (raw, with a line both ways); see
+    # pix.url.upload_target for what may be left out.
     # token: shared secret; plain tcp:// cannot carry it. board: the name under which the pictures are filed.
     # retries: attempts after the first in which nothing new arrived; pauses of 0.25 s doubling to 8 s.
     # idle_ms, total_ms: the longest silence, and the longest time for one file. buffer: at least 4096 bytes.
@@ -52,15 +53,11 @@ class Uploader:
         self.idle_ms = idle_ms
         self.total_ms = total_ms
         self.view = memoryview(buffer if buffer is not None else bytearray(BLOCK))[:BLOCK]
-        self.raw = target[:3] == "tcp"
-        self.named = target[:9] == "tcp+name:"
-        if token and self.raw and not self.named:
+        scheme, self.url = url.upload_target(target)
+        self.raw = scheme != "http"
+        self.named = scheme == "tcp+name"
+        if token and scheme == "tcp":
             raise PixError("settings", "tcp:// cannot carry the token, tcp+name:// and http:// can")
-        if self.raw:
-            rest = target[8:] if self.named else target[3:]
-            self.url = url.parse("http" + rest + ("" if rest.rfind(":") > 0 else ":3456"))
-        else:
-            self.url = url.parse(target)
         self.key = target
         self.sums = None  # the tus server takes SHA-256 sums of pieces; None: not asked yet
         self.tells = None  # the tus server tells the digest of a file that is complete; None: not seen yet

@@ -5,6 +5,7 @@ from micropython import const
 from pix.errors import PixError
 
 _PORT = const(80)
+_TCP_PORT = const(3456)
 
 
 class Url:
@@ -29,9 +30,9 @@ class Url:
         return self.host == other.host and self.port == other.port
 
 
-def parse(text):
-    # The Url of an absolute http URL. Spaces and letters beyond ASCII are percent-encoded; a fragment is dropped.
-    # Raises PixError "https" or "bad-url".
+def parse(text, port=_PORT):
+    # The Url of an absolute http URL, `port` where it names none. Spaces and letters beyond ASCII are percent-encoded;
+    # a fragment is dropped. Raises PixError "https" or "bad-url".
     scheme, rest = _scheme(text)
     if scheme == "https":
         raise PixError("https")
@@ -43,7 +44,7 @@ def parse(text):
     if at >= 0:
         user = _decoded(authority[:at])
         authority = authority[at + 1 :]
-    host, port = _host(authority)
+    host, port = _host(authority, port)
     rest, _ = _split(rest, "#")
     return Url(host, port, quote(rest if rest[:1] == "/" else "/" + rest, ""), user)
 
@@ -108,6 +109,24 @@ def picture_url(settings, screen, path=""):
     return url
 
 
+def upload_target(text):
+    # What the setting "upload" means: ("http", Url of a tus server), ("tcp", Url with the host and port of a plain
+    # listener) or ("tcp+name", the same with a line both ways). "host:port" is tcp://; an address without a path means
+    # the companion's own, /files/; tcp:// without a port 3456. Raises PixError "https" or "bad-url".
+    scheme, rest = _scheme(text)
+    if "://" not in text and ":" in text and "/" not in text:
+        scheme, rest = "tcp", "//" + text
+    if scheme != "tcp" and scheme != "tcp+name":
+        where = parse(text)
+        if where.target == "/":
+            where.target = "/files/"
+        return "http", where
+    where = parse("http:" + rest, _TCP_PORT)
+    if where.target != "/":
+        raise PixError("bad-url", "tcp:// has no path")
+    return scheme, where
+
+
 def _scheme(text):
     # ("http", "//host/path"), or ("", text) for a relative reference.
     head, tail = _split(text, ":/?#")
@@ -125,7 +144,7 @@ def _split(text, marks):
     return text, ""
 
 
-def _host(authority):
+def _host(authority, default):
     if authority[:1] == "[":
         raise PixError("bad-url", "the Wi-Fi module cannot do IPv6")
     host, port = _split(authority, ":")
@@ -137,7 +156,7 @@ def _host(authority):
         raise PixError("bad-url", "a host name cannot have %s" % repr(wrong[0]))
     port = port[1:]
     if not port:
-        return host, _PORT
+        return host, default
     if not port.isdigit() or len(port) > 5 or not 0 < int(port) < 65536:
         raise PixError("bad-url", "the port must be 1 to 65535")
     return host, int(port)

@@ -15,6 +15,7 @@ from maixpix.cli import run as maixpix
 from maixpix.virtual.live import LiveBoard, LiveOptions
 from maixpix.virtual.mailbox import Mailbox
 from rig.board_process import ENGINES, BoardProcess, engine_options, needs_firmware
+from rig.patience import patient
 from virtualboard.board import Board, BoardConfig
 from virtualboard.clock import Clock
 
@@ -147,7 +148,7 @@ def test_ctrl_c_during_a_program_is_exit_code_130(tmp_path):
     assert process.stdout.readline() == "on\n"
     time.sleep(0.2)
     process.send_signal(signal.SIGINT)
-    assert process.wait(20) == 130
+    assert process.wait(patient(20)) == 130
     assert process.stderr.read().strip() == "maixpix: stopped"
     process.stdout.close()
     process.stderr.close()
@@ -239,7 +240,9 @@ def test_the_console_module_loads_where_there_are_no_pseudo_terminals():
         "assert not HAS_PTY and log.text == 'heard'\n"
         "try: PtyConsole(board)\nexcept OSError as error: print(error.strerror)\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT / "tools", timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT / "tools", timeout=patient(60)
+    )
     assert done.stdout == "this system has no pseudo-terminals\n", done.stderr
 
 

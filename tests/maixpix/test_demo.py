@@ -17,6 +17,7 @@ from maixpix.demo.run import DemoOptions, judge, link_figures, psnr, rate_line, 
 from maixpix.errors import UserError
 from maixpix.paths import board_files
 from maixpix.virtual.reach import resolve_url
+from rig.patience import patient
 from virtualboard.clock import SECOND
 
 COFFEE = board_files() / "assets" / "pictures" / "coffee.jpg"
@@ -29,7 +30,7 @@ def demo(tmp_path, *options):
         [sys.executable, "-m", "maixpix", "demo", "--out", str(tmp_path / "out"), *options],
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=patient(110),
         check=False,
     )
 

@@ -72,7 +72,7 @@ def test_secrets_are_in_the_settings_file_and_nowhere_else(tmp_path):
         # A damaged file, a refused key and a password on the command line: told with tracebacks, contents left out.
         assert "no whole JSON" in run("setup", "--show", code=1)
         (card / "pix.json").unlink()
-        assert "8 to 63 characters" in run("setup", "--wifi", "Home", code=1, answers=(("Key of Home", KEY * 9),))
+        assert "longer than 64 bytes" in run("setup", "--wifi", "Home", code=1, answers=(("Key of Home", KEY * 9),))
         shown = run(
             "setup", "--wifi", "Home", "--token", "--server", "http://me@pc:9", "--picture", "http://me@pc:9/a.jpg",
             answers=(

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from virtualboard.board import BoardConfig
-from virtualboard.hosted.launch import run_app
+from virtualboard.launch import run_app
 
 SCRIPT = """
 import ujson
@@ -23,6 +23,7 @@ for case in paths:
 CASES = {
     "nothing": None,
     "good": b'{"baud": 2000000, "server": "http://pc:8000", "wifi": [["home", "sesame-42"], ["open", ""]]}',
+    "mark": b'\xef\xbb\xbf{"server": "http://pc:9000"}\r\n',
     "unknown": b'{"bauds": 1, "token": "tok-secret-1"}',
     "type": b'{"baud": "fast"}',
     "bool": b'{"rotation": true}',
@@ -63,6 +64,10 @@ def test_defaults_without_a_file(answers):
 def test_values_are_taken_over_and_later_files_win(answers):
     assert answers["good"][:3] == ["ok", 2000000, "http://pc:8000"]
     assert answers["both"][:3] == ["ok", 115200, "http://pc:8000"]
+
+
+def test_a_byte_order_mark_is_no_part_of_the_settings(answers):
+    assert answers["mark"][:3] == ["ok", 1000000, "http://pc:9000"]
 
 
 def test_the_description_masks_secrets(answers):

@@ -14,7 +14,7 @@ from maixpix.demo.run import expected_panel, psnr
 from rig.app_board import SERVER, run
 from rig.panel_text import card_of
 from virtualboard.board import BoardConfig, WifiNetwork
-from virtualboard.hosted.launch import run_app
+from virtualboard.launch import run_app
 
 ROOT = Path(__file__).resolve().parents[2]
 PICTURES = ROOT / "assets" / "pictures"

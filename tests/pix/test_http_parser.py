@@ -4,12 +4,12 @@ from itertools import pairwise
 
 import h11
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from rig.links import Bytes
 
-relaxed = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=150)
+relaxed = settings(max_examples=150)
 
 
 def ours(modules, pieces, method="GET", size=4096):

@@ -7,7 +7,7 @@ from PIL import Image
 
 from rig.app_board import run
 from virtualboard.board import BoardConfig
-from virtualboard.hosted.launch import run_app
+from virtualboard.launch import run_app
 
 SCRIPT = """
 import ujson, uos

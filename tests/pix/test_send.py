@@ -12,10 +12,11 @@ import subprocess
 import pytest
 
 from maixpix.companion import UploadLimits, running
+from rig.patience import patient
 from rig.receivers import Listener, Sending, Tus
 from rig.uploads import Station, receiver, stored
 from virtualboard.board import BoardConfig
-from virtualboard.hosted.launch import run_app
+from virtualboard.launch import run_app
 
 MATCHES = """
 import sys
@@ -250,6 +251,6 @@ def test_nc_itself(station, tmp_path):
         subprocess.Popen(["nc", "-l", "-p", str(port)], stdout=out, stdin=subprocess.DEVNULL) as nc,
     ):
         result = station.run("send", {"upload": f"tcp://pc:{port}", "send": "x.jpg"})
-        nc.wait(20)
+        nc.wait(patient(20))
     assert "sent /sd/x.jpg 30003 bytes" in result.console, result.console
     assert (tmp_path / "x.jpg").read_bytes() == body

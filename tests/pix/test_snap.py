@@ -13,6 +13,7 @@ from PIL import Image
 
 from maixpix.companion import UploadLimits, running
 from maixpix.demo.verdicts import psnr
+from rig.patience import patient
 from rig.servers import Raw
 from rig.uploads import KEY, TOKEN, Station, arrived, play, receiver, state_line, stored, taken
 from virtualboard.board import BoardConfig, WifiNetwork
@@ -89,12 +90,12 @@ def test_a_click_in_the_gallery_brings_a_picture_there(station, tmp_path):
 
         def fetch(path, form=None):
             data = None if form is None else urllib.parse.urlencode(form).encode()
-            with urllib.request.urlopen(companion.url + path, data, timeout=20) as answer:
+            with urllib.request.urlopen(companion.url + path, data, timeout=patient(20)) as answer:
                 return answer.read()
 
         def click():
             """As a person would: once the page offers the board."""
-            end = time.monotonic() + 60
+            end = time.monotonic() + patient(60)
             while time.monotonic() < end:
                 page = fetch("/gallery").decode()
                 if "shed" in page:

@@ -5,6 +5,7 @@ import random
 
 import pytest
 
+from rig.patience import patient
 from rig.receivers import Listener, Sending, Tus
 
 SMALL = random.Random(1).randbytes(7012)
@@ -361,7 +362,7 @@ def wait_for(nc, count):
     """The listener's `count` connections once nothing more comes."""
     import time
 
-    end = time.monotonic() + 5
+    end = time.monotonic() + patient(5)
     before = None
     while time.monotonic() < end:
         now = [len(data) for data in nc.received]

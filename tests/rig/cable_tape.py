@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from unittest import mock
 
+from rig.patience import patient
 from virtualboard.board import Board, BoardConfig
 from virtualboard.clock import MS
 from virtualboard.hosted import loader
@@ -63,7 +64,7 @@ class Recorder:
 
     def close(self) -> Tape:
         os.write(self._wake, b"x")
-        self._thread.join(10)
+        self._thread.join(patient(10))
         for end in (self._slave, self._master, self._inner, self._stop, self._wake):
             os.close(end)
         return self.tape
@@ -75,7 +76,7 @@ def many_starts() -> Iterator[None]:
     gc.collect()
     gc.freeze()
     try:
-        with mock.patch.object(loader, "compile_device", functools.cache(loader.compile_device)):
+        with mock.patch.object(loader, "compiled", functools.cache(loader.compiled)):
             yield
     finally:
         gc.unfreeze()

@@ -6,6 +6,7 @@ the board until it is terminated. What a person at the board can do comes as lin
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -14,6 +15,7 @@ import sys
 def main() -> None:
     from virtualboard.board import Board, BoardConfig
     from virtualboard.clock import Clock
+    from virtualboard.host.board_time import announced
     from virtualboard.host.console import PtyConsole
     from virtualboard.hosted.engine import Engine
 
@@ -37,9 +39,10 @@ def main() -> None:
                 board.press(down=word == "key down")
 
     board.clock.listen(0, command)
-    print(console.name, flush=True)
-    engine = Engine(board, repl=True)
-    engine.run()
+    gc.freeze()  # the device's gc.collect() searches what the device has made, and nothing else
+    with announced(board.clock, console.name):
+        print(console.name, flush=True)
+        Engine(board, repl=True).run()
 
 
 if __name__ == "__main__":

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.table import Column
 from rich.text import Text
 
+from maixpix.errors import shorten
 from maixpix.text import plain
 
 LINE_EVERY_S = 5.0
+_COLUMNS = 80  # of a line that goes to no terminal
 
 
 def stderr() -> Console:
@@ -55,6 +58,17 @@ def err(text: str, end: str = "\n") -> None:
     sys.stderr.flush()
 
 
+def note(text: str) -> None:
+    """One line that people should know of, though nothing has failed."""
+    say(f"note: {text}")
+
+
+def notes(lines: Iterable[str]) -> None:
+    """A line for each of `lines`, as `note`."""
+    for line in lines:
+        note(line)
+
+
 class Meter:
     """Counts bytes of one job: a bar on a terminal, else a line at the start, every few seconds and at the end."""
 
@@ -67,13 +81,17 @@ class Meter:
 
     def __enter__(self) -> Meter:
         if self.console.is_terminal:
+            # On one line of any terminal: the title gives way first, then the bar.
             self._bar = Progress(
-                TextColumn("{task.description}", markup=False),
-                BarColumn(),
-                DownloadColumn(),
-                TransferSpeedColumn(),
-                TimeRemainingColumn(),
+                TextColumn(
+                    "{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)
+                ),
+                BarColumn(bar_width=None, table_column=Column(min_width=8, ratio=1)),
+                DownloadColumn(table_column=Column(no_wrap=True)),
+                TransferSpeedColumn(table_column=Column(no_wrap=True)),
+                TimeRemainingColumn(compact=True, table_column=Column(no_wrap=True)),
                 console=self.console,
+                expand=True,
             )
             self._bar.start()
             self._task = self._bar.add_task(plain(self.title), total=None)
@@ -96,7 +114,8 @@ class Meter:
         if done == total or now - self._last >= LINE_EVERY_S:
             self._last = now
             of = f" of {total:,}" if total else ""
-            self.console.print(f"{self.title}: {done:,}{of} bytes", markup=False)
+            amount = f": {done:,}{of} bytes"
+            self.console.print(shorten(self.title, _COLUMNS - len(amount)) + amount, markup=False)
 
 
 @contextmanager

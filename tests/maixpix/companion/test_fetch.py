@@ -15,6 +15,7 @@ from PIL import Image
 
 from maixpix.companion import FetchLimits
 from maixpix.companion.addresses import is_beside, is_public
+from rig.patience import patient
 
 
 class Site(BaseHTTPRequestHandler):
@@ -67,7 +68,7 @@ class Site(BaseHTTPRequestHandler):
             self.end_headers()
             self.close_connection = True
         elif self.path == "/slow":
-            self.stop.wait(20)
+            self.stop.wait(patient(20))
         else:
             self.answer(404, b"", "text/plain")
 

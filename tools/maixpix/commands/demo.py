@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from maixpix.errors import UserError
-from maixpix.options import SIZE
+from maixpix.options import SIZE, faults_option
 from maixpix.virtual.reach import reach_option
 
 
@@ -20,7 +21,7 @@ from maixpix.virtual.reach import reach_option
     "--at", default="1.1", show_default=True, type=click.Choice(["1.1", "1.3", "1.6", "1.7.4"]), help="AT firmware."
 )
 @click.option("--panel", default="320x240", show_default=True, type=SIZE, help="Size of the panel.")
-@click.option("--faults", metavar="PLAN", help="Fault plan: a JSON file, or the JSON itself.")
+@faults_option
 @click.option("--seed", default=0, show_default=True, help="Seed of everything random.")
 @click.option("--engine", type=click.Choice(["hosted", "k210"]), help="Who plays the chip; k210 given --firmware.")
 @click.option("--firmware", type=click.Path(path_type=Path), help="MaixPy image to run on the emulated chip.")
@@ -38,7 +39,7 @@ def demo(
     baud: int,
     at: str,
     panel: tuple[int, int],
-    faults: str | None,
+    faults: list[dict[str, Any]] | None,
     seed: int,
     engine: str | None,
     firmware: Path | None,
@@ -61,16 +62,11 @@ def demo(
       maixpix demo --faults '[{"when": {"ms": 6000}, "do": "lose-wifi", "for_ms": 3000}]'
     """
     from maixpix.demo.run import DemoOptions, run_demo
-    from virtualboard.faults import load_plan
 
-    try:
-        plan = load_plan(faults) if faults else []
-    except ValueError as error:
-        raise UserError(str(error), "see virtualboard/faults.py for how a plan is written") from None
     chosen = engine or ("k210" if firmware else "hosted")
     if firmware is not None and chosen == "hosted":
         raise UserError("the hosted engine runs no firmware file", "leave out --engine hosted")
-    options = DemoOptions(out, picture, url, baud, at, panel, plan, seed, chosen, firmware, list(reach))
+    options = DemoOptions(out, picture, url, baud, at, panel, faults or [], seed, chosen, firmware, list(reach))
     report = run_demo(options, click.echo)
     if not report["ok"]:
         raise UserError(report["verdict"], f"see the board's words above and {out / 'demo.png'}")

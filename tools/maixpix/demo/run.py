@@ -88,7 +88,7 @@ def run_demo(options: DemoOptions, say: Say) -> dict[str, Any]:
             snap = board.play("snap", {**settings, **more}, out / "snap-panel.png", [])
             snapshot = {**received(server.url, card, camera_picture(), out / "received.jpg"), "board": snap}
             verdicts.append((snapshot["verdict"], snapshot["ok"]))
-    (out / "board.flash").unlink(missing_ok=True)
+    board.close()
     summary = {
         "ok": all(ok for _, ok in verdicts),
         "verdict": "; ".join(text for text, _ in verdicts),

@@ -17,11 +17,11 @@ from virtualboard.esp8285.boot import boot_text, cause_number
 from virtualboard.esp8285.commands import run_command
 from virtualboard.esp8285.links import Link, LinkTable, Stats
 from virtualboard.esp8285.profiles import profile_named
-from virtualboard.esp8285.receiver import Receiver
+from virtualboard.esp8285.receiver import CommandReceiver
 from virtualboard.esp8285.sending import Sender
 from virtualboard.esp8285.station import Station
 from virtualboard.esp8285.transparent import Transparent
-from virtualboard.esp8285.uart import Uart
+from virtualboard.esp8285.uart import ModemUart
 from virtualboard.network import QUIET_NS, Network, Peer
 from virtualboard.wire import Lane
 
@@ -82,14 +82,14 @@ class Modem:
         self.on_command: Callable[[bytes], None] | None = None
         self.on_event: Callable[[str], None] | None = None
         self.random = random.Random(seed)
-        self.uart = Uart(clock, rx, tx, self._batch)
+        self.uart = ModemUart(clock, rx, tx, self._batch)
         self.links = LinkTable(self)
         self.uart.on_room = self.links.flush
         network.quiet.line_quiet = self.line_quiet
         self.sender = Sender(self)
         self.station = Station(self)
         self.transparent = Transparent(self)
-        self.receiver = Receiver(self)
+        self.receiver = CommandReceiver(self)
         self._enabled = False
         self._strap = False
         self._running = False

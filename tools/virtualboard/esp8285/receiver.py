@@ -28,7 +28,7 @@ class State(Enum):
     TRANSPARENT = 5
 
 
-class Receiver:
+class CommandReceiver:
     """Bytes from the board, a batch at a time."""
 
     def __init__(self, modem: Modem) -> None:

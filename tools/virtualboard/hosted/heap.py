@@ -56,7 +56,8 @@ class Heap:
         address = self.alloc(size)
         if address is None:
             return False
-        weakref.finalize(owner, self.release, address, size).atexit = False
+        # Weakly: the registry of finalizers would keep the heap, and by its finalisers the whole board, for ever.
+        weakref.finalize(owner, _release, weakref.ref(self), address, size).atexit = False
         return True
 
     def collect(self) -> None:
@@ -95,3 +96,9 @@ class Heap:
                     self._free[i] = (address + need, size - need)
                 return address
         return None
+
+
+def _release(heap: weakref.ref[Heap], address: int, size: int) -> None:
+    there = heap()
+    if there is not None:
+        there.release(address, size)

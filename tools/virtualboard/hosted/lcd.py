@@ -161,7 +161,7 @@ class Lcd:
             "lcd_type": lcd_type,
         }
         if type in (1, 5):
-            found = maix._config(self._volumes).get("lcd")
+            found = maix.config_json(self._volumes).get("lcd")
             if isinstance(found, dict):
                 settings |= {key: int(value) for key, value in found.items() if key in settings}
         elif type == 2:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from virtualboard.hosted.chip import Chip
-from virtualboard.hosted.program import compile_device
+from virtualboard.hosted.code_cache import compiled
 from virtualboard.hosted.vfs import Volumes
 
 WEAK = {
@@ -81,7 +81,7 @@ class Loader:
                 if address is None:
                     raise MemoryError(f"memory allocation failed, allocating {_TREE_PIECE} bytes")
                 pieces.append(address)
-            return compile_device(source, filename, mode, chip.costs.node)
+            return compiled(source, filename, mode, chip.costs.node)
         finally:
             for address in pieces:
                 heap.release(address, _TREE_PIECE)
@@ -223,7 +223,7 @@ class Loader:
                     raise ValueError("incompatible .mpy file")
                 text: str | bytes = source
                 self._chip.charge(len(raw) * self._chip.costs.copied_byte)
-                code = compile_device(text, filename, "exec", self._chip.costs.node)
+                code = compiled(text, filename, "exec", self._chip.costs.node)
             else:
                 text = raw
                 code = self.compile(text, filename)

