@@ -7,6 +7,8 @@ U+FFFD, one for one, so that pieces of a stream can be cleaned as they come.
 
 from __future__ import annotations
 
+import codecs
+
 _LINES = "\n\t"
 
 _CONTROL = [*range(0x20), *range(0x7F, 0xA0)]
@@ -24,7 +26,24 @@ _HARMLESS_LINES = {code: mark for code, mark in _HARMLESS.items() if chr(code) n
 
 def plain(text: str) -> str:
     """`text` with line ends and tabs, and without anything else that a terminal would obey."""
-    return text.replace("\r\n", "\n").translate(_HARMLESS_LINES)
+    return text.replace("\r\n", "\n").replace("\r", "\n").translate(_HARMLESS_LINES)
+
+
+class Cleaner:
+    """Makes bytes plain text as they come: characters and line ends may be split between pieces."""
+
+    def __init__(self) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._after_cr = False
+
+    def feed(self, data: bytes) -> str:
+        """The text of `data`, as `plain`."""
+        text = self._decoder.decode(data)
+        if not text:
+            return ""
+        skip = self._after_cr and text.startswith("\n")  # its line end has been given already
+        self._after_cr = text.endswith("\r")
+        return plain(text[skip:])
 
 
 def one_line(text: str) -> str:

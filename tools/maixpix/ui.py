@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -15,6 +14,8 @@ from rich.table import Column
 from rich.text import Text
 
 from maixpix.errors import shorten
+from maixpix.output import err as err
+from maixpix.output import out as out
 from maixpix.text import plain
 
 LINE_EVERY_S = 5.0
@@ -44,18 +45,6 @@ def _clean(item: Any) -> Any:
 def say(text: str) -> None:
     """One line about what is going on."""
     stderr().print(text, markup=False)
-
-
-def out(text: str = "", end: str = "\n") -> None:
-    """A result, on stdout. Foreign text in it cannot drive the terminal (`maixpix.text`)."""
-    sys.stdout.write(plain(text) + end)
-    sys.stdout.flush()
-
-
-def err(text: str, end: str = "\n") -> None:
-    """The same on stderr, for what has to come as it is: errors, and what a board prints there."""
-    sys.stderr.write(plain(text) + end)
-    sys.stderr.flush()
 
 
 def note(text: str) -> None:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import contextlib
 import errno
 import gc
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from maixpix import texts
+from maixpix import texts, ui
 from maixpix.errors import UserError
 from maixpix.options import SIZE, faults_option
+from maixpix.text import Cleaner
 from maixpix.virtual.reach import reach_option
 from virtualboard.host.reset_lines import WIRINGS
 
@@ -120,9 +120,9 @@ def board(
         with stop_on_signals(live.stop), _doors(live, web, rfc2217, lines, pty=code is None):
             if code is not None:
                 return _execute(live, code, timeout)
-            click.echo(f"virtual board ({chosen}) runs; Ctrl-C switches it off", err=True)
+            ui.err(f"virtual board ({chosen}) runs; Ctrl-C switches it off")
             live.run()
-        click.echo("switched off", err=True)
+        ui.err("switched off")
         return 0
     finally:
         live.close()
@@ -151,7 +151,7 @@ def _doors(live: LiveBoard, web: int | None, rfc2217: int | None, lines: str, pt
             console = PtyConsole(live.console)
             open_doors.callback(console.close)
             open_doors.enter_context(announced(live.board.clock, console.name))
-            click.echo(f"console on {console.name}", err=True)
+            ui.err(f"console on {console.name}")
         elif pty and rfc2217 is None and web is None:
             raise UserError(
                 "this system has no pseudo-terminals", "add --rfc2217 2217 and use rfc2217://127.0.0.1:2217"
@@ -159,7 +159,7 @@ def _doors(live: LiveBoard, web: int | None, rfc2217: int | None, lines: str, pt
         if web is not None:
             from maixpix.virtual.web import serving
 
-            click.echo(f"page at {open_doors.enter_context(serving(live, web))}", err=True)
+            ui.err(f"page at {open_doors.enter_context(serving(live, web))}")
         yield
 
 
@@ -171,10 +171,10 @@ def _network_port(live: LiveBoard, port: int, lines: str) -> Iterator[None]:
 
     wires = ResetLines(live.board, lines, live.hold)
     try:
-        console = Rfc2217Console(live.console, port, wires, lambda text: click.echo(text, err=True))
+        console = Rfc2217Console(live.console, port, wires, lambda text: ui.err(text))
     except OSError as error:
         raise port_error(error, port, "--rfc2217") from None
-    click.echo(f"console on {console.url} ({lines} reset lines)", err=True)
+    ui.err(f"console on {console.url} ({lines} reset lines)")
     try:
         with announced(live.board.clock, console.url):
             yield
@@ -192,13 +192,10 @@ def port_error(error: OSError, port: int, option: str) -> UserError:
 
 
 def _execute(live: LiveBoard, code: str, timeout: float) -> int:
-    def output(data: bytes) -> None:
-        sys.stdout.write(data.decode("utf-8", "replace").replace("\r\n", "\n"))
-        sys.stdout.flush()
-
-    error = live.execute(code.encode(), output, timeout)
+    cleaner = Cleaner()
+    error = live.execute(code.encode(), lambda data: ui.out(cleaner.feed(data), end=""), timeout)
     if error:
-        sys.stderr.write(error)
+        ui.err(error, end="")
         return 1
     return 0
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from maixpix import ui
 from maixpix.errors import UserError
 from maixpix.options import SIZE, faults_option
 from maixpix.virtual.reach import reach_option
@@ -67,8 +68,8 @@ def demo(
     if firmware is not None and chosen == "hosted":
         raise UserError("the hosted engine runs no firmware file", "leave out --engine hosted")
     options = DemoOptions(out, picture, url, baud, at, panel, faults or [], seed, chosen, firmware, list(reach))
-    report = run_demo(options, click.echo)
+    report = run_demo(options, ui.out)
     if not report["ok"]:
         raise UserError(report["verdict"], f"see the board's words above and {out / 'demo.png'}")
-    click.echo(f"{report['verdict']}; see {out / 'demo.png'}")
+    ui.out(f"{report['verdict']}; see {out / 'demo.png'}")
     return 0

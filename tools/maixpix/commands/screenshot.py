@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from maixpix import ui
 from maixpix.errors import UserError
 
 
@@ -46,4 +47,4 @@ def screenshot(output: Path, web: str | None) -> None:
         output.write_bytes(data)
     except OSError as error:
         raise UserError(f"cannot write {output}: {error.strerror}", "choose another place") from None
-    click.echo(f"{output}: {len(data):,} bytes")
+    ui.out(f"{output}: {len(data):,} bytes")
