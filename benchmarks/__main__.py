@@ -11,6 +11,7 @@ TABLES = (
     ("receiver",),
     ("receiver_fuzz",),
     ("soak_upload", "--runs", "60"),
+    ("attacks",),
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -38,7 +39,7 @@ def screenshot(output: Path, web: str | None) -> None:
         if error.code == 403:
             raise UserError("the board's page wants its token", "give the whole address that was printed") from None
         raise UserError(f"no panel at {url} ({error.code})", "is this the page of `maixpix board --web`?") from None
-    except (urllib.error.URLError, OSError, ValueError) as error:
+    except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError) as error:
         reason = getattr(error, "reason", error)
         raise UserError(f"no panel at {url} ({reason})", "start the virtual board with `maixpix board --web`") from None
     if not data.startswith(b"\x89PNG"):

@@ -41,6 +41,9 @@ CLEAN_EVERY_S = 3600.0
 
 _UPLOAD_THREADS = 4
 _DISK_THREADS = 4
+BACKLOG = 1024
+"""Connections that wait to be accepted; beyond it the system lets a peer try again after a whole second."""
+
 _READ_AHEAD = 128 * 1024
 """Bytes of one request body after which reading waits for the disk (aiohttp holds up to twice as many)."""
 
@@ -200,7 +203,8 @@ class Companion:
         self.gate = Gate(runner.server, settings.http)
         gate = self.gate
         listening = await self._bind(
-            lambda: _loop().create_server(gate, sock=_socket(settings.host, settings.port)), settings.port
+            lambda: _loop().create_server(gate, sock=_socket(settings.host, settings.port), backlog=BACKLOG),
+            settings.port,
         )
         self.port = listening.sockets[0].getsockname()[1]
 
