@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, TypeVar
 
 from aiohttp import web
 
@@ -19,6 +19,7 @@ from maixpix.companion import pages
 from maixpix.companion.access import Access
 from maixpix.companion.cache import RenditionCache
 from maixpix.companion.decoding.decoders import Decoders
+from maixpix.companion.doorway import Doorway
 from maixpix.companion.events import EventHub
 from maixpix.companion.fetching import WebFetching
 from maixpix.companion.gallery import Gallery, card
@@ -41,12 +42,11 @@ CLEAN_EVERY_S = 3600.0
 
 _UPLOAD_THREADS = 4
 _DISK_THREADS = 4
-BACKLOG = 1024
-"""Connections that wait to be accepted; beyond it the system lets a peer try again after a whole second."""
 
 _READ_AHEAD = 128 * 1024
 """Bytes of one request body after which reading waits for the disk (aiohttp holds up to twice as many)."""
 
+Opened = TypeVar("Opened")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -202,18 +202,22 @@ class Companion:
             raise RuntimeError("aiohttp made no server")
         self.gate = Gate(runner.server, settings.http)
         gate = self.gate
-        listening = await self._bind(
-            lambda: _loop().create_server(gate, sock=_socket(settings.host, settings.port), backlog=BACKLOG),
-            settings.port,
-        )
-        self.port = listening.sockets[0].getsockname()[1]
+
+        async def open_door() -> Doorway:
+            sock = _socket(settings.host, settings.port)
+            self.port = sock.getsockname()[1]
+            doorway = Doorway(sock, gate)
+            await doorway.open()
+            return doorway
+
+        doorway = await self._bind(open_door, settings.port)
 
         async def stop_listening() -> None:
-            listening.close()
+            doorway.close()
 
         self._on_close(stop_listening)
 
-    async def _bind(self, start: Callable[[], Awaitable[asyncio.Server]], port: int) -> asyncio.Server:
+    async def _bind(self, start: Callable[[], Awaitable[Opened]], port: int) -> Opened:
         """Open a port, or say in words why not."""
         try:
             return await start()
@@ -242,6 +246,10 @@ class Companion:
             self.gate.greet(request)
         self._requests.began(request)
         try:
+            # Whoever has hung up right behind the request is known to be gone one turn of the loop later.
+            await asyncio.sleep(0)
+            if request.transport is None or request.transport.is_closing():
+                raise ConnectionResetError("the peer did not wait for its answer")
             if "Host" in request.headers and not is_own_name(request.headers["Host"], self.settings.names):
                 raise Refused(
                     421,

@@ -10,31 +10,16 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections import Counter
-from collections.abc import Callable, Iterable
-from typing import Protocol, TypeVar, cast
+from collections.abc import Callable
+from typing import cast
 
 from aiohttp import web
 
+from maixpix.companion.crowd import Crowd
 from maixpix.companion.settings import HttpLimits
 
 STUCK_S = 2.0
-"""Seconds without a byte after which a body, or a reader that takes nothing, may have to make room for others."""
-
-
-class Peer(Protocol):
-    """One connection: the address it comes from, and when (loop time) something last moved on it."""
-
-    address: str
-    heard: float
-
-
-AnyPeer = TypeVar("AnyPeer", bound=Peer)
-
-
-def who_makes_room(peers: Iterable[AnyPeer], counts: Counter[str]) -> AnyPeer | None:
-    """Of `peers` that could be spared: the quietest one of the address that holds most connections by `counts`."""
-    return min(peers, key=lambda peer: (-counts[peer.address], peer.heard), default=None)
+"""Seconds after which a reader that takes nothing may have to make room for others."""
 
 
 class Gate:
@@ -44,7 +29,7 @@ class Gate:
         self._server = server
         self._limits = limits
         self._visitors: dict[asyncio.BaseTransport, _Visitor] = {}
-        self._counts: Counter[str] = Counter()
+        self._crowd: Crowd[_Visitor] = Crowd(limits.max_connections, limits.max_per_address)
         self.refused = 0
         """Connections closed at once because there were too many, none of which could be spared."""
         self.ended = 0
@@ -56,7 +41,7 @@ class Gate:
     @property
     def connections(self) -> int:
         """Open connections."""
-        return len(self._visitors)
+        return len(self._crowd)
 
     def greet(self, request: web.BaseRequest) -> None:
         """A request head arrived complete: its handler has the connection now."""
@@ -70,27 +55,20 @@ class Gate:
 
     def enter(self, visitor: _Visitor) -> bool:
         """Whether a new connection may stay; another one may have to go for it."""
-        address = visitor.address
-        full = len(self._visitors) >= self._limits.max_connections
-        if full or self._counts[address] >= self._limits.max_per_address:
-            others = [other for other in self._visitors.values() if full or other.address == address]
-            spared = who_makes_room([other for other in others if other.can_be_spared()], self._counts)
-            if spared is None:
-                self.refused += 1
-                return False
+        may_stay, spared = self._crowd.admit(visitor)
+        if spared is not None:
             self.ended += 1
-            self.leave(spared)
             spared.transport.abort()
-        self._visitors[visitor.transport] = visitor
-        self._counts[address] += 1
-        return True
+        if may_stay:
+            self._visitors[visitor.transport] = visitor
+        else:
+            self.refused += 1
+        return may_stay
 
     def leave(self, visitor: _Visitor) -> None:
-        """The connection is gone; a second call does nothing."""
-        if self._visitors.pop(visitor.transport, None) is not None:
-            self._counts[visitor.address] -= 1
-            if not self._counts[visitor.address]:
-                del self._counts[visitor.address]
+        """The connection is gone."""
+        self._crowd.leave(visitor)
+        self._visitors.pop(visitor.transport, None)
 
     def _visitor(self, request: web.BaseRequest) -> _Visitor | None:
         return self._visitors.get(request.transport) if request.transport is not None else None
@@ -131,11 +109,13 @@ class _Visitor(asyncio.Protocol):
             self.transport.abort()
 
     def can_be_spared(self) -> bool:
-        """Nothing is asked, or what should move (its body, its answer) has not moved for a while."""
-        if self._request is None:
+        """Nothing is asked, or its body is still to come, or its answer has not been taken for a while.
+
+        The quietest goes first, so a body on its way stays as long as there are some that never come.
+        """
+        if self._request is None or (self._request.body_exists and not self._request.content.is_eof()):
             return True
-        waits = self._reader_stuck or (self._request.body_exists and not self._request.content.is_eof())
-        return waits and self._loop.time() - self.heard > STUCK_S
+        return self._reader_stuck and self._loop.time() - self.heard > STUCK_S
 
     # -- called by asyncio --------------------------------------------------------------------------------
 

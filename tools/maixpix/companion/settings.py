@@ -67,6 +67,8 @@ class UploadLimits:
     """Bytes per second, averaged over `idle_s`; a 9600 baud line still gives 960."""
     max_connections: int = 256
     """Raw TCP senders at a time."""
+    max_per_address: int = 64
+    """The same of one address; a further one ends a connection that has sent nothing yet."""
 
 
 @dataclass(frozen=True)

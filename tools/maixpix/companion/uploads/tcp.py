@@ -23,6 +23,7 @@ from concurrent.futures import Executor
 from typing import TypeVar
 from urllib.parse import unquote
 
+from maixpix.companion.crowd import Crowd
 from maixpix.companion.problems import Refused
 from maixpix.companion.settings import ServeSettings
 from maixpix.companion.tokens import is_token
@@ -51,6 +52,8 @@ class TcpDoor:
         self.store = store
         self._executor = executor
         self._tasks: set[asyncio.Task[None]] = set()
+        limits = store.limits
+        self._crowd: Crowd[Intake] = Crowd(limits.max_connections, limits.max_per_address)
 
     async def listen(self, sock: socket.socket) -> asyncio.Server:
         """Start to serve the bound socket."""
@@ -63,12 +66,19 @@ class TcpDoor:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _accept(self, intake: Intake) -> None:
-        if len(self._tasks) >= self.store.limits.max_connections:
+        may_stay, spared = self._crowd.admit(intake)
+        if spared is not None:
+            spared.reset()
+        if not may_stay:
             intake.reset()
             return
         task = asyncio.get_running_loop().create_task(self._guarded(intake))
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda done: self._finished(done, intake))
+
+    def _finished(self, task: asyncio.Task[None], intake: Intake) -> None:
+        self._tasks.discard(task)
+        self._crowd.leave(intake)
 
     async def _guarded(self, intake: Intake) -> None:
         try:
