@@ -108,7 +108,7 @@ def test_files_that_are_no_pictures_have_cards_too(receiver, tus, tmp_path):
             await page.until("document.querySelectorAll('figure').length === 3")
             for _ in ("live", "reloaded"):
                 await page.value("document.querySelectorAll('img').forEach(i => i.loading = 'eager')")
-                await page.until(f"{broken} === 'the picture is damaged: it cannot be decoded'")
+                await page.until(f"{broken} === 'the picture is damaged: its header cannot be read'")
                 assert await page.value("document.images.length") == 0
                 assert await page.value(labels) == "bin,txt"
                 assert await page.value("document.documentElement.scrollWidth <= innerWidth")

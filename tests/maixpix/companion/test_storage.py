@@ -190,7 +190,7 @@ def test_a_crash_at_every_step_loses_and_doubles_nothing(tmp_path, after, power_
                 disk.lose_power()
         if not disk.crashed:
             break
-        store._folder_lock.close()
+        store._folder_lock.release()
         again = UploadStore(root, UploadLimits())
         again.open()
         for stored in again.list():
@@ -222,7 +222,7 @@ def test_a_crash_during_recovery_is_recovered_too(tmp_path, after, monkeypatch):
         monkeypatch.setattr(store._placing, "_settle", lambda *arguments: (_ for _ in ()).throw(Crash))
         with pytest.raises(Crash):
             store.finish(partial)
-        store._folder_lock.close()
+        store._folder_lock.release()
         second = UploadStore(root, UploadLimits())
         with pytest.MonkeyPatch.context() as patch:
             disk = Disk(patch, root, crash_at, after)
@@ -231,7 +231,7 @@ def test_a_crash_during_recovery_is_recovered_too(tmp_path, after, monkeypatch):
             except Crash:
                 pass
         if second._folder_lock is not None:
-            second._folder_lock.close()
+            second._folder_lock.release()
         if not disk.crashed:
             break
         third = UploadStore(root, UploadLimits())
@@ -393,7 +393,7 @@ def test_sender_and_board_survive_a_kill_before_the_log(tmp_path, door, monkeypa
     monkeypatch.setattr(store._index, "add", lambda stored: (_ for _ in ()).throw(Crash))
     with pytest.raises(Crash):
         store.finish(partial)
-    store._folder_lock.close()
+    store._folder_lock.release()
     again = UploadStore(tmp_path / "u", UploadLimits())
     again.open()
     (stored,) = again.list()

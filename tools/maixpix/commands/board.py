@@ -87,6 +87,9 @@ def board(
     with --port. --rfc2217 makes it a network port instead, which also works on Windows and carries the lines that
     kflash resets a board with. The network "home" (key "correct horse") is in range, the name "pc" is this machine.
 
+    The hosted engine is no sandbox: programs for the board run on this machine as you. With --engine k210 they run on
+    the emulated chip and reach nothing but its card, flash and network.
+
     --snapshot goes on where the board was stopped, as if no time had passed: no start, variables as they were, the same
     picture. Only the modem has lost its power meanwhile, and with it its links. Needs the emulated chip.
 

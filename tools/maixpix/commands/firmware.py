@@ -72,4 +72,11 @@ def get(name: str, output: Path, site: str, sums: Path | None) -> None:
     with ui.meter("download") as meter:
         done = firmware_get.download(url, output, sums, meter.update)
     ui.out(f"{done.path}: {done.image.title}")
-    ui.out(f"  sha256 {done.image.sha256} ({'remembered' if done.first else 'as at the first download'})")
+    ui.out(f"  sha256 {done.image.sha256} ({_standing(done)})")
+
+
+def _standing(done: firmware_get.Download) -> str:
+    """What is known of the digest."""
+    if done.is_pinned:
+        return "the official build"
+    return "first seen, remembered" if done.first else "as at the first download"

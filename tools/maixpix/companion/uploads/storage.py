@@ -20,7 +20,8 @@ from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 from threading import RLock
-from typing import BinaryIO
+
+from filelock import FileLock
 
 from maixpix.companion.problems import Refused
 from maixpix.companion.settings import UploadLimits
@@ -61,7 +62,7 @@ class UploadStore:
         self._resting: OrderedDict[str, Partial] = OrderedDict()
         self._unfinished: set[str] = set()
         self._lock = RLock()
-        self._folder_lock: BinaryIO | None = None
+        self._folder_lock: FileLock | None = None
 
     @property
     def used(self) -> int:
@@ -88,7 +89,7 @@ class UploadStore:
                 partial.close()
             self._open.clear()
             if self._folder_lock is not None:
-                self._folder_lock.close()
+                self._folder_lock.release()
                 self._folder_lock = None
 
     # -- unfinished uploads -------------------------------------------------------------------------------
