@@ -254,6 +254,15 @@ def test_too_many_senders_are_reset(companion, uploads, make_jpeg):
     assert answer == b""
 
 
+def test_silent_senders_keep_nobody_out(companion, uploads, make_jpeg, stored_files):
+    server = companion(uploads=uploads, tcp_port=0, upload_limits=UploadLimits(max_connections=4, max_per_address=3))
+    with contextlib.ExitStack() as stack:
+        for address in ("127.0.0.1", "127.0.0.2") * 10:
+            stack.enter_context(socket.create_connection(("127.0.0.1", server.tcp_port), 20, (address, 0)))
+            assert send(server, make_jpeg(7)) == b""
+    assert list(stored_files().values()) == [make_jpeg(7)]
+
+
 def test_fifty_boards_at_once(receiver, stored_files, make_jpeg):
     bodies = [make_jpeg(number, (600, 500)) for number in range(50)]
     with ThreadPoolExecutor(50) as pool:
