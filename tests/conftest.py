@@ -30,8 +30,9 @@ def _keep_compiled_code(config: pytest.Config) -> None:
     """
     sys.dont_write_bytecode = False
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-    if config.cache is not None:
-        os.environ.setdefault("MAIXPIX_CODE_CACHE", str(config.cache.mkdir("device-code")))
+    cache = getattr(config, "cache", None)  # -p no:cacheprovider leaves none
+    if cache is not None:
+        os.environ.setdefault("MAIXPIX_CODE_CACHE", str(cache.mkdir("device-code")))
 
 
 def _default_signals() -> None:

@@ -20,15 +20,18 @@ _PROMPT_MS = const(2000)
 class AtCommands(AtPort):
     def exchange(self, text, timeout_ms, on_line=None):
         # Write a whole command and wait for its final line; None when there is none in time or the module is busy.
-        self.final = None
-        self.busy = False
-        self.prompt = False
+        self._begin()
         self.on_line = on_line
         self.uart.write(text)
         try:
             return self.wait_final(timeout_ms)
         finally:
             self.on_line = None
+
+    def _begin(self):
+        # A new command goes out: nothing that was said before counts.
+        self.final = None
+        self.busy = self.prompt = self.sending = False
 
     def wait_final(self, timeout_ms):
         # The next final line, or None after `timeout_ms` or at `busy`. Raises PixError when the module restarted.
@@ -134,9 +137,7 @@ class AtCommands(AtPort):
         # Like `send` when nothing else goes on: calls `fill(piece)` while the module thinks, and saves the tokenizer's
         # time when just `expected`, which ends with the prompt, comes; it returns True then. `first`: what was read of
         # that already.
-        self.final = None
-        self.busy = False
-        self.prompt = False
+        self._begin()
         self.uart.write(b"AT" + command + b"\r\n")
         if fill is not None:
             self.meanwhile(fill, piece)
@@ -160,8 +161,8 @@ class AtCommands(AtPort):
 
     def payload(self, data):
         # What the module asked for.
-        self.final = None
-        self.busy = False
+        self._begin()
+        self.sending = True
         self.received = 0
         self.uart.write(data)
 
@@ -199,15 +200,15 @@ class AtCommands(AtPort):
         self.tok.reset()
         utime.sleep_ms(30)
         self.uart.write(b"+++")
-        self._pause(40)
+        self.pause(40)
         self.uart.write(b"\r\n")
-        self._pause(40)
+        self.pause(40)
         misses = 0
         while self.exchange(b"AT\r\n", 500) != b"OK":
             misses += 0 if self.busy else 1
             if misses > 3 or left(busy_end) < 0:
                 self._diagnose()
-            self._pause(50)
+            self.pause(50)
         self.noise = False
         if self.numbered:
             # Is CIPMUX off? So it is after a restart whose `ready` was lost in the noise.
@@ -227,7 +228,7 @@ class AtCommands(AtPort):
             self.resetting = True
             for _ in range(3):
                 self.uart.write(b"\r\n")
-                self._pause(30)
+                self.pause(30)
                 if self.exchange(b"AT\r\n", 300) == b"OK":
                     self.generation += 1
                     self.lost = "modem-rebooted"
@@ -236,7 +237,7 @@ class AtCommands(AtPort):
         self.forget_links()
         raise PixError(self.lost)
 
-    def _pause(self, ms):
+    def pause(self, ms):
         # Take in what comes for `ms`.
         end = after(ms)
         while left(end) > 0:

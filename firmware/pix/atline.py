@@ -8,12 +8,13 @@ from micropython import const
 LINKS = const(5)  # numbers 0 to 4
 
 # Lines with and without a CR LF of their own in front.
-_LED = (b"OK", b"ERROR", b"FAIL", b"SEND OK", b"SEND Canceled", b"busy p...", b"busy s...", b"ready")
+_LED = (b"OK", b"ERROR", b"FAIL", b"SEND OK", b"SEND FAIL", b"SEND Canceled", b"busy p...", b"busy s...", b"ready")
 _BARE = (
     b"WIFI CONNECTED",
     b"WIFI GOT IP",
     b"WIFI DISCONNECT",
     b"DHCP TIMEOUT",
+    b"FAIL",
     b"SEND FAIL",
     b"DNS Fail",
     b"link is not valid",
@@ -47,6 +48,14 @@ _BARE_STARTS = (
     b"+CW",
     b"+UART",
     b"+STA_",
+    b"+LINK_CONN:",
+    b"+SYSMSG",
+    b"+SLEEP:",
+    b"+QUITT",
+    b"+CIPAP",
+    b"+CIPSTO:",
+    b"+CIPSERVERMAXCONN:",
+    b"+CIPSNTPTIME:",
     b"+DIST_STA_IP:",
     b"STATUS:",
     b"AT version:",
@@ -54,6 +63,24 @@ _BARE_STARTS = (
     b"compile time:",
     b"Bin version",
 )
+
+# Lines behind which the CR LF of the OK that follows is their own line end (records of 1.1 to 1.7.4).
+_UNENDED = (
+    b"compile time:",
+    b"Bin version",
+    b"+UART",
+    b"+CIPSNTPTIME:",
+    b"+CWAUTOCONN:",
+    b"+CIPSERVERMAXCONN:",
+)
+
+
+def unended(line):
+    # True for a line that OK follows without an empty line between.
+    for start in _UNENDED:
+        if line.startswith(start):
+            return True
+    return False
 
 
 def well_formed(line, lead):

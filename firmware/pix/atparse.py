@@ -14,7 +14,7 @@
 
 from micropython import const
 
-from pix.atline import link_and_count, number, well_formed
+from pix.atline import link_and_count, number, unended, well_formed
 
 NOTHING = const(0)
 LINE = const(1)  # `line` (bytes) is complete, without its line end
@@ -52,6 +52,7 @@ class Tokenizer:
         self._lead = 0  # leading CR LFs
         self._odd = False  # an overlong line or a line feed without return
         self._prompted = False
+        self._unended = False  # the line before ended with the CR LF that is usual in front of the next one
 
     def partial(self):
         # True in the middle of an item. The module prints an item without a pause.
@@ -122,6 +123,7 @@ class Tokenizer:
         self._n = 0
         self._lead = 0
         self._odd = False
+        self._unended = False
 
     def _damaged(self):
         self._item(DAMAGED)
@@ -142,11 +144,13 @@ class Tokenizer:
             return
         line = bytes(memoryview(buf)[:n])
         if self._checked():
-            if returns != 1 or self._odd or not well_formed(line, self._lead):
+            # Some SDKs print the time with a line feed of its own.
+            if (returns != 1 and line[:13] != b"+CIPSNTPTIME:") or self._odd or not self._fits(line):
                 self._damaged()
                 return
         led = self._lead > 0
         self._item(LINE)
+        self._unended = unended(line)
         self.line = line
         if led and line[:5] == b"+IPD,":
             link, length = link_and_count(line, 5, n)
@@ -154,6 +158,9 @@ class Tokenizer:
                 self.event = WAITING
                 self.link = link
                 self.length = length
+
+    def _fits(self, line):
+        return well_formed(line, self._lead) or (self._unended and not self._lead and line == b"OK")
 
     def _header(self):
         # A colon was stored: is that the end of a frame's header? True when an event is there.

@@ -78,12 +78,14 @@ class AtPort:
         self.online = False  # joined and with an address, as far as the notices tell
         self.associated = False  # WIFI CONNECTED was seen since this was cleared
         self.dhcp_failed = False  # DHCP TIMEOUT likewise
+        self.heard = False  # anything came since this was cleared
         self.lost = ""  # code of what makes connecting pointless until the trouble is repaired
         self.idle = None  # called while an answer is awaited and the line is quiet; see pix.wifi.Station
         self.noise = False  # out of step: commands settle first
         self.final = None  # the final line that came last
         self.busy = False  # the module said `busy` to what was written last
         self.prompt = False  # it has asked for a payload
+        self.sending = False  # a payload was written and the next command was not: its SEND OK is awaited
         self.on_line = None  # gets the lines that come before the final one
         self._gap_end = None
 
@@ -139,6 +141,7 @@ class AtPort:
     def take(self, data, count):
         # Hand on the first `count` bytes of `data`, which came from the UART.
         self._gap_end = None
+        self.heard = True
         tok = self.tok
         i = 0
         while i < count:
@@ -224,10 +227,7 @@ class AtPort:
 
     def _line(self, line):
         if line in _FINALS:
-            if self.asked:
-                self._answered(line)
-            else:
-                self.final = line
+            self._ended(line)
         elif line == b"busy p..." or line == b"busy s...":
             self.busy = True
             if self.asked:
@@ -271,6 +271,18 @@ class AtPort:
         else:
             return False
         return True
+
+    def _ended(self, final):
+        # A final line. SEND OK and SEND FAIL belong to a payload and to nothing else: AT 1.5 to 1.7 often say SEND OK
+        # some time after SEND FAIL, for the same one (ESP8266_NONOS_SDK issue 60).
+        if final[:5] == b"SEND ":
+            if not self.sending:
+                return
+            self.sending = False
+        if self.asked:
+            self._answered(final)
+        else:
+            self.final = final
 
     def _answered(self, final):
         # One request for data is through.

@@ -21,6 +21,9 @@ KEYS = {
     "baud": (1000000, (9600, 4000000)),
     "fit": ("fit", ("fit", "fill", "stretch")),
     "format": ("jpeg", ("jpeg", "bmp")),
+    # How much of an answer whose length the server does not tell is taken, and for how long; 0: see pix.fetch.
+    "body_kb": (0, (0, 4000000)),
+    "body_s": (0, (0, 86400)),
     "interval_s": (60, (1, 86400)),
     "upload": ("", "text"),
     "quality": (60, (1, 100)),
@@ -57,22 +60,6 @@ class Settings:
             if fault:
                 raise PixError("settings", "%s: %s %s" % (where, name, fault))
             setattr(self, name, values[name])
-
-    def describe(self):
-        # One line a setting, secrets masked.
-        from pix.url import public
-
-        lines = []
-        for name in sorted(KEYS):
-            value = getattr(self, name)
-            if name == "wifi":
-                value = ", ".join([n[0] + (" (key set)" if n[1] else " (open)") for n in value]) or "none"
-            elif KEYS[name][1] == "secret":
-                value = "set" if value else "not set"
-            elif KEYS[name][1] == "text":
-                value = public(value)
-            lines.append("%s: %s" % (name, value))
-        return "\n".join(lines)
 
 
 def load(paths=PATHS):

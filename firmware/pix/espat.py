@@ -88,10 +88,10 @@ class Modem(AtCommands):
             self.repair()
 
     def _start(self, link, there, port, timeout_ms):
-        # Connect to the address `there`. Returns "" when that is done or `link` tells an error, else the code of what
-        # the module says. Raises PixError when it says nothing.
+        # Connect to `there`, an address or a name. Returns "" when that is done or `link` tells an error, else the code
+        # of what the module says. Raises PixError when it says nothing.
         began = utime.ticks_ms()
-        start = '+CIPSTART=%d,"TCP","%s",%d' % (link.number, there, port)
+        start = b'+CIPSTART=%d,"TCP",%s,%d' % (link.number, quoted(there), port)
         for _ in range(2):
             reasons = []
             final = self.command(start, timeout_ms, reasons.append, tries=1)
@@ -103,6 +103,8 @@ class Modem(AtCommands):
                 self.online = False
                 self.lost = "wifi-lost"
                 return self.lost
+            if b"DNS Fail" in reasons:
+                return "dns-failed"
             if b"ALREADY CONNECTED" in reasons:
                 self.command("+CIPCLOSE=%d" % link.number, CLOSE_MS)
                 link.closed = False
@@ -129,8 +131,8 @@ class Modem(AtCommands):
 
     def resolve(self, host, timeout_ms=_DNS_MS):
         # The IPv4 address of `host`, asked by CIPDOMAIN: CIPSTART with a name can hang for ever in AT 1.7.3
-        # (ESP8266_NONOS_SDK issue 314). A few names are kept for five minutes. Raises PixError: dns-failed, and
-        # bytes-lost when the answer was damaged.
+        # (ESP8266_NONOS_SDK issue 314). A few names are kept for five minutes. Where there is no such command, `host`
+        # itself. Raises PixError: dns-failed, and bytes-lost when the answer was damaged.
         if address(host):
             return host
         now = utime.ticks_ms()
@@ -140,7 +142,13 @@ class Modem(AtCommands):
                 return entry[1]
         lines = []
         damages = self.damages
-        final = self.command(b"+CIPDOMAIN=" + quoted(host), min(timeout_ms, _DNS_MS), lines.append, tries=1)
+        for _ in range(2):
+            final = self.command(b"+CIPDOMAIN=" + quoted(host), min(timeout_ms, _DNS_MS), lines.append, tries=1)
+            if final != b"ERROR" or lines:
+                break
+        else:
+            # A bare ERROR twice: this firmware does not know the command, and CIPSTART must ask.
+            return host
         if final is None and self.damages != damages:
             raise PixError("bytes-lost")
         if final != b"OK":

@@ -6,6 +6,7 @@ from pix.errors import PixError
 
 _PORT = const(80)
 _TCP_PORT = const(3456)
+_DIGITS = "0123456789"
 
 
 class Url:
@@ -35,7 +36,7 @@ def parse(text, port=_PORT):
     # a fragment is dropped. Raises PixError "https" or "bad-url".
     scheme, rest = _scheme(text)
     if scheme == "https":
-        raise PixError("https")
+        raise PixError("https", _split(public(text)[8:], "/?#")[0])
     if scheme != "http" or rest[:2] != "//":
         raise PixError("bad-url", "it does not begin with http://")
     authority, rest = _split(rest[2:], "/?#")
@@ -127,6 +128,16 @@ def upload_target(text):
     return scheme, where
 
 
+def token_for(url, settings):
+    # The setting "token" if `url` (a Url) is of the receiver that it belongs to, which "upload" names, else "". That
+    # is the same host and port; a door of plain TCP has no web pages, so there the host decides. Raises PixError
+    # "https" or "bad-url".
+    if not settings.token or not settings.upload:
+        return ""
+    scheme, own = upload_target(settings.upload)
+    return settings.token if own.same_origin(url) or (scheme != "http" and own.host == url.host) else ""
+
+
 def _scheme(text):
     # ("http", "//host/path"), or ("", text) for a relative reference.
     head, tail = _split(text, ":/?#")
@@ -157,7 +168,7 @@ def _host(authority, default):
     port = port[1:]
     if not port:
         return host, default
-    if not port.isdigit() or len(port) > 5 or not 0 < int(port) < 65536:
+    if port.strip(_DIGITS) or len(port) > 5 or not 0 < int(port) < 65536:
         raise PixError("bad-url", "the port must be 1 to 65535")
     return host, int(port)
 

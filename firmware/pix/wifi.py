@@ -32,7 +32,7 @@ def bring_up(settings, progress=None, recover=True, idle=None):
     # Reset the modem, raise its rate and join the first network that works. Returns the Modem. `progress(stage,
     # detail)` is told every step. `recover`: connect() repairs a restarted modem or a lost network by itself. `idle()`
     # is called while a network is looked for, see Station.
-    # Raises PixError: settings, no-modem, no-network, wrong-password, no-address, join-timeout.
+    # Raises PixError: settings, no-modem, modem-firmware, no-network, wrong-password, no-address, join-timeout.
     station = Station(settings, progress, idle)
     station.start()
     station.modem.repair = station.recover
@@ -74,11 +74,11 @@ class Station:
         modem = self.modem
         modem.rebooted()
         self._find()
-        if self.baud != modem.baud and not baud.change(modem, self.baud, self.firmware):
-            self.tell("modem", "no answer at %d baud, staying at %d" % (self.baud, BASE_BAUD))
+        wrong = baud.change(modem, self.baud, self.firmware) if self.baud != modem.baud else ""
+        if wrong:
+            self.tell("modem", "%s, staying at %d" % (wrong, BASE_BAUD))
             self._find()
-        if not modem.ask("+CIPMUX=1"):
-            raise PixError("no-modem", "it refuses CIPMUX=1")
+        self._number_links()
         modem.numbered = True
         self.tell("modem", "ready at %d baud" % modem.baud)
         modem.lost = "wifi-lost"  # until joined
@@ -176,9 +176,15 @@ class Station:
         if not self.firmware:
             raise PixError("no-modem", "it does not tell its version")
         modem.version = version(self.firmware)
+        if modem.version >= (2, 0):
+            # Other commands, other answers, and +IPD that cannot be proven.
+            raise PixError("modem-firmware", "AT %d.%d" % modem.version)
         if not modem.ask("+CWMODE_CUR=1"):
             modem.ask("+CWMODE=1")
         modem.ask("+SLEEP=0")
+        if modem.version >= (1, 6):
+            # Long notices instead of CONNECT may have been left on, in the module's flash.
+            modem.ask("+SYSMSG_CUR=0")
         # Passive receiving came with 1.7; older ones answer ERROR.
         modem.passive = modem.version >= (1, 7) and modem.ask("+CIPRECVMODE=1")
         self.tell("modem", "AT %d.%d at %d baud" % (modem.version + (modem.baud,)))
@@ -188,13 +194,24 @@ class Station:
         # the module: high, it waits for an SDIO host and AT never starts (MaixPy-v1_scripts network_espat.py).
         pins = self.pins
         if pins.wifi_io0 is not None:
-            board.output(pins.wifi_io0, "GPIOHS9", 0)
+            board.output(pins.wifi_io0, "wifi_io0", 0)
         if pins.wifi_en is None:
             return False
-        board.output(pins.wifi_en, "GPIOHS8", 0)
+        board.output(pins.wifi_en, "wifi_en", 0)
         utime.sleep_ms(_OFF_MS)
-        board.output(pins.wifi_en, "GPIOHS8", 1)
+        board.output(pins.wifi_en, "wifi_en", 1)
         return True
+
+    def _number_links(self):
+        # Five links instead of one. Refused while data mode is on or a link open, which data mode stored in the
+        # module's flash brings with it after every reset: it is switched off there too.
+        modem = self.modem
+        if modem.ask("+CIPMUX=1"):
+            return
+        for command in ("+CIPMODE=0", "+SAVETRANSLINK=0", "+CIPCLOSE"):
+            modem.ask(command)
+        if not modem.ask("+CIPMUX=1"):
+            raise PixError("no-modem", "it refuses CIPMUX=1")
 
     # -- the network --------------------------------------------------------------------------------------
 

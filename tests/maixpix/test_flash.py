@@ -265,23 +265,23 @@ def test_bundles_are_written_without_a_board(tmp_path, firmware, capsys):
 
 
 def test_a_virtual_board_that_its_machine_starves_is_given_its_own_time(tmp_path):
-    """It stands still for longer than every limit in the middle of the transfer, and is flashed all the same."""
+    """It stands still for longer than every limit in the middle of its loader, and is flashed all the same."""
     pytest.importorskip("unicorn", reason="the emulated chip needs the k210 extra")
     image, flash = tmp_path / "maixpy.bin", tmp_path / "board.flash"
-    image.write_bytes(maixpy_like(80_000))
+    image.write_bytes(maixpy_like(16 * 1024))
     starved = []
     with BoardProcess("--isp", "--flash", str(flash), "--rfc2217", "0") as board:
 
         def starve(name, done, total):
-            if name != kflash_watch.LOADER and not starved:
+            if name == kflash_watch.LOADER and 40 < done < 100 and not starved:
                 starved.append(name)
                 board.process.send_signal(signal.SIGSTOP)
                 threading.Timer(STARVED_S, board.process.send_signal, (signal.SIGCONT,)).start()
 
-        limits = replace(PATIENT, frame=STARVED_S / 2)
+        limits = replace(PATIENT, stub=STARVED_S / 2)
         rate = write.write(plan([(image, None)]), board.rfc2217, DOCK, 1_500_000, starve, limits=limits)
         assert board.stop() == 0
-    assert (starved, rate) == ([image.name], 1_500_000)
+    assert (starved, rate) == ([kflash_watch.LOADER], 1_500_000)
     want = headed(image.read_bytes())
     assert flash.read_bytes()[: len(want)] == want
 
@@ -442,6 +442,5 @@ def test_progress_fits_the_terminal(columns):
     plain = io.StringIO()
     with ui.Meter("flash", Console(file=plain, width=200)) as meter:
         meter.update(2_345_678, 2_345_678, name)
-    assert len(plain.getvalue()) <= 81 and plain.getvalue().endswith(
-        "... : 2,345,678 of 2,345,678 bytes\n".replace(" :", ":")
-    )
+    assert len(plain.getvalue()) <= 81
+    assert plain.getvalue().endswith("...: 2,345,678 of 2,345,678 bytes\n")

@@ -22,8 +22,8 @@ def test_every_firmware_comes_up(boards, profile, passive):
     assert (modem.passive, modem.ring, modem.address) == (passive, 49152, "192.168.4.50")
     assert modem.version == tuple(int(n) for n in profile.split(".")[:2])
     assert modem.baud == 1000000 == bench.modem.uart.baud
-    assert not bench.modem.echo
-    assert bench.modem.mux
+    assert not bench.modem.settings.echo
+    assert bench.modem.settings.mux
     assert modem.online
     assert stages(bench)[-1] == "wifi home, address 192.168.4.50"
     assert bench.clock.now < 4 * SECOND

@@ -7,7 +7,6 @@ pulled at byte n. Replaying takes no real time: board and line run in virtual ti
 from __future__ import annotations
 
 import functools
-import gc
 import os
 import pty
 import select
@@ -72,14 +71,9 @@ class Recorder:
 
 @contextmanager
 def many_starts() -> Iterator[None]:
-    """For hundreds of boards in one process: every file is compiled once, old objects are not searched for garbage."""
-    gc.collect()
-    gc.freeze()
-    try:
-        with mock.patch.object(loader, "compiled", functools.cache(loader.compiled)):
-            yield
-    finally:
-        gc.unfreeze()
+    """For hundreds of boards in one process: every file is compiled once."""
+    with mock.patch.object(loader, "compiled", functools.cache(loader.compiled)):
+        yield
 
 
 class _Run:

@@ -17,7 +17,7 @@ def main() -> None:
     from virtualboard.clock import Clock
     from virtualboard.host.board_time import announced
     from virtualboard.host.console import PtyConsole
-    from virtualboard.hosted.engine import Engine
+    from virtualboard.running import RunningBoard
 
     config = json.loads(sys.argv[1])
     modem, paced = config.pop("modem", ""), config.pop("paced", False)
@@ -31,7 +31,8 @@ def main() -> None:
     elif modem == "absent":
         del board.pads.serial_in[board.model.modem_tx]
         del board.pads.serial_out[board.model.modem_rx]
-    console = PtyConsole(board)
+    running = RunningBoard(board)
+    console = PtyConsole(running.console)
 
     def command() -> None:
         for word in os.read(0, 4096).decode().split("\n"):
@@ -42,7 +43,7 @@ def main() -> None:
     gc.freeze()  # the device's gc.collect() searches what the device has made, and nothing else
     with announced(board.clock, console.name):
         print(console.name, flush=True)
-        Engine(board, repl=True).run()
+        running.run()
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "faults": {"clock", "wire"},
     "host": {"clock"},
     "board": PARTS,
-    "hosted": PARTS | {"program"},
+    "hosted": PARTS | {"program", "mpy_name"},
     "k210": PARTS | {"host"},
     "engine": PARTS | {"program", "hosted", "k210"},
     "running": PARTS | {"program", "engine", "host"},

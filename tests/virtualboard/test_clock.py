@@ -100,9 +100,9 @@ def test_time_stands_still_in_the_grace_so_that_a_quick_peer_answers_at_one_inst
     assert 50 * MS <= clock.longest_hidden_ns <= 10 * SECOND
 
 
-@pytest.mark.parametrize("alarms", [(), (1, 2, 3, 500)])
+@pytest.mark.parametrize("alarms", [(), (1, 2, 3, 500), range(1, 200)])
 def test_of_a_peer_that_thinks_longer_than_the_grace_all_its_time_is_seen(alarms):
-    """However many alarms fall due meanwhile."""
+    """However many alarms fall due meanwhile, and however long they take."""
     clock = Clock()
     ours, theirs = socket.socketpair()
     arrivals = []
@@ -115,7 +115,7 @@ def test_of_a_peer_that_thinks_longer_than_the_grace_all_its_time_is_seen(alarms
     with ours, theirs:
         clock.advance(5 * MS)
         for ms in alarms:
-            clock.after(ms * MS, lambda: None)
+            clock.after(ms * MS, lambda: time.sleep(0.002))
         begun = time.monotonic_ns()
         watch = clock.watch(ours.fileno(), ready)
         threading.Timer(0.1, lambda: theirs.send(b"x")).start()
@@ -200,7 +200,7 @@ def test_reading_and_writing_one_socket_can_both_be_awaited():
         clock.advance(1)
         assert seen == ["write"]
         theirs.send(b"x")
-        clock.advance(1)
+        clock.advance(3600 * SECOND)
         assert seen == ["write", "read"] and not clock.held
 
 
@@ -247,9 +247,8 @@ def test_permission_is_given_when_no_peer_can_act_before():
     clock.permit(SECOND)
     assert (seen, clock.now, clock.held) == ([b"x"], 0, False)
     silent = clock.watch(ours.fileno(), lambda: None)
-    began = time.monotonic_ns()
     clock.permit(3 * MS)
-    assert time.monotonic_ns() - began >= 23 * MS - MS
+    assert time.monotonic_ns() - silent.real_start >= 20 * MS - MS
     silent.cancel()
     ours.close()
     theirs.close()

@@ -11,7 +11,7 @@ from PIL import Image as Pil
 
 from rig.patience import patient
 from virtualboard.board import BoardConfig
-from virtualboard.engine import EngineOptions
+from virtualboard.engine import K210, EngineOptions
 from virtualboard.launch import BoardError, BoardProcess, run_app
 
 
@@ -143,3 +143,21 @@ def test_compiled_modules_run_from_their_source(config, tmp_path):
     assert "incompatible .mpy file" in run_app(config, code).console
     (sources / "thing.py").write_text("def answer():\n    return 6 * 8\n")
     assert "incompatible .mpy file" in run_app(config, code, engine=EngineOptions(mpy_sources=[str(sources)])).console
+
+
+def test_the_chip_in_a_process_of_its_own_keeps_its_flash(tmp_path):
+    pytest.importorskip("unicorn")
+    flash = tmp_path / "flash"
+    flash.write_bytes(b"kept")
+    options = EngineOptions(K210, isp=True, flash=str(flash))
+    with BoardProcess(BoardConfig(), engine=options, end_ms=100) as board:
+        ran = board.wait(600)
+    assert (ran.report["engine"], ran.report["ended"], ran.exit_code) == (K210, "time limit", 0)
+    assert 100_000_000 <= ran.virtual_ns < 2_000_000_000
+    assert flash.read_bytes()[:6] == b"kept\xff\xff" and flash.stat().st_size == 16 << 20
+
+
+def test_an_engine_that_cannot_be_had_says_why_and_what_to_do():
+    with pytest.raises(BoardError, match="no engine 'toaster'") as caught:
+        run_app(BoardConfig(), "pass", engine=EngineOptions("toaster"))
+    assert caught.value.remedy == "use hosted or k210"

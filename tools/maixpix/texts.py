@@ -96,7 +96,9 @@ def parse_json(text: str, where: str, remedy: str) -> Any:
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
-        if error.pos >= len(text.rstrip()):
+        if not text.strip():
+            cause = "it is empty"
+        elif error.pos >= len(text.rstrip()):
             cause = "it ends in the middle"
         elif text[error.pos : error.pos + 1] in tuple(_CURLED):
             cause = f'line {error.lineno} has a typographic quote where a plain " belongs'

@@ -46,7 +46,6 @@ def run_job(job: dict[str, Any], events: _Events) -> int:
     board = Board(config, Clock(round(config.grace_ms * MS), pace=bool(job.get("pace", False))))
     try:
         running = RunningBoard(board, options)
-        gc.freeze()  # the device's gc.collect() runs CPython's: it need not search what was there before the program
         code = _play(job, running, events)
         if job.get("panel"):
             board.panel.save(Path(job["panel"]))

@@ -15,6 +15,8 @@ A watch begins with a short grace during which virtual time stands still. A peer
 loopback that has its answer ready) therefore answers at the same virtual instant in every run. A peer that needs longer
 is seen to need all the time that it took: the grace is not taken off. So it bounds what virtual time can hide of a
 peer's thinking, and `longest_hidden_ns` tells how much that was.
+
+Longer than 350 lines: alarms, watches and the rule between them are one thing.
 """
 
 from __future__ import annotations
@@ -26,6 +28,8 @@ from collections.abc import Callable
 from itertools import count
 
 Action = Callable[[], None]
+Mark = tuple[int, int]
+"""An instant in both times: virtual ns, real ns (monotonic)."""
 
 US = 1_000
 MS = 1_000_000
@@ -61,10 +65,27 @@ class Alarm:
 class Watch:
     """Interest in one real file descriptor; made by `Clock.watch` and `Clock.listen`."""
 
-    __slots__ = ("_clock", "fileno", "grace_ns", "holds_time", "on_ready", "real_start", "virtual_start", "write")
+    __slots__ = (
+        "_clock",
+        "answer",
+        "fileno",
+        "grace_ns",
+        "holds_time",
+        "on_ready",
+        "real_start",
+        "virtual_start",
+        "write",
+    )
 
     def __init__(
-        self, clock: Clock, fileno: int, on_ready: Action, write: bool, holds_time: bool, grace_ns: int
+        self,
+        clock: Clock,
+        fileno: int,
+        on_ready: Action,
+        write: bool,
+        holds_time: bool,
+        grace_ns: int,
+        since: Mark | None = None,
     ) -> None:
         self._clock = clock
         self.fileno = fileno
@@ -72,8 +93,9 @@ class Watch:
         self.write = write
         self.holds_time = holds_time
         self.grace_ns = grace_ns
-        self.virtual_start = clock.now
-        self.real_start = time.monotonic_ns()
+        self.answer: Alarm | None = None
+        """What the peer did, if virtual time has not come yet to where it did it."""
+        self.virtual_start, self.real_start = since or (clock.now, time.monotonic_ns())
 
     def cancel(self) -> None:
         """Stop watching. Harmless when already cancelled."""
@@ -142,13 +164,25 @@ class Clock:
 
     # -- real peers ---------------------------------------------------------------------------------------
 
-    def watch(self, fileno: int, on_ready: Action, write: bool = False, grace_ns: int | None = None) -> Watch:
+    def mark(self, later_ns: int = 0) -> Mark:
+        """This instant in both times, the virtual one `later_ns` further on: `since` for a watch that begins later."""
+        return self.now + later_ns, time.monotonic_ns()
+
+    def watch(
+        self,
+        fileno: int,
+        on_ready: Action,
+        write: bool = False,
+        grace_ns: int | None = None,
+        since: Mark | None = None,
+    ) -> Watch:
         """Wait for a real peer: calls `on_ready` when readable (or writable); holds time back until cancelled.
 
-        `grace_ns` is the clock's unless told otherwise; with 0 both times go on together at once.
+        `grace_ns` is the clock's unless told otherwise; with 0 both times go on together at once. `since` is when the
+        peer was given what it may answer; now unless told otherwise.
         """
         grace_ns = self.grace_ns if grace_ns is None else grace_ns
-        return self._add(Watch(self, fileno, on_ready, write, holds_time=True, grace_ns=grace_ns))
+        return self._add(Watch(self, fileno, on_ready, write, holds_time=True, grace_ns=grace_ns, since=since))
 
     def listen(self, fileno: int, on_ready: Action) -> Watch:
         """Serve a host input (console, live view) whenever it is ready, without holding time back."""
@@ -222,9 +256,10 @@ class Clock:
             if lack <= 0 and real_now - self._last_poll <= _POLL_EVERY_NS:
                 return
             ready = self._select(max(0, min(lack, SECOND)))
-            self.waited_ns += time.monotonic_ns() - real_now
+            real_end = time.monotonic_ns()
+            self.waited_ns += real_end - real_now
             for watch in ready:
-                self._serve(watch)
+                self._answered(watch, real_end)
 
     def run_until(self, reached: Callable[[], bool], deadline: int) -> bool:
         """Advance alarm by alarm until `reached()` is true or `deadline` (virtual ns) has come.
@@ -244,7 +279,26 @@ class Clock:
     def poll(self, timeout_ns: int = 0) -> None:
         """Serve ready descriptors, waiting up to `timeout_ns` of real time for one. Virtual time stands."""
         for watch in self._select(timeout_ns):
+            self._answered(watch, time.monotonic_ns())
+
+    def _answered(self, watch: Watch, real_now: int) -> None:
+        """A descriptor is ready: what the peer did, it did at the latest instant that virtual time may show now.
+
+        That instant may lie ahead, as virtual time stood still for the grace and alarms were due meanwhile.
+        """
+        due = watch.allows(real_now) if watch.holds_time else self.now
+        if due <= self.now:
             self._serve(watch)
+        elif watch in self._watches:
+            self._holding -= 1
+            watch.answer = self.at(due, lambda: self._answer_comes(watch))
+            self._register(watch.fileno)
+
+    def _answer_comes(self, watch: Watch) -> None:
+        watch.answer = None
+        self._holding += 1
+        self._register(watch.fileno)
+        self._serve(watch)
 
     def _serve(self, watch: Watch) -> None:
         if watch in self._watches:
@@ -296,21 +350,21 @@ class Clock:
         ready = self._select(min(lack, SECOND))
         real_end = time.monotonic_ns()
         self.waited_ns += real_end - real_now
-        # What the peer did, it did at the latest instant that virtual time may show.
         self.now = min(step, max(self.now, self._allowed(real_end)))
         for watch in ready:
-            self._serve(watch)
+            self._answered(watch, real_end)
         return self.now
 
     def _allowed(self, real_now: int) -> int:
-        limits = [w.allows(real_now) for w in self._watches if w.holds_time]
+        limits = [w.allows(real_now) for w in self._watches if w.holds_time and w.answer is None]
         if self._pace:
             limits.append(self._pace_virtual + real_now - self._pace_real)
         return min(limits) if limits else self.now + SECOND * 3600
 
     def _opens_at(self, when: int) -> int:
         """Real time from which on virtual time `when` is permitted; 0 when nothing holds it back."""
-        times = [w.opens_at(when) for w in self._watches if w.holds_time and when > w.virtual_start]
+        holding = [w for w in self._watches if w.holds_time and w.answer is None]
+        times = [w.opens_at(when) for w in holding if when > w.virtual_start]
         if self._pace:
             times.append(self._pace_real + when - self._pace_virtual)
         return max(times, default=0)
@@ -338,7 +392,11 @@ class Clock:
     def _forget(self, watch: Watch) -> None:
         if watch in self._watches:
             self._watches.remove(watch)
-            self._holding -= watch.holds_time
+            if watch.answer is not None:
+                watch.answer.cancel()
+                watch.answer = None
+            else:
+                self._holding -= watch.holds_time
             if watch.holds_time:
                 hidden = time.monotonic_ns() - watch.real_start - (self.now - watch.virtual_start)
                 self.longest_hidden_ns = max(self.longest_hidden_ns, min(hidden, watch.grace_ns))
@@ -348,7 +406,7 @@ class Clock:
         """Make the selector agree with the watches on `fileno` (one part may read while another writes)."""
         if self._selector is None:
             self._selector = selectors.DefaultSelector()
-        mine = [w for w in self._watches if w.fileno == fileno]
+        mine = [w for w in self._watches if w.fileno == fileno and w.answer is None]
         events = 0
         for watch in mine:
             events |= selectors.EVENT_WRITE if watch.write else selectors.EVENT_READ

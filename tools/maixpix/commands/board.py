@@ -15,7 +15,8 @@ from maixpix import texts, ui
 from maixpix.errors import UserError
 from maixpix.options import SIZE, faults_option
 from maixpix.text import Cleaner
-from maixpix.virtual.reach import reach_option
+from maixpix.virtual.reach import grace_option, latency_option, reach_option
+from virtualboard.clock import GRACE_NS, MS
 from virtualboard.host.reset_lines import WIRINGS
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 )
 @click.option("--firmware", type=click.Path(path_type=Path), help="MaixPy image to run on the emulated chip.")
 @click.option("--flash", type=click.Path(path_type=Path), help="Keeps the flash between runs: a file (k210) or folder.")
-@click.option("--card", type=click.Path(path_type=Path), help="Folder that is the SD card.")
+@click.option("--card", type=click.Path(path_type=Path), help="Folder that is the SD card; see below.")
 @click.option("--camera", type=click.Path(path_type=Path), help="Picture, or folder of pictures, that the camera sees.")
 @click.option(
     "--at", default="1.1", show_default=True, type=click.Choice(["1.1", "1.3", "1.6", "1.7.4"]), help="AT firmware."
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 @click.option("--panel", type=SIZE, help="Size of the panel, for example 240x240.")
 @click.option("--wifi", nargs=2, multiple=True, metavar="NAME KEY", help="Network in range (a made-up one).")
 @reach_option
+@latency_option
+@grace_option(GRACE_NS / MS)
 @faults_option
 @click.option("--seed", default=0, show_default=True, help="Seed of everything random.")
 @click.option("--speed", type=click.Choice(["real", "max"]), help="Board's time as real time, or as fast as it goes.")
@@ -56,7 +59,7 @@ if TYPE_CHECKING:
 @click.option(
     "--timeout", default=600.0, show_default=True, help="Longest --exec or --run, in seconds of the board's time."
 )
-@click.option("--screenshot", type=click.Path(path_type=Path), help="Save what the panel shows at the end as PNG.")
+@click.option("--screenshot", type=click.Path(path_type=Path), help="Save what the panel shows at the end.")
 def board(
     engine: str | None,
     firmware: Path | None,
@@ -67,6 +70,8 @@ def board(
     panel: tuple[int, int] | None,
     wifi: tuple[tuple[str, str], ...],
     reach: tuple[str, ...],
+    rtt_ms: float,
+    grace_ms: float,
     faults: list[dict[str, Any]] | None,
     seed: int,
     speed: str | None,
@@ -90,6 +95,9 @@ def board(
     The hosted engine is no sandbox: programs for the board run on this machine as you. With --engine k210 they run on
     the emulated chip and reach nothing but its card, flash and network.
 
+    The folder of --card is read when the board starts. What the hosted engine writes is in it at once; the emulated
+    chip writes sectors, whose files get into the folder when the board is switched off.
+
     --snapshot goes on where the board was stopped, as if no time had passed: no start, variables as they were, the same
     picture. Only the modem has lost its power meanwhile, and with it its links. Needs the emulated chip.
 
@@ -107,10 +115,14 @@ def board(
     from maixpix.virtual.live import LiveBoard, LiveOptions, stop_on_signals
 
     code = _program(code, program)
+    if screenshot is not None:
+        from maixpix.virtual.pictures import format_of
+
+        format_of(screenshot)
     chosen = engine or ("k210" if firmware or isp or snapshot else "hosted")
     options = LiveOptions(
         chosen, firmware, flash, card, camera, at, panel, faults=faults or [], seed=seed, isp=isp,
-        cpu_factor=cpu_factor, snapshot=snapshot,
+        cpu_factor=cpu_factor, snapshot=snapshot, rtt_ms=rtt_ms, grace_ms=grace_ms,
     )  # fmt: skip
     options.reach = list(reach)
     if wifi:
@@ -123,7 +135,8 @@ def board(
         with stop_on_signals(live.stop), _doors(live, web, rfc2217, lines, pty=code is None):
             if code is not None:
                 return _execute(live, code, timeout)
-            ui.err(f"virtual board ({chosen}) runs; Ctrl-C switches it off")
+            later = ", and its card's files into their folder" if chosen == "k210" and card is not None else ""
+            ui.err(f"virtual board ({chosen}) runs; Ctrl-C switches it off{later}")
             live.run()
         ui.err("switched off")
         return 0

@@ -10,13 +10,15 @@ import click
 from maixpix import ui
 from maixpix.errors import UserError
 from maixpix.options import SIZE, faults_option
-from maixpix.virtual.reach import reach_option
+from maixpix.virtual.reach import grace_option, latency_option, reach_option
 
 
 @click.command()
 @click.option("--picture", type=click.Path(path_type=Path), help="Picture file to show instead of the photograph.")
 @click.option("--url", help="Fetch this http:// address instead; beyond this machine it takes --reach.")
 @reach_option
+@latency_option
+@grace_option(2000.0)
 @click.option("--baud", default=1_000_000, show_default=True, type=click.IntRange(9600, 4_000_000), help="Line rate.")
 @click.option(
     "--at", default="1.1", show_default=True, type=click.Choice(["1.1", "1.3", "1.6", "1.7.4"]), help="AT firmware."
@@ -37,6 +39,8 @@ def demo(
     picture: Path | None,
     url: str | None,
     reach: tuple[str, ...],
+    rtt_ms: float,
+    grace_ms: float,
     baud: int,
     at: str,
     panel: tuple[int, int],
@@ -67,7 +71,9 @@ def demo(
     chosen = engine or ("k210" if firmware else "hosted")
     if firmware is not None and chosen == "hosted":
         raise UserError("the hosted engine runs no firmware file", "leave out --engine hosted")
-    options = DemoOptions(out, picture, url, baud, at, panel, faults or [], seed, chosen, firmware, list(reach))
+    options = DemoOptions(
+        out, picture, url, baud, at, panel, faults or [], seed, chosen, firmware, list(reach), rtt_ms, grace_ms
+    )
     report = run_demo(options, ui.out)
     if not report["ok"]:
         raise UserError(report["verdict"], f"see the board's words above and {out / 'demo.png'}")

@@ -11,13 +11,14 @@ import click
 
 from maixpix import ui
 from maixpix.errors import UserError
+from maixpix.virtual.pictures import format_of, keep_as
 
 
 @click.command()
 @click.argument("output", type=click.Path(path_type=Path))
 @click.option("--web", metavar="URL", envvar="MAIXPIX_WEB", help="Page of the virtual board (`maixpix board --web`).")
 def screenshot(output: Path, web: str | None) -> None:
-    """Save what a virtual board's panel shows as PNG.
+    """Save what a virtual board's panel shows as PNG, or as what the name of OUTPUT says.
 
     A real panel cannot be read back: MaixPy drives it write-only.
 
@@ -30,6 +31,7 @@ def screenshot(output: Path, web: str | None) -> None:
         raise UserError(
             "MaixPy cannot read a real panel back", "for a virtual board give --web and the address of its page"
         )
+    format_of(output)
     page, _, token = web.partition("?")
     url = page.rstrip("/") + "/panel.png"
     try:
@@ -44,8 +46,4 @@ def screenshot(output: Path, web: str | None) -> None:
         raise UserError(f"no panel at {url} ({reason})", "start the virtual board with `maixpix board --web`") from None
     if not data.startswith(b"\x89PNG"):
         raise UserError(f"{url} is no picture", "is this the page of `maixpix board --web`?")
-    try:
-        output.write_bytes(data)
-    except OSError as error:
-        raise UserError(f"cannot write {output}: {error.strerror}", "choose another place") from None
-    ui.out(f"{output}: {len(data):,} bytes")
+    ui.out(f"{output}: {keep_as(data, output):,} bytes")

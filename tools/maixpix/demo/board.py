@@ -30,6 +30,9 @@ BIG_HEAP = 2 * 1024 * 1024
 """Bytes of MaixPy's GC heap on boards whose panel's picture finds no room in the default of 512 KiB. In 1 MiB it finds
 none either: by then, what stays in use lies all over the heap, and no 300 kB between are in one piece."""
 
+DEMO_GRACE_MS = 2000.0
+"""The companion shares this machine with the board: the demo's figures are not to suffer from that."""
+
 _CHIP_SLOWER = 10
 """How much longer in real time a run of the emulated chip may take than one of the hosted engine."""
 
@@ -57,6 +60,10 @@ class DemoOptions:
     """MaixPy image for engine "k210"."""
     reach: list[str] = field(default_factory=list)
     """Address ranges beyond this machine that the board may reach, CIDR."""
+    rtt_ms: float = 4.0
+    """Round trip to every server, milliseconds of the board's time."""
+    grace_ms: float = DEMO_GRACE_MS
+    """Real milliseconds within which a server answers at once in the board's time."""
     timeout_s: float = 300.0
     """Real seconds after which a board of the hosted engine is given up."""
 
@@ -186,7 +193,8 @@ class DemoBoard:
             dns=bool(options.reach),
             faults=faults,
             seed=options.seed,
-            grace_ms=2000,  # the companion shares this machine with the board: its figures are not to suffer from that
+            rtt_ms=options.rtt_ms,
+            grace_ms=options.grace_ms,
         )
 
 

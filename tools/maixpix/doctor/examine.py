@@ -116,7 +116,8 @@ class _Examination:
         found = self.ask("firmware()")
         if found["platform"] != "MaixPy":
             return Finding("firmware", "wrong", f"this is {found['platform']}, not MaixPy", "flash MaixPy v1")
-        kind = "full" if found["full"] else "minimum"
+        vision = "full" if found["threads"] else "openmv"
+        kind = vision if found["full"] else "minimum"
         text = f"MaixPy {found['version'] or found['release']}, {kind} build"
         text += ", threads" if found["threads"] else ""
         if tuple(found["numbers"]) < OLDEST:

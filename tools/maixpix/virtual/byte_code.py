@@ -12,7 +12,7 @@ from hashlib import sha256
 
 from maixpix.board import bundle
 from maixpix.errors import UserError
-from virtualboard.hosted.mpy import embedded_name
+from virtualboard.mpy_name import embedded_name
 
 
 class SourceOfByteCode:

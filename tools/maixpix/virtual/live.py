@@ -12,11 +12,13 @@ from typing import Any
 
 from maixpix.errors import UserError
 from maixpix.flash.images import identify
+from maixpix.paths import require_folder
 from maixpix.virtual.engines import engine_options, told_to_users
 from maixpix.virtual.mailbox import Mailbox
+from maixpix.virtual.pictures import require_pictures
 from maixpix.virtual.reach import LOOPBACK
 from virtualboard.board import Board, BoardConfig, WifiNetwork
-from virtualboard.clock import MS, Clock
+from virtualboard.clock import GRACE_NS, MS, Clock
 from virtualboard.engine import HOSTED, K210
 from virtualboard.running import RunningBoard
 
@@ -45,6 +47,10 @@ class LiveOptions:
     model: str = "dock"
     reach: list[str] = field(default_factory=list)
     """Address ranges beyond loopback that links may reach; with any, the system's resolver is asked for names."""
+    rtt_ms: float = 4.0
+    """Round trip to every peer, milliseconds of the board's time."""
+    grace_ms: float = GRACE_NS / MS
+    """Real milliseconds within which a peer answers at once in the board's time; see `virtualboard.clock`."""
 
     def config(self) -> BoardConfig:
         """The board that these options describe."""
@@ -60,6 +66,8 @@ class LiveOptions:
             names=self.names,
             reach=[LOOPBACK, *self.reach],
             dns=bool(self.reach),
+            rtt_ms=self.rtt_ms,
+            grace_ms=self.grace_ms,
             faults=self.faults,
             seed=self.seed,
         )
@@ -73,10 +81,10 @@ class LiveBoard:
     """
 
     def __init__(self, options: LiveOptions) -> None:
-        if options.card is not None and not options.card.is_dir():
-            raise UserError(f"there is no folder {options.card}", "name an existing folder to be the SD card")
-        if options.camera is not None and not options.camera.exists():
-            raise UserError(f"there is no picture {options.camera}", "name a picture file or a folder of pictures")
+        if options.card is not None:
+            require_folder(options.card, "name an existing folder to be the SD card")
+        if options.camera is not None:
+            require_pictures(options.camera)
         self.options = options
         config = options.config()
         self.board = Board(config, Clock(round(config.grace_ms * MS), pace=options.paced))

@@ -100,7 +100,7 @@ class CommandReceiver:
                 return data[index:]
             if not modem.running:
                 break  # a listener reset the module at the end of a line
-            if modem.echo and (byte != 0x0A or not modem.profile.echo_returns):
+            if modem.settings.echo and (byte != 0x0A or not modem.profile.echo_returns):
                 modem.print(bytes((byte,)))
             if self.state is State.LINE:
                 self._line_byte(byte)
@@ -127,7 +127,7 @@ class CommandReceiver:
                 self.idle()
             return
         line = bytes(self._line)
-        if modem.echo and modem.profile.echo_returns:
+        if modem.settings.echo and modem.profile.echo_returns:
             modem.print(b"\r\n")
         if modem.on_command is not None:
             modem.on_command(b"AT" + line + b"\n")

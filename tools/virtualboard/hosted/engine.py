@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from virtualboard.clock import MS
-from virtualboard.hosted import lcd, maix, sensor, stdlib, stock_network, system
+from virtualboard.hosted import image_jpeg, lcd, maix, sensor, stdlib, stock_network, system
 from virtualboard.hosted.builtins_ import device_builtins
 from virtualboard.hosted.chip import Chip
 from virtualboard.hosted.costs import CARD_DELAY_MS, Costs
@@ -23,7 +23,7 @@ from virtualboard.hosted.errors import Crash, HardReset, PowerOff, SoftReset, St
 from virtualboard.hosted.files import open_file
 from virtualboard.hosted.flash_fs import FlashFiles
 from virtualboard.hosted.heap import Heap
-from virtualboard.hosted.image import image_module
+from virtualboard.hosted.image_module import image_module
 from virtualboard.hosted.loader import Decode, Loader
 from virtualboard.hosted.machine import machine_module
 from virtualboard.hosted.repl import Prompt
@@ -156,6 +156,7 @@ class Engine:
         chip.on_remap[:] = [port.rewire for port in ports.values()]
         self.uart, self.ports = uart, ports
         self.lcd = lcd.Lcd(chip, self.volumes)
+        self.jpeg = image_jpeg.Decoder()
         self.sensor = sensor.Sensor(chip)
         self.network = stock_network.Network(chip)
         uart._repl = uart(UARTHS, 115200)
@@ -228,7 +229,7 @@ class Engine:
             "machine": lambda: machine_module(chip, self.volumes, self.uart),
             "Maix": lambda: maix.maix_module(chip, self.volumes),
             "lcd": self.lcd.module,
-            "image": lambda: image_module(chip, self.volumes, self.sensor),
+            "image": lambda: image_module(chip, self.volumes, self.sensor, self.jpeg),
             "sensor": self.sensor.module,
         }
         builtin |= self.network.factories()

@@ -33,7 +33,7 @@ WEAK = {
 Factory = Callable[[], types.ModuleType]
 Decode = Callable[[bytes], "str | None"]
 
-_MODULE_OVERHEAD = 3  # bytes of byte code, names and objects that a byte of source leaves in the heap, in tenths
+_MODULE_OVERHEAD = 6  # bytes of byte code, names and objects that a byte of source leaves in the heap, in tenths (pix)
 _TREE_PIECE = 1024
 _COMPILE_OVERHEAD = 8  # bytes of parse tree a byte of source, while it is compiled
 
@@ -84,7 +84,7 @@ class Loader:
             return compiled(source, filename, mode, chip.costs.node)
         finally:
             for address in pieces:
-                heap.release(address, _TREE_PIECE)
+                heap.give_back(address, _TREE_PIECE)
 
     def namespace(self, name: str) -> dict[str, Any]:
         """Globals of a new module, with the device's own built-ins and nothing else."""
@@ -228,7 +228,8 @@ class Loader:
                 text = raw
                 code = self.compile(text, filename)
             # What stays: byte code, names, constants. Lives as long as the module.
-            self._chip.heap.own(module, len(text) * _MODULE_OVERHEAD // 10 + 512)
+            if not self._chip.heap.own_pieces(module, len(text) * _MODULE_OVERHEAD // 10 + 512):
+                raise MemoryError("memory allocation failed, allocating 512 bytes")
             exec(code, module.__dict__)
         except BaseException:
             self.loaded.pop(full, None)
