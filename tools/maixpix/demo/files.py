@@ -8,7 +8,7 @@ from pathlib import Path
 from maixpix.companion.convert import Rendition, convert
 from maixpix.companion.problems import Refused
 from maixpix.companion.settings import PictureLimits
-from maixpix.companion.sniff import HEAD_BYTES, recognise
+from maixpix.companion.sniff import HEAD_BYTES, MORE_FORMATS, name_of, recognise
 from maixpix.errors import UserError
 from maixpix.paths import board_files
 
@@ -76,6 +76,10 @@ def fill_card(card: Path) -> None:
     shutil.copytree(files / "apps", card / "apps", ignore=ignore)
 
 
+OWN_PICTURE = PictureLimits(also_read=tuple(MORE_FORMATS))
+"""What is read of the picture that the user names: all there is, as nobody else can have brought it here."""
+
+
 def picture_suffix(path: Path, size: tuple[int, int]) -> str:
     """The suffix under which the companion serves the picture `path`, whatever it is called now.
 
@@ -86,13 +90,12 @@ def picture_suffix(path: Path, size: tuple[int, int]) -> str:
         raise UserError(f"there is no picture {path}", remedy)
     try:
         with path.open("rb") as file:
-            convert(file, Rendition(*size), PictureLimits())
+            convert(file, Rendition(*size), OWN_PICTURE)
             file.seek(0)
-            kind = recognise(file.read(HEAD_BYTES))
+            head = file.read(HEAD_BYTES)
     except Refused as error:
         raise UserError(f"{path} cannot be shown: {error.cause}", remedy) from None
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}", remedy) from None
-    if kind is None:
-        raise RuntimeError("what was converted is of a known kind")
-    return kind.suffix
+    kind = recognise(head)
+    return kind.suffix if kind is not None else "." + name_of(head)
