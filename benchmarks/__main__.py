@@ -13,6 +13,7 @@ TABLES = (
     ("soak_upload", "--runs", "60"),
     ("modem_sessions", "--runs", "3000"),
     ("bring_ups", "--runs", "40"),
+    ("attacks",),
 )
 
 

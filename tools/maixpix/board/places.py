@@ -6,6 +6,7 @@ Both do the same few things; `install` builds on them. Paths are relative to the
 from __future__ import annotations
 
 import base64
+import contextlib
 import os
 import shutil
 from collections.abc import Mapping
@@ -199,6 +200,9 @@ class BoardPlace:
             return  # the board is gone; what is there is part of no version
 
 
+_PRIVATE = ("pix.json", "pix.new")
+
+
 class FolderPlace:
     """A mounted card."""
 
@@ -226,7 +230,13 @@ class FolderPlace:
         target = self.folder / path
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            with target.open("wb") as file:
+            # Settings hold the network's key and the token: on a file system that knows modes they are the owner's.
+            mode = 0o600 if path in _PRIVATE else 0o666
+            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0)
+            with os.fdopen(os.open(target, flags, mode), "wb") as file:
+                if path in _PRIVATE and hasattr(os, "fchmod"):
+                    with contextlib.suppress(OSError):  # FAT knows no modes
+                        os.fchmod(file.fileno(), mode)
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
