@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from maixpix.companion.problems import Refused
 from maixpix.companion.settings import UploadLimits
 from maixpix.companion.sniff import recognise
-from maixpix.companion.uploads.names import MAX_NAME_BYTES, numbered, safe_board, safe_name
+from maixpix.names import MAX_NAME_BYTES, numbered, safe_board, safe_name
 from maixpix.companion.uploads.partial import Facts
 from maixpix.companion.uploads.storage import UploadStore
 

@@ -1,0 +1,534 @@
+"""One file over one or several connections, until it is complete and proven.
+
+Longer than 350 lines: one attempt's answer decides what the next one asks, and the rules for that stand together.
+
+The first connection is asked for the whole, which every server understands. Where the answer tells a version that
+parts can be held against, others take halves of what is left (`Segments`). They only ever help: at the first answer
+of theirs that does not fit they stop, and the first connection goes on alone. Neighbouring answers overlap by
+`SEAM` bytes, which must be the same in both, whatever the headers said.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import zlib
+from collections import deque
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import TypeVar
+
+from maixpix.download.answer import Answer
+from maixpix.download.client import Client, Reply
+from maixpix.download.journal import Left
+from maixpix.download.options import AUTO, AUTO_PARTS, OnProgress, Options, Progress
+from maixpix.download.patience import Patience
+from maixpix.download.rate import Pace, RateLimit
+from maixpix.download.segments import ENDLESS, SMALLEST, Segment, Segments
+from maixpix.download.trouble import Broken, Changed, DownloadError, Lie, Stalled, Trouble, WrongDigest
+from maixpix.download.version import ALGORITHMS, Version
+from maixpix.download.writing import BLOCK, Writer
+
+SEAM = 1024
+FLUSH_S = 0.25
+TELL_S = 0.1
+GROW_S = 0.5
+WORTH_S = 2.0
+"""Another connection is opened when the rest would take longer than this."""
+
+STRIKES = 2
+"""Answers that do not fit before the download starts again: with two servers behind one name the next one may fit."""
+
+MAX_INFLATED = 1024 * 1024
+
+T = TypeVar("T")
+
+
+class Transfer:
+    """Fetches `url` into the writer's part file. `run` does everything up to the proof."""
+
+    def __init__(
+        self,
+        client: Client,
+        url: str,
+        writer: Writer,
+        options: Options,
+        limit: RateLimit,
+        on_progress: OnProgress | None = None,
+    ) -> None:
+        self.client = client
+        self.url = url
+        self.writer = writer
+        self.file = writer.file
+        self.options = options
+        self.version = Version()
+        self.received = 0
+        self.notes: list[str] = []
+        self.segments = Segments(self.file.there)
+        self._limit = limit
+        self._on_progress = on_progress
+        self._told_at = 0.0
+        self._patience = Patience(options)
+        self._helpers: set[asyncio.Task[None]] = set()
+        self._may_help = options.parts != 1
+        self._must_restart = False
+        self._is_suspicious = False
+        self._strikes = 0
+        self._cuts = 0
+        self._is_end_doubtful = False
+        self._seams: list[tuple[int, bytes]] = []
+        self._read_out: deque[Reply] = deque(maxlen=16)
+
+    def go_on_from(self, left: Left) -> None:
+        """What the part file holds, by its journal, is of this version."""
+        self.version = left.version
+        self.segments.total = left.version.size
+        self.writer.is_kept = True
+
+    async def run(self, first: Reply | None = None) -> dict[str, bytes]:
+        """Fetch and prove the file; returns its digests by their names in `hashlib`.
+
+        `first` is an answer to a plain request that has been read up to its headers. Raises `DownloadError`; whatever
+        is safe then stays in part file and journal, unless it was proven to be wrong.
+        """
+        is_second_try = False
+        try:
+            while True:
+                await self._fetch(first)
+                try:
+                    return await self._prove()
+                except Lie as lie:
+                    self._note(lie)
+                    if is_second_try:
+                        self.writer.journal.remove()
+                        raise self._patience.given_up(lie) from None
+                    is_second_try, self._may_help, self._is_suspicious, first = True, False, True, None
+                    await self._restart()
+        finally:
+            await self._stop_helpers()
+            with suppress(DownloadError):  # the failure that ended the run is the one to tell
+                await self.writer.save_all()
+
+    # -- attempts -----------------------------------------------------------------------------------------
+
+    async def _fetch(self, reply: Reply | None) -> None:
+        """Attempt after attempt until all bytes are there."""
+        while True:
+            try:
+                if reply is not None:
+                    opened, reply = reply, None
+                    await self._with_segment(lambda segment, opened=opened: self._use(opened, segment))
+                elif self._is_end_doubtful:
+                    await self._prove_end()
+                elif self.segments.is_complete and not self._helpers:
+                    return
+                else:
+                    await self._attempt()
+                self._check_helpers()
+            except Trouble as trouble:
+                self._note(trouble)
+                self._cuts += isinstance(trouble, Broken)
+                pause = self._patience.after(trouble, len(self.file.there))
+                self._tell(trouble.text)
+                await asyncio.sleep(pause)
+
+    async def _attempt(self) -> None:
+        if self.segments.is_complete:
+            await asyncio.wait(self._helpers, return_when=asyncio.FIRST_COMPLETED)
+            return
+        if self._must_restart:
+            await self._restart()
+        elif len(self.file.there) and not self._can_join():
+            # Nothing ties a second answer to the first one: the whole is asked for again, as long as that may help.
+            await self._restart()
+        if not await self._with_segment(self._ask):
+            await asyncio.wait(self._helpers, return_when=asyncio.FIRST_COMPLETED)
+
+    def _can_join(self) -> bool:
+        """Whether further bytes may be put behind those that are there."""
+        return bool(self.version.condition or self._expected()) or self._cuts >= STRIKES
+
+    async def _with_segment(self, use: Callable[[Segment], Awaitable[None]]) -> bool:
+        segment = self.segments.steal()
+        if segment is None:
+            return False
+        try:
+            await use(segment)
+        finally:
+            self.segments.release(segment)
+        return True
+
+    async def _ask(self, segment: Segment) -> None:
+        await self._use(await self.client.open(self.url, self._headers(segment)), segment)
+
+    def _headers(self, segment: Segment) -> dict[str, str]:
+        """A plain request for a whole file, else one for the segment and its seams."""
+        headers = {"Cache-Control": "no-cache"} if self._is_suspicious else {}
+        total = self.segments.total
+        if not len(self.file.there) and (segment.position == 0 and segment.stop in (ENDLESS, total)):
+            return headers
+        overlap = max(16, SEAM >> (3 * self._patience.failures)) if self.version.condition else SEAM
+        start = max(segment.position - overlap, self.file.there.before(segment.position))
+        stop = "" if segment.stop in (ENDLESS, total) else str(min(int(segment.stop) + SEAM, total or 0) - 1)
+        headers["Range"] = f"bytes={start}-{stop}"
+        if self.version.condition:
+            headers["If-Range"] = self.version.condition
+        return headers
+
+    async def _use(self, reply: Reply, segment: Segment) -> None:
+        """Take what the first connection's answer brings."""
+        try:
+            answer = reply.answer
+            if answer.is_end:
+                self._take_end(answer)
+            elif answer.coding:
+                await self._take_packed(reply)
+            else:
+                await self._fit(answer, segment)
+                self._grow_from(answer)
+                await self._pour(reply, segment)
+        finally:
+            reply.close()
+
+    async def _fit(self, answer: Answer, segment: Segment) -> None:
+        """Hold an answer against what is there; start again where it is of another version."""
+        is_begun = bool(len(self.file.there))
+        if is_begun and (difference := self.version.differs(answer.version)):
+            self._strike(f"has other content than before ({difference})", answer)
+        if answer.is_whole:
+            if is_begun:
+                if self.version.condition and not self._must_restart:
+                    self._note_text("ignores the request for a part and sends the whole")
+                await self._restart()
+            segment.start = segment.position = 0
+            segment.stop = ENDLESS if answer.stop is None else answer.stop
+        elif answer.start > segment.position or answer.stop is None or answer.stop <= segment.position:
+            self._strike(
+                f"sends bytes {answer.start}-{(answer.stop or 0) - 1} when asked for {segment.position}", answer
+            )
+        await self._adopt(answer.version)
+        if segment.stop == ENDLESS and self.segments.total is not None:
+            segment.stop = self.segments.total
+
+    def _strike(self, text: str, answer: Answer) -> None:
+        """An answer does not fit. Returns for a whole one that is to be used instead of what is there."""
+        self._strikes += 1
+        self._is_suspicious = True
+        self._must_restart = self._strikes >= STRIKES
+        if not (self._must_restart and answer.is_whole):
+            raise Changed(text)
+        self._note_text(text)
+
+    async def _adopt(self, version: Version) -> None:
+        """From now on the download is of `version`, or more is known of it."""
+        if len(self.file.there):
+            digests = {**version.digests, **self.version.digests}
+            size = self.version.size if self.version.size is not None else version.size
+            version = Version(self.version.etag, self.version.modified, self.version.dated, size, digests)
+        elif version.size is not None:
+            self.segments.total = version.size
+        is_new = version != self.version
+        self.version = version
+        if version.size is not None and (is_new or self.segments.total is None):
+            self.segments.total = version.size
+            await self._in_thread(self.file.allocate, version.size)
+        self.writer.is_kept = bool(version.condition or self._expected())
+        if is_new and self.writer.is_kept and not len(self.file.there) and (version.size or ENDLESS) > BLOCK:
+            await self._in_thread(self.writer.journal.begin, self.url, version)
+
+    def _take_end(self, answer: Answer) -> None:
+        """A 416: right only where the file ends."""
+        end = next((stop for start, stop in self.file.there if start == 0), 0)
+        if self.segments.total is None and answer.version.size in (None, end):
+            self.segments.total = end
+            return
+        self._strike("says that there is nothing (416) where its file goes on", answer)
+
+    async def _restart(self) -> None:
+        """Nothing of what is there counts."""
+        await self._stop_helpers()
+        await self.writer.settle()
+        await self._in_thread(self.file.restart)
+        self.writer.journal.remove()
+        self._seams.clear()
+        self._read_out.clear()
+        self.segments.total = None
+        self.version = Version()
+        self.writer.is_kept = False
+        self._must_restart = self._is_end_doubtful = False
+        self._strikes = 0
+
+    # -- bodies -------------------------------------------------------------------------------------------
+
+    async def _pour(self, reply: Reply, segment: Segment) -> None:
+        """Read the answer into the file as far as the segment goes. What came before a failure is kept."""
+        position = reply.answer.start
+        read_to = position
+        pieces: list[bytes] = []
+        held, flushed_at = 0, time.monotonic()
+        pending: asyncio.Future[int] | None = None
+        pace = Pace(self.options.idle_s, self.options.min_rate)
+        try:
+            while segment.position < segment.stop:
+                data = await reply.read()
+                if not data:
+                    self._end_of(reply, segment)
+                    break
+                self.received += len(data)
+                read_to += len(data)
+                if not pace.is_kept(len(data)) and not self.options.limit:
+                    raise Stalled("hardly sends anything")
+                await self._limit.take(len(data))
+                if position < segment.position:
+                    known, data = data[: segment.position - position], data[segment.position - position :]
+                    await self._compare(position, known)
+                    position += len(known)
+                room = segment.stop - segment.position
+                if len(data) > room and self.segments.extend(segment):
+                    room = segment.stop - segment.position
+                if len(data) > room:
+                    self._seams.append((int(segment.stop), data[int(room) : int(room) + SEAM]))
+                    data = data[: int(room)]
+                pieces.append(data)
+                held += len(data)
+                segment.position += len(data)
+                position += len(data)
+                now = time.monotonic()
+                if held >= BLOCK or now - flushed_at >= FLUSH_S:
+                    if pending is not None:
+                        await pending
+                    pending = self.writer.write(position - held, pieces, held)
+                    pieces, held, flushed_at = [], 0, now
+                    await self.writer.keep_up()
+                self._tell()
+            else:
+                await self._read_to_end(reply, segment, read_to)
+        finally:
+            if pending is not None:
+                await pending
+            if held:
+                await self.writer.write(segment.position - held, pieces, held)
+
+    def _end_of(self, reply: Reply, segment: Segment) -> None:
+        """The answer has ended before its segment."""
+        if segment.stop != ENDLESS:
+            whole = f" of {self.segments.total:,}" if self.segments.total else ""
+            raise Broken(f"ends the answer at byte {segment.position:,}{whole}")
+        if reply.answer.ends_by_close or not reply.answer.is_whole:
+            self._is_end_doubtful = True
+        else:
+            self.segments.total = segment.position
+        self._read_out.append(reply)
+
+    async def _read_to_end(self, reply: Reply, segment: Segment, position: int) -> None:
+        """The segment is full and the answer has been read up to `position`: where it should end, it must end."""
+        stop = reply.answer.stop
+        if stop is None and segment.stop == self.segments.total:
+            stop = self.segments.total
+        if stop is None or stop > segment.stop + SEAM:
+            return  # the rest is being fetched by another connection
+        while data := await reply.read():
+            if position + len(data) > stop:
+                raise Lie("sends more bytes than it told")
+            self._seams.append((position, data))
+            position += len(data)
+        reply.check_surplus()
+        self._read_out.append(reply)
+
+    async def _compare(self, position: int, data: bytes) -> None:
+        """Bytes that came before must come the same way again."""
+        if not await self._in_thread(self.file.agrees, position, data):
+            self._must_restart = True
+            raise Changed(f"sends other bytes than before at {position:,}")
+
+    async def _take_packed(self, reply: Reply) -> None:
+        """A body that is packed though it was asked for plain: unpacked on the way, never continued."""
+        self._note_text(f"sends it packed as {reply.answer.coding} though asked for it plain")
+        await self._restart()
+        self._may_help = False
+        await self._adopt(reply.answer.version)
+        self.writer.is_kept = False
+        unpacker = zlib.decompressobj(47)  # gzip or zlib, told by its head
+        position = 0
+        try:
+            while data := await reply.read():
+                self.received += len(data)
+                await self._limit.take(len(data))
+                while data:
+                    plain = unpacker.decompress(data, MAX_INFLATED)
+                    data = unpacker.unconsumed_tail
+                    if plain:
+                        position += await self.writer.write(position, [plain], len(plain))
+                self._tell()
+        except zlib.error:
+            raise Lie(f"says that it packs as {reply.answer.coding}, but does not") from None
+        finally:
+            self._must_restart = True
+        if not unpacker.eof:
+            raise Broken("ends the packed answer too early")
+        reply.check_surplus()
+        self._must_restart = False
+        self.segments.total = position
+
+    async def _prove_end(self) -> None:
+        """The connection's end was all that told where the content ends: a second answer has to say the same."""
+        end = len(self.file.there)
+        start = max(0, end - SEAM)
+        reply = await self.client.open(self.url, {"Range": f"bytes={start}-", "Cache-Control": "no-cache"})
+        try:
+            answer = reply.answer
+            if answer.is_end and answer.version.size in (None, end) and start == end:
+                self.segments.total = end
+            elif answer.is_end or answer.coding or self.version.differs(answer.version):
+                self._must_restart = True
+                raise Changed("has other content than a moment ago")
+            elif answer.start <= end:
+                await self._read_again(reply, end)
+        finally:
+            reply.close()
+        self._is_end_doubtful = False
+
+    async def _read_again(self, reply: Reply, end: int) -> None:
+        """Compare a second answer with the first; it may only be longer where the first one broke off."""
+        answer = reply.answer
+        size = answer.version.size
+        if size is not None and size < end:
+            self._must_restart = True
+            raise Changed(f"has {size:,} bytes after sending {end:,}")
+        position = answer.start
+        while position < end and (data := await reply.read()):
+            data = data[: end - position]
+            await self._compare(position, data)
+            position += len(data)
+        if position < end:
+            self._must_restart = True
+            raise Changed(f"ends at {position:,} now, and at {end:,} before")
+        if size is not None:
+            self.segments.total = size  # more than `end` means that the first answer was cut: it is continued
+        elif await reply.read():
+            self._must_restart = True
+            raise Broken(f"closes the connection early, at {end:,} bytes, without telling the length")
+        else:
+            self.segments.total = end
+
+    # -- helpers ------------------------------------------------------------------------------------------
+
+    def _grow_from(self, answer: Answer) -> None:
+        """The first connection is under way: open others, now or when they turn out to pay."""
+        left = (self.segments.total or 0) - len(self.file.there)
+        if not self._may_help or self._helpers or left < 2 * SMALLEST or not self.version.condition:
+            return
+        if self.options.parts == AUTO:
+            if answer.has_ranges:
+                self._start_helper(self._grow())
+            return
+        for _ in range(self.options.parts - 1):
+            self._start_helper(self._help())
+
+    def _start_helper(self, work: Awaitable[None]) -> None:
+        self._helpers.add(asyncio.ensure_future(work))
+
+    async def _grow(self) -> None:
+        """Add connections while the rest takes long and the last one made it faster."""
+        rates = [0.0]
+        while len(rates) <= AUTO_PARTS and self._may_help:
+            before = self.received
+            await asyncio.sleep(GROW_S)
+            rate = (self.received - before) / GROW_S
+            left = (self.segments.total or 0) - len(self.file.there)
+            if left < 2 * SMALLEST or left < WORTH_S * rate or rate < 1.1 * rates[-1]:
+                return
+            rates.append(rate)
+            if len(rates) <= AUTO_PARTS:
+                self._start_helper(self._help())
+
+    async def _help(self) -> None:
+        """Fetch halves of what is left until there is none, or until an answer does not fit."""
+        failures = 0
+        while self._may_help and failures < 3 and (segment := self.segments.steal()) is not None:
+            try:
+                reply = await self.client.open(self.url, self._headers(segment))
+                try:
+                    self._check_part(reply.answer, segment)
+                    await self._pour(reply, segment)
+                finally:
+                    reply.close()
+            except Lie as lie:
+                self._may_help = False
+                self._note(lie)
+            except Trouble as trouble:
+                failures += 1
+                self._note(trouble)
+                self.segments.release(segment)
+                await asyncio.sleep(self._patience.short_pause(failures))
+            except DownloadError as error:
+                if error.kind == "disk":
+                    raise
+                self._may_help = False
+                self._note_text(f"refuses parts: {error.message}")
+            finally:
+                self.segments.release(segment)
+
+    def _check_part(self, answer: Answer, segment: Segment) -> None:
+        if not self.version.is_confirmed_by(answer.version):
+            difference = self.version.differs(answer.version) or "no word of its version"
+            raise Changed(f"sends parts of other content ({difference})")
+        if answer.is_whole:
+            raise Lie("sends the whole when asked for a part")
+        if answer.start > segment.position or answer.stop is None or answer.stop <= segment.position:
+            raise Lie(f"sends bytes from {answer.start} when asked for {segment.position}")
+
+    def _check_helpers(self) -> None:
+        for task in [task for task in self._helpers if task.done()]:
+            self._helpers.discard(task)
+            task.result()
+
+    async def _stop_helpers(self) -> None:
+        helpers, self._helpers = self._helpers, set()
+        for task in helpers:
+            task.cancel()
+        await asyncio.gather(*helpers, return_exceptions=True)
+
+    # -- proof and talk -----------------------------------------------------------------------------------
+
+    def _expected(self) -> dict[str, bytes]:
+        """Digests that the file must have: the user's own, or else what the server told."""
+        if self.options.sha256:
+            return {"sha-256": bytes.fromhex(self.options.sha256)}
+        return dict(self.version.digests)
+
+    async def _prove(self) -> dict[str, bytes]:
+        """Seams, surplus and digests. Raises `Lie` when one of them is wrong."""
+        for position, data in self._seams:
+            if not await self._in_thread(self.file.agrees, position, data):
+                raise Lie(f"sent parts that do not fit together at {position:,}")
+        for reply in self._read_out:
+            reply.check_surplus()
+        expected = self._expected()
+        size = self.segments.total or 0
+        digests = await self._in_thread(self.file.digests, size, [ALGORITHMS[name][0] for name in expected])
+        for name, wanted in expected.items():
+            found = digests[ALGORITHMS[name][0]]
+            if found != wanted:
+                raise WrongDigest(f"sent a file with {name} {found.hex()[:16]}..., not {wanted.hex()[:16]}...")
+        return digests
+
+    def _note(self, trouble: Trouble) -> None:
+        self._note_text(trouble.text)
+
+    def _note_text(self, text: str) -> None:
+        if text not in self.notes and len(self.notes) < 50:
+            self.notes.append(text)
+
+    def _tell(self, note: str = "") -> None:
+        now = time.monotonic()
+        if self._on_progress is None or (now - self._told_at < TELL_S and not note):
+            return
+        self._told_at = now
+        parts = tuple(
+            (one.start, one.position, None if one.stop == ENDLESS else int(one.stop)) for one in self.segments
+        )
+        self._on_progress(Progress(len(self.file.there), self.segments.total, parts, note))
+
+    async def _in_thread(self, work: Callable[..., T], *arguments: object) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self.writer.executor, work, *arguments)
