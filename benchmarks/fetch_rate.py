@@ -22,8 +22,8 @@ import threading
 import time
 from pathlib import Path
 
-from maixpix.live import LiveBoard, LiveOptions
 from maixpix.paths import board_files
+from maixpix.virtual.live import LiveBoard, LiveOptions
 from virtualboard.clock import GRACE_NS, MS
 
 STOCK_WAIT_S = 0.4

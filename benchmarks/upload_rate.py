@@ -28,8 +28,8 @@ from pathlib import Path
 from typing import Any
 
 from maixpix.companion import ServeSettings, running
-from maixpix.live import LiveBoard, LiveOptions
 from maixpix.paths import board_files
+from maixpix.virtual.live import LiveBoard, LiveOptions
 from virtualboard.clock import MS, SECOND
 from virtualboard.esp8285 import Modem
 from virtualboard.network.tcp import MSS

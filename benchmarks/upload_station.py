@@ -20,8 +20,8 @@ from PIL import Image
 
 from virtualboard.board import Board, BoardConfig
 from virtualboard.clock import MS
-from virtualboard.console import ConsoleLog
 from virtualboard.faults import Faults
+from virtualboard.host.console import ConsoleLog
 from virtualboard.hosted import loader
 from virtualboard.hosted.engine import Engine, Program
 

@@ -15,8 +15,9 @@ from pathlib import Path
 
 import pytest
 import serial
-from board_process import ROOT, BoardProcess
-from k210.asm import assemble
+
+from rig.asm import assemble
+from rig.board_process import ROOT, BoardProcess
 
 pytest.importorskip("unicorn", reason="the emulated chip needs the k210 extra")
 
@@ -56,7 +57,7 @@ ENVIRONMENT = dict(os.environ, PYTHONPATH=str(ROOT / "tools"), COLUMNS="100", LI
 
 
 def command(port: str, *words: str) -> list[str]:
-    return [sys.executable, "-m", "maixpix.kflash_run", "-p", port, "-n", *words]
+    return [sys.executable, "-m", "maixpix.flash.kflash_run", "-p", port, "-n", *words]
 
 
 def kflash(port: str, *words: str, code: int = 0) -> str:

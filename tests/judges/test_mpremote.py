@@ -9,7 +9,8 @@ import subprocess
 import sys
 
 import pytest
-from board_process import ENGINES, BoardProcess, engine_options, wait_for_prompt
+
+from rig.board_process import ENGINES, BoardProcess, engine_options, wait_for_prompt
 
 
 @pytest.fixture(scope="module", params=ENGINES)

@@ -12,7 +12,7 @@ import pytest
 
 from virtualboard.board import Board, BoardConfig
 from virtualboard.clock import SECOND
-from virtualboard.reset_lines import WIRINGS, ResetLines
+from virtualboard.host.reset_lines import WIRINGS, ResetLines
 
 # Which sequences kflash's main loop uses for a board type, and the one it would start a program with.
 SEQUENCES = {

@@ -3,8 +3,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from firmware_like import maixpy_like
-from isp_board import Faults, IspBoard
+
+from rig.firmware_like import maixpy_like
+from rig.isp_board import Faults, IspBoard
 
 
 @pytest.fixture

@@ -9,12 +9,12 @@ import threading
 from concurrent.futures import CancelledError
 
 import pytest
-from board_process import ENGINES, BoardProcess, engine_options, needs_firmware
 from PIL import Image
 
 from maixpix.cli import run as maixpix
-from maixpix.live import LiveBoard, LiveOptions
-from maixpix.mailbox import Mailbox
+from maixpix.virtual.live import LiveBoard, LiveOptions
+from maixpix.virtual.mailbox import Mailbox
+from rig.board_process import ENGINES, BoardProcess, engine_options, needs_firmware
 from virtualboard.board import Board, BoardConfig
 from virtualboard.clock import Clock
 
@@ -135,7 +135,7 @@ def test_ctrl_c_during_a_program_is_exit_code_130(tmp_path):
     import sys
     import time
 
-    from board_process import ROOT
+    from rig.board_process import ROOT
 
     process = subprocess.Popen(
         [sys.executable, "-m", "maixpix", "board", "--exec", "print('on')\nwhile True: pass", "--speed", "real"],
@@ -228,11 +228,11 @@ def test_the_console_module_loads_where_there_are_no_pseudo_terminals():
     import subprocess
     import sys
 
-    from board_process import ROOT
+    from rig.board_process import ROOT
 
     code = (
         "import sys\nfor name in ('termios', 'pty', 'tty'): sys.modules[name] = None\n"
-        "from virtualboard.console import HAS_PTY, PtyConsole, ConsoleLog\n"
+        "from virtualboard.host.console import HAS_PTY, PtyConsole, ConsoleLog\n"
         "from virtualboard.board import Board, BoardConfig\n"
         "board = Board(BoardConfig()); log = ConsoleLog(board)\n"
         "board.console_tx.write(b'heard'); board.clock.advance(10**9)\n"
@@ -244,7 +244,7 @@ def test_the_console_module_loads_where_there_are_no_pseudo_terminals():
 
 
 def test_what_is_handed_in_keeps_its_order_with_the_rate():
-    from virtualboard.console import ConsoleLine
+    from virtualboard.host.console import ConsoleLine
 
     board = Board(BoardConfig())
     line = ConsoleLine(board)

@@ -8,15 +8,15 @@ import time
 
 import pytest
 import serial
-from board_process import ENGINES, BoardProcess, engine_options, needs_firmware, wait_for_prompt
 
+from maixpix.board.link import Link
 from maixpix.cli import run as maixpix
-from maixpix.link import Link
+from rig.board_process import ENGINES, BoardProcess, engine_options, needs_firmware, wait_for_prompt
 from virtualboard.board import Board, BoardConfig
 from virtualboard.clock import MS, SECOND, Clock
-from virtualboard.console import ConsoleLine
-from virtualboard.reset_lines import ResetLines
-from virtualboard.rfc2217 import Rfc2217Console
+from virtualboard.host.console import ConsoleLine
+from virtualboard.host.reset_lines import ResetLines
+from virtualboard.host.rfc2217 import Rfc2217Console
 
 BOOT = 16
 

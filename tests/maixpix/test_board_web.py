@@ -14,14 +14,14 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from board_process import ENGINES, FIRMWARE
-from companion.test_companion_browser import DESKTOP, PHONE, browser
 from PIL import Image
 
 from maixpix.cli import run as maixpix
-from maixpix.live import LiveBoard, LiveOptions
-from maixpix.live_web import serving
-from maixpix.live_web.view import without_key
+from maixpix.virtual.live import LiveBoard, LiveOptions
+from maixpix.virtual.web import serving
+from maixpix.virtual.web.view import without_key
+from rig.board_process import ENGINES, FIRMWARE
+from rig.browser import DESKTOP, PHONE, browser
 
 KEY = "sesame, open"
 

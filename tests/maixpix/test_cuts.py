@@ -8,12 +8,12 @@ import shutil
 from pathlib import Path
 
 import pytest
-from boards_fixture import ROOT, RunningBoard, device_tree, started_version
-from cable_tape import Recorder, Tape, cut, many_starts, start
 
-from maixpix import bundle, install
+from maixpix.board import bundle, install
+from maixpix.board.places import FolderPlace
 from maixpix.cli import run as maixpix
-from maixpix.places import FolderPlace
+from rig.cable_tape import Recorder, Tape, cut, many_starts, start
+from rig.running_board import ROOT, RunningBoard, device_tree, started_version
 
 POINTS = 40
 
@@ -85,7 +85,7 @@ def test_a_deployment_with_a_change_of_app(tmp_path, monkeypatch):
     install.install_loader(FolderPlace(flash), bundle.loader())
     (card / "pix.json").write_text('{"app": "one"}')
     new = real_tree(tmp_path / "new", "new")
-    monkeypatch.setattr("maixpix.bundle.board_files", lambda: new)
+    monkeypatch.setattr("maixpix.board.bundle.board_files", lambda: new)
     folders = {"sd": card, "flash": flash}
     tape = record(folders, tmp_path, "deploy", "--source", "--app", "two")
     seen = []
@@ -103,8 +103,8 @@ def test_the_first_installation(tmp_path, monkeypatch):
     flash.mkdir()
     start(card, flash)  # MaixPy writes its own main.py
     tree = device_tree(tmp_path / "tree", "new")
-    monkeypatch.setattr("maixpix.bundle.board_files", lambda: tree)
-    monkeypatch.setattr("maixpix.settings.keys", lambda: {"app": ("show", "text")})
+    monkeypatch.setattr("maixpix.board.bundle.board_files", lambda: tree)
+    monkeypatch.setattr("maixpix.board.settings.keys", lambda: {"app": ("show", "text")})
     folders = {"sd": card, "flash": flash}
     tape = record(folders, tmp_path, "deploy", "--source", "--app", "show")
     started = 0
@@ -124,7 +124,7 @@ def test_the_flat_flash(tmp_path, monkeypatch):
         tree = device_tree(tmp_path / version, version)
         install.install(FolderPlace(flash), bundle.build(tree, flat=True, mpy=False))
     new = device_tree(tmp_path / "new", "new")
-    monkeypatch.setattr("maixpix.bundle.board_files", lambda: new)
+    monkeypatch.setattr("maixpix.board.bundle.board_files", lambda: new)
     tape = record({"flash": flash}, tmp_path, "deploy", "--source", "--to", "flash")
     seen = [started_version(heard.encode()) for _, heard, _ in outcomes(tape, {"flash": flash}, tmp_path)]
     assert set(seen) == {"old", "new"}
@@ -168,7 +168,7 @@ def test_a_power_loss_between_removing_and_renaming_main_is_mended_by_the_next_d
     card = folder if place == "sd" else None
     assert b"Traceback" not in start(card, tmp_path / "flash")
     assert b"Welcome to MaixPy" in (folder / "main.py").read_bytes()
-    monkeypatch.setattr("maixpix.bundle.board_files", lambda: tmp_path / "tree")
+    monkeypatch.setattr("maixpix.board.bundle.board_files", lambda: tmp_path / "tree")
     with RunningBoard(card, tmp_path / "flash") as board:
         assert maixpix(["deploy", "--source", "--to", place, "--port", board.port]) == 0
         assert started_version(board.listen(rb"parts \S+ from [^\n]*\n")) == "new"

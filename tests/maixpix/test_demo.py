@@ -10,13 +10,13 @@ from PIL import Image
 
 from maixpix.cli import run as maixpix
 from maixpix.companion.pictures import MEDIA_TYPES
-from maixpix.demo import DemoOptions, judge, link_figures, psnr, rate_line, run_demo
-from maixpix.demo_board import Console
-from maixpix.demo_files import FOLDERS, MARKER, RESULTS, picture_suffix
+from maixpix.demo.board import Console
+from maixpix.demo.files import FOLDERS, MARKER, RESULTS, picture_suffix
+from maixpix.demo.portrait import COLOURS, portrait
+from maixpix.demo.run import DemoOptions, judge, link_figures, psnr, rate_line, run_demo
 from maixpix.errors import UserError
 from maixpix.paths import board_files
-from maixpix.portrait import COLOURS, portrait
-from maixpix.reach import resolve_url
+from maixpix.virtual.reach import resolve_url
 from virtualboard.clock import SECOND
 
 COFFEE = board_files() / "assets" / "pictures" / "coffee.jpg"
@@ -360,7 +360,7 @@ def test_help_says_what_reach_opens(command, capsys):
 
 @pytest.mark.parametrize(("reach", "allowed"), [([], []), (["192.0.2.0/24"], ["192.0.2.7"])])
 def test_reach_opens_just_that(reach, allowed):
-    from maixpix.live import LiveBoard, LiveOptions
+    from maixpix.virtual.live import LiveBoard, LiveOptions
 
     live = LiveBoard(LiveOptions(reach=reach))
     try:

@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
-from board_process import FIRMWARE, needs_firmware
 
 from maixpix.cli import run as maixpix
-from maixpix.demo_board import Console, DemoBoard, DemoOptions
+from maixpix.demo.board import Console, DemoBoard, DemoOptions
+from rig.board_process import FIRMWARE, needs_firmware
 
 
 @needs_firmware

@@ -6,23 +6,23 @@ import json
 from pathlib import Path
 
 import pytest
-from boards_fixture import CutCable, RunningBoard, device_tree, started_version
 from click.testing import CliRunner
 
-from maixpix import bundle, install
+from maixpix.board import bundle, install
+from maixpix.board.link import BoardError, Link
+from maixpix.board.places import BoardPlace, FolderPlace
 from maixpix.cli import run as maixpix
 from maixpix.commands.setup import setup
 from maixpix.errors import UserError
-from maixpix.link import BoardError, Link
-from maixpix.places import BoardPlace, FolderPlace
+from rig.running_board import CutCable, RunningBoard, device_tree, started_version
 
 
 @pytest.fixture
 def impatient(monkeypatch):
     """Short waits, for boards that never answer."""
-    monkeypatch.setattr("maixpix.link._ENTER_TIMEOUT_S", 1)
-    monkeypatch.setattr("maixpix.link._CHARACTER_TIMEOUT_S", 0.5)
-    monkeypatch.setattr("maixpix.link._IDE_TRIES", 3)
+    monkeypatch.setattr("maixpix.board.link._ENTER_TIMEOUT_S", 1)
+    monkeypatch.setattr("maixpix.board.link._CHARACTER_TIMEOUT_S", 0.5)
+    monkeypatch.setattr("maixpix.board.link._IDE_TRIES", 3)
 
 
 @pytest.fixture
@@ -134,7 +134,7 @@ def test_the_command_says_what_it_did(board, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("MAIXPIX_PORT", board.port)
     tree = device_tree(tmp_path / "tree", "one")
     (tree / "firmware" / "pix" / "config.py").write_text("KEYS = {'app': ('show', 'text')}\n")
-    monkeypatch.setattr("maixpix.bundle.board_files", lambda: tree)
+    monkeypatch.setattr("maixpix.board.bundle.board_files", lambda: tree)
     assert maixpix(["deploy", "--source", "--no-start", "--app", "show"]) == 0
     said = capsys.readouterr()
     assert said.out.startswith("version 1 is on the card: ")
@@ -207,7 +207,7 @@ def failing_app(board: RunningBoard, tmp_path: Path) -> None:
 def test_a_mistake_in_a_file_is_told_before_the_board_is_touched(board, tmp_path, monkeypatch, capsys):
     failing_app(board, tmp_path)
     tree = device_tree(tmp_path / "tree", "new")
-    monkeypatch.setattr("maixpix.bundle.board_files", lambda: tree)
+    monkeypatch.setattr("maixpix.board.bundle.board_files", lambda: tree)
     (tree / "apps" / "show.py").write_text("def main(:\n")
     cable = CutCable(board.port, 1 << 30)
     for where in ("auto", "flash"):
@@ -221,8 +221,8 @@ def test_the_app_runs_again_after_a_deployment_that_failed(board, tmp_path, monk
     failing_app(board, tmp_path)
     tree = device_tree(tmp_path / "tree", "new")
     (tree / "apps" / "big.py").write_text("# " + "x" * 9000 + "\n")
-    monkeypatch.setattr("maixpix.bundle.board_files", lambda: tree)
-    monkeypatch.setattr("maixpix.places.BoardPlace.free", lambda self: 1000)
+    monkeypatch.setattr("maixpix.board.bundle.board_files", lambda: tree)
+    monkeypatch.setattr("maixpix.board.places.BoardPlace.free", lambda self: 1000)
     assert maixpix(["deploy", "--source", "--port", board.port]) == 1
     assert "has no room" in capsys.readouterr().err
     assert heard_version(board) == "running"
@@ -336,7 +336,7 @@ def test_logs_are_read_over_the_line_and_the_app_starts_again(board, tmp_path, m
 
 def test_watching_deploys_again_what_changes_and_restarts_the_app(board, tmp_path, monkeypatch, capsys):
     tree = device_tree(tmp_path / "tree", "one")
-    monkeypatch.setattr("maixpix.bundle.board_files", lambda: tree)
+    monkeypatch.setattr("maixpix.board.bundle.board_files", lambda: tree)
     rounds, started = [], []
 
     def sleep(seconds):

@@ -8,12 +8,15 @@ import runpy
 import threading
 
 import pytest
-from board_process import needs_firmware
-from boards_fixture import ROOT, RunningBoard
 
-from maixpix import device_tables, doctor, doctor_network, ports, settings
+from maixpix import ports
+from maixpix.board import device_tables, settings
+from maixpix.board.link import Link
 from maixpix.cli import run as maixpix
-from maixpix.link import Link
+from maixpix.doctor import network
+from maixpix.doctor.examine import _Examination, adapter, fat_kind, unmounted
+from rig.board_process import needs_firmware
+from rig.running_board import ROOT, RunningBoard
 
 SECRET = 'key "of, the\\house'
 HOME = {"ssid": "Ho,me", "password": SECRET}
@@ -199,8 +202,8 @@ def test_the_adapter_behind_the_port_is_told(monkeypatch, tmp_path):
     monkeypatch.setattr(
         "maixpix.ports.scan", lambda: [ports.Port(str(tmp_path / "tty"), "a guess", "1A86:7523", "", 1, 2)]
     )
-    assert doctor.adapter(str(tmp_path / "tty")) == "a guess (1A86:7523), port 2 of 2"
-    assert doctor.adapter("rfc2217://127.0.0.1:1") == "over the network"
+    assert adapter(str(tmp_path / "tty")) == "a guess (1A86:7523), port 2 of 2"
+    assert adapter("rfc2217://127.0.0.1:1") == "over the network"
 
 
 def sector(**at: bytes) -> bytearray:
@@ -228,7 +231,7 @@ def sector(**at: bytes) -> bytearray:
 )
 def test_what_is_in_the_slot_is_told_from_its_sectors(first, boot, words):
     found = {"looked": True, "answers": first is not None, "first": (first or b"").hex(), "boot": bytes(boot).hex()}
-    text, remedy = doctor.unmounted(found)
+    text, remedy = unmounted(found)
     assert text == words
     assert remedy
 
@@ -251,13 +254,13 @@ def test_real_firmware_can_read_the_sectors_of_a_card(tmp_path):
     (tmp_path / "sd").mkdir()
     with RunningBoard(tmp_path / "sd", tmp_path / "flash", script="k210_board.py") as board, Link(board.port) as link:
         assert link.wait_for_card()
-        examination = doctor._Examination(link, None)
+        examination = _Examination(link, None)
         assert examination._slot()[0] == "the card has FAT, but was not mounted"  # for this is a good one
 
 
 @pytest.mark.parametrize(("clusters", "kind"), [(4084, "FAT12"), (4085, "FAT16"), (65524, "FAT16"), (65525, "FAT32")])
 def test_the_fat_type_follows_from_the_number_of_clusters(clusters, kind):
-    assert doctor.fat_kind(clusters) == kind
+    assert fat_kind(clusters) == kind
 
 
 @pytest.mark.parametrize(
@@ -270,7 +273,7 @@ def test_the_fat_type_follows_from_the_number_of_clusters(clusters, kind):
 )
 def test_what_the_enable_pad_did_is_told(found, state, words):
     base = {"enable": 8, "rate": 115200, "version": ["AT version:1.7.4(x)"], "passive": True}
-    finding = doctor_network.modem({**base, **found}, 6, 7)
+    finding = network.modem({**base, **found}, 6, 7)
     assert finding.state == state
     assert words in finding.text
 
@@ -306,9 +309,9 @@ def test_a_dead_port_is_a_finding(capsys, monkeypatch):
     import pty
     import tty
 
-    monkeypatch.setattr("maixpix.link._ENTER_TIMEOUT_S", 1)
-    monkeypatch.setattr("maixpix.link._CHARACTER_TIMEOUT_S", 0.5)
-    monkeypatch.setattr("maixpix.link._IDE_TRIES", 3)
+    monkeypatch.setattr("maixpix.board.link._ENTER_TIMEOUT_S", 1)
+    monkeypatch.setattr("maixpix.board.link._CHARACTER_TIMEOUT_S", 0.5)
+    monkeypatch.setattr("maixpix.board.link._IDE_TRIES", 3)
     master, slave = pty.openpty()
     tty.setraw(slave)
     assert maixpix(["doctor", "--port", os.ttyname(slave)]) == 1

@@ -9,11 +9,11 @@ import threading
 
 import pytest
 from click.testing import CliRunner
-from firmware_like import maixpy_like
 
-from maixpix import firmware_get
 from maixpix.commands.firmware import firmware as command
 from maixpix.errors import UserError
+from maixpix.flash import firmware_get
+from rig.firmware_like import maixpy_like
 
 NAME = "v0.6.2_84_g8fcd84a58_minimum_with_ide_support"
 PATH = "/maixpy_v0.6.2_84_g8fcd84a58/maixpy_v0.6.2_84_g8fcd84a58_minimum_with_ide_support.bin"

@@ -16,12 +16,12 @@ from pathlib import Path
 
 import pytest
 import serial
-from board_process import FIRMWARE, ROOT, BoardProcess, needs_firmware
-from firmware_like import maixpy_like
 from PIL import Image
-from terminal import maixpix, serving
 
-from maixpix.verdicts import GOOD_PSNR, expected_panel, psnr
+from maixpix.demo.verdicts import GOOD_PSNR, expected_panel, psnr
+from rig.board_process import FIRMWARE, ROOT, BoardProcess, needs_firmware
+from rig.firmware_like import maixpy_like
+from rig.terminal import maixpix, serving
 
 KEY = "correct horse"
 PICTURES = ROOT / "assets" / "pictures"

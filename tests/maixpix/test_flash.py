@@ -12,13 +12,14 @@ import tty
 from dataclasses import replace
 
 import pytest
-from firmware_like import maixpy_like
 
-from maixpix import boards, flash, kflash_watch, kfpkg
+from maixpix import boards
 from maixpix.cli import run as maixpix
 from maixpix.errors import UserError
-from maixpix.flash_plan import plan
-from maixpix.kflash_watch import Limits
+from maixpix.flash import kflash_watch, kfpkg, write
+from maixpix.flash.kflash_watch import Limits
+from maixpix.flash.plan import plan
+from rig.firmware_like import maixpy_like
 
 PATIENT = Limits(greeting=30, stub=30, frame=30, erase=30)
 """For boards that answer: the machine may be busy."""
@@ -34,7 +35,7 @@ def headed(payload: bytes) -> bytes:
 def test_firmware_lands_with_header_and_digest(firmware, isp, name):
     board = isp()
     seen = []
-    rate = flash.write(
+    rate = write.write(
         plan([(firmware, None)]),
         board.port,
         boards.find(name),
@@ -55,7 +56,7 @@ def test_a_file_with_header_is_not_given_a_second_one(tmp_path, isp):
     image = headed(maixpy_like())
     path = tmp_path / "with_header.bin"
     path.write_bytes(image)
-    flash.write(plan([(path, None)]), board.port, DOCK, 115200, limits=PATIENT)
+    write.write(plan([(path, None)]), board.port, DOCK, 115200, limits=PATIENT)
     assert bytes(board.flash[: len(image)]) == image
 
 
@@ -63,7 +64,7 @@ def test_several_images_land_at_their_addresses(tmp_path, firmware, isp):
     board = isp()
     model = tmp_path / "face.kmodel"
     model.write_bytes(b"KMDL" + random.Random(5).randbytes(70_000))
-    flash.write(plan([(firmware, None), (model, 0x300000)]), board.port, DOCK, 115200, limits=PATIENT)
+    write.write(plan([(firmware, None), (model, 0x300000)]), board.port, DOCK, 115200, limits=PATIENT)
     want = headed(firmware.read_bytes())
     assert bytes(board.flash[: len(want)]) == want
     assert bytes(board.flash[0x300000:0x311174]) == model.read_bytes()[: 0x311174 - 0x300000]
@@ -72,17 +73,17 @@ def test_several_images_land_at_their_addresses(tmp_path, firmware, isp):
 def test_erase_first_and_erase_alone(firmware, isp):
     board = isp()
     board.flash[0xD00000] = 7
-    flash.write(plan([(firmware, None)], erase_chip=True), board.port, DOCK, 115200, limits=PATIENT)
+    write.write(plan([(firmware, None)], erase_chip=True), board.port, DOCK, 115200, limits=PATIENT)
     assert board.erased == [(0, 0)]
     assert board.flash[0xD00000] == 0xFF
-    flash.erase(board.port, DOCK, 0xD00000, 0x300000, limits=PATIENT)
+    write.erase(board.port, DOCK, 0xD00000, 0x300000, limits=PATIENT)
     assert board.erased[1:] == [(0xD00000, 0x300000)]
 
 
 def test_a_checksum_error_that_kflash_reports_as_success_is_caught_and_cured_at_a_lower_rate(firmware, isp):
     board = isp(checksum_at_frame=2)
     notes = []
-    rate = flash.write(plan([(firmware, None)]), board.port, DOCK, 460800, note=notes.append, limits=PATIENT)
+    rate = write.write(plan([(firmware, None)]), board.port, DOCK, 460800, note=notes.append, limits=PATIENT)
     want = headed(firmware.read_bytes())
     assert rate == 115200
     assert notes == ["a block arrived damaged and kflash went on; trying again at 115200 baud"]
@@ -92,7 +93,7 @@ def test_a_checksum_error_that_kflash_reports_as_success_is_caught_and_cured_at_
 def test_a_rate_the_adapter_cannot_do_falls_back(firmware, isp):
     board = isp(fastest=115200)
     limits = replace(PATIENT, stub=5, frame=5)
-    assert flash.write(plan([(firmware, None)]), board.port, DOCK, 460800, limits=limits) == 115200
+    assert write.write(plan([(firmware, None)]), board.port, DOCK, 460800, limits=limits) == 115200
     assert bytes(board.flash[5:1000]) == firmware.read_bytes()[:995]
 
 
@@ -113,7 +114,7 @@ def test_a_rate_the_adapter_cannot_do_falls_back(firmware, isp):
 def test_a_board_that_misbehaves_ends_in_cause_and_remedy(firmware, isp, faults, limits, cause):
     board = isp(**faults)
     with pytest.raises(UserError) as caught:
-        flash.write(plan([(firmware, None)]), board.port, DOCK, 115200, limits=replace(PATIENT, **limits))
+        write.write(plan([(firmware, None)]), board.port, DOCK, 115200, limits=replace(PATIENT, **limits))
     assert caught.value.message == cause
     assert caught.value.remedy
     assert board.reboots == 0
@@ -122,14 +123,14 @@ def test_a_board_that_misbehaves_ends_in_cause_and_remedy(firmware, isp, faults,
 def test_a_cable_pulled_during_the_transfer(firmware, isp):
     board = isp(vanish_at_frame=2)
     with pytest.raises(UserError) as caught:
-        flash.write(plan([(firmware, None)]), board.port, DOCK, 115200, limits=PATIENT)
+        write.write(plan([(firmware, None)]), board.port, DOCK, 115200, limits=PATIENT)
     assert caught.value.remedy
 
 
 def test_an_erase_that_never_ends(firmware, isp):
     board = isp(busy_for_ever=True)
     with pytest.raises(UserError, match=r"erasing took more than 1\.5 s"):
-        flash.write(
+        write.write(
             plan([(firmware, None)], erase_chip=True),
             board.port,
             DOCK,
@@ -140,7 +141,7 @@ def test_an_erase_that_never_ends(firmware, isp):
 
 def test_a_missing_port_is_named(firmware):
     with pytest.raises(UserError, match="there is no port /dev/maixpix-none"):
-        flash.write(plan([(firmware, None)]), "/dev/maixpix-none", DOCK, 115200, limits=PATIENT)
+        write.write(plan([(firmware, None)]), "/dev/maixpix-none", DOCK, 115200, limits=PATIENT)
 
 
 def test_plans_that_would_destroy_something_are_refused(tmp_path, firmware):
@@ -214,11 +215,11 @@ def test_the_command_flashes_and_listens_for_the_start(firmware, isp, capsys, mo
         "MaixPy v0.6.2-44-gd9dc6c58c starts on the board",
     ]
     assert "maixpy.bin: 98,304 of 98,304 bytes" in said.err
-    assert not flash.confirm(isp(mute=True).port, 0.5)
+    assert not write.confirm(isp(mute=True).port, 0.5)
 
 
 def test_a_start_that_was_missed_shows_at_the_prompt(monkeypatch):
-    monkeypatch.setattr(flash, "_ASK_EVERY_S", 0.1)
+    monkeypatch.setattr(write, "_ASK_EVERY_S", 0.1)
     master, slave = pty.openpty()
     tty.setraw(slave)
 
@@ -228,7 +229,7 @@ def test_a_start_that_was_missed_shows_at_the_prompt(monkeypatch):
 
     thread = threading.Thread(target=board)
     thread.start()
-    assert flash.confirm(os.ttyname(slave), 20)
+    assert write.confirm(os.ttyname(slave), 20)
     thread.join()
     os.close(master)
     os.close(slave)

@@ -9,12 +9,12 @@ import struct
 from pathlib import Path
 
 import pytest
-from firmware_like import maixpy_like
 
-from maixpix import kfpkg
 from maixpix.cli import run as maixpix
 from maixpix.errors import UserError
-from maixpix.images import identify, identify_bytes, require_firmware
+from maixpix.flash import kfpkg
+from maixpix.flash.images import identify, identify_bytes, require_firmware
+from rig.firmware_like import maixpy_like
 
 HERE = Path("x.bin")
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import shutil
 
 import pytest
-from loader_run import chosen
 
-from maixpix import bundle, card, install
+from maixpix.board import bundle, card, install
+from maixpix.board.places import FolderPlace
 from maixpix.errors import UserError
-from maixpix.places import FolderPlace
+from rig.loader_run import chosen
 
 LOADER = bundle.loader()
 

@@ -7,8 +7,8 @@ import zipfile
 
 import pytest
 
-from maixpix import kfpkg
-from maixpix.kfpkg import PackageError, Part
+from maixpix.flash import kfpkg
+from maixpix.flash.kfpkg import PackageError, Part
 
 
 def package(text: str, **members: bytes) -> bytes:

@@ -9,12 +9,12 @@ import threading
 import tty
 
 import pytest
-from board_process import FIRMWARE, BoardProcess, needs_firmware, wait_for_prompt
-from boards_fixture import RunningBoard
 
+from maixpix.board.link import BoardError, Link
 from maixpix.cli import run as maixpix
 from maixpix.errors import UserError
-from maixpix.link import BoardError, Link
+from rig.board_process import FIRMWARE, BoardProcess, needs_firmware, wait_for_prompt
+from rig.running_board import RunningBoard
 
 START = b"\r\n[MAIXPY] Pll0:freq:806000000\r\n[MAIXPY] Pll1:freq:398666666\r\n[MAIXPY] cpu:freq:403000000\r\n"
 
@@ -22,9 +22,9 @@ START = b"\r\n[MAIXPY] Pll0:freq:806000000\r\n[MAIXPY] Pll1:freq:398666666\r\n[M
 @pytest.fixture
 def impatient(monkeypatch):
     """Short waits, for boards that never answer."""
-    monkeypatch.setattr("maixpix.link._ENTER_TIMEOUT_S", 1)
-    monkeypatch.setattr("maixpix.link._CHARACTER_TIMEOUT_S", 0.5)
-    monkeypatch.setattr("maixpix.link._IDE_TRIES", 3)
+    monkeypatch.setattr("maixpix.board.link._ENTER_TIMEOUT_S", 1)
+    monkeypatch.setattr("maixpix.board.link._CHARACTER_TIMEOUT_S", 0.5)
+    monkeypatch.setattr("maixpix.board.link._IDE_TRIES", 3)
 
 
 @pytest.fixture
@@ -96,7 +96,7 @@ def _examined_and_cured(board, capsys):
 
 @pytest.mark.parametrize("does", ["print('busy')", "pass"])
 def test_a_boot_script_that_never_ends_is_named_and_worked_around(board, monkeypatch, does):
-    monkeypatch.setattr("maixpix.link._ENTER_TIMEOUT_S", 2)
+    monkeypatch.setattr("maixpix.board.link._ENTER_TIMEOUT_S", 2)
     (board.card / "boot.py").write_text(f"while True:\n    {does}\n")
     notes = []
     with Link(board.port, notes.append) as link:

@@ -6,12 +6,12 @@ import json
 import os
 
 import pytest
-from boards_fixture import RunningBoard, device_tree, started_version
 
-from maixpix import bundle, install
+from maixpix.board import bundle, install
+from maixpix.board.link import Link
+from maixpix.board.places import BoardPlace
 from maixpix.cli import run as maixpix
-from maixpix.link import Link
-from maixpix.places import BoardPlace
+from rig.running_board import RunningBoard, device_tree, started_version
 
 pytestmark = [
     pytest.mark.firmware,

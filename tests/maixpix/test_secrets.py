@@ -8,10 +8,9 @@ import os
 from pathlib import Path
 from urllib.parse import quote
 
-from boards_fixture import RunningBoard
-from terminal import maixpix
-
-from maixpix.link import Link
+from maixpix.board.link import Link
+from rig.running_board import RunningBoard
+from rig.terminal import maixpix
 
 KEY = "key of-the house"
 WRONG_KEY = "not the#right key"

@@ -7,10 +7,10 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from maixpix import settings
+from maixpix.board import settings
+from maixpix.board.places import FolderPlace
 from maixpix.commands.setup import setup
 from maixpix.errors import UserError
-from maixpix.places import FolderPlace
 
 SECRET = "correct horse battery"
 PASSWORD = "open-sesame"

@@ -9,12 +9,12 @@ import shutil
 from pathlib import Path
 
 import pytest
-from boards_fixture import ROOT, RunningBoard
 
-from maixpix import bundle, install
+from maixpix.board import bundle, install
+from maixpix.board.link import Link
+from maixpix.board.places import FolderPlace
 from maixpix.cli import run as maixpix
-from maixpix.link import Link
-from maixpix.places import FolderPlace
+from rig.running_board import ROOT, RunningBoard
 
 APPS = {
     "good": "def main():\n    print('good ran')\n",

@@ -6,11 +6,11 @@ import json
 import shutil
 
 import pytest
-from board_process import needs_firmware
-from boards_fixture import ROOT, RunningBoard
 
-from maixpix import bundle, install
-from maixpix.places import FolderPlace
+from maixpix.board import bundle, install
+from maixpix.board.places import FolderPlace
+from rig.board_process import needs_firmware
+from rig.running_board import ROOT, RunningBoard
 
 pytestmark = [pytest.mark.firmware, pytest.mark.slow, needs_firmware]
 

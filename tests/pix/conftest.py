@@ -4,10 +4,11 @@ import asyncio
 import threading
 
 import pytest
-from pix_device import Device
-from pix_fetch import OLD
-from pix_modem import Bench
-from pix_servers import Origin, Raw
+
+from rig.device import Device
+from rig.fetching import OLD
+from rig.modem_bench import Bench
+from rig.servers import Origin, Raw
 
 
 @pytest.fixture
@@ -20,7 +21,7 @@ def device(tmp_path):
 
 @pytest.fixture
 def boards():
-    """boards(...) -> pix_modem.Bench, closed at the end."""
+    """boards(...) -> modem_bench.Bench, closed at the end."""
     made = []
 
     def make(*args, **kwargs):

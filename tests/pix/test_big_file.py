@@ -5,9 +5,9 @@ import random
 import re
 
 import pytest
-from pix_board import run
-from pix_servers import Origin
 
+from rig.app_board import run
+from rig.servers import Origin
 from virtualboard.board import BoardConfig, WifiNetwork
 from virtualboard.hosted.heap import Heap
 from virtualboard.hosted.launch import run_app

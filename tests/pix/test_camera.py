@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageOps
 
-from maixpix.demo import psnr
+from maixpix.demo.run import psnr
 from virtualboard.board import BoardConfig
 from virtualboard.hosted.launch import run_app
 

@@ -5,8 +5,8 @@ import socket
 import threading
 
 import pytest
-from pix_modem import SERVER, Once, Sink, read_all
 
+from rig.modem_bench import SERVER, Once, Sink, read_all
 from virtualboard.clock import MS, SECOND
 from virtualboard.network.script import Script
 

@@ -8,7 +8,8 @@ import random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pix_modem import SERVER, Bench, Once
+
+from rig.modem_bench import SERVER, Bench, Once
 
 BODY = random.Random(7).randbytes(100)
 FRAME = 34

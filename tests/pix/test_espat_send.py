@@ -3,8 +3,8 @@
 import random
 
 import pytest
-from pix_modem import SERVER, Once, Sink, read_all
 
+from rig.modem_bench import SERVER, Once, Sink, read_all
 from virtualboard.clock import MS, SECOND, US
 from virtualboard.network.script import Script
 

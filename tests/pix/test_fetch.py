@@ -4,10 +4,11 @@ import hashlib
 import random
 
 import pytest
-from pix_device import Device, PowerCut
-from pix_fetch import OLD, PICTURE, failing, fetch, ranges
-from pix_links import Sockets
-from pix_servers import field
+
+from rig.device import Device, PowerCut
+from rig.fetching import OLD, PICTURE, failing, fetch, ranges
+from rig.links import Sockets
+from rig.servers import field
 
 # -- a good server ------------------------------------------------------------------------------------------
 

@@ -4,9 +4,10 @@ import hashlib
 import random
 
 import pytest
-from pix_device import Device, PowerCut
-from pix_fetch import OLD, PICTURE, failing, fetch, ranges
-from pix_links import Bytes, Sockets
+
+from rig.device import Device, PowerCut
+from rig.fetching import OLD, PICTURE, failing, fetch, ranges
+from rig.links import Bytes, Sockets
 
 # -- damage -------------------------------------------------------------------------------------------------
 

@@ -5,7 +5,8 @@ import os
 import random
 
 import pytest
-from pix_links import Sockets
+
+from rig.links import Sockets
 
 
 def get(device, url, headers=(), token=""):

@@ -3,8 +3,9 @@
 import random
 
 import pytest
-from pix_device import Device
-from pix_modem import Bench
+
+from rig.device import Device
+from rig.modem_bench import Bench
 
 PICTURE = random.Random(4).randbytes(30_000)
 

@@ -3,9 +3,10 @@
 import time
 
 import pytest
-from pix_fetch import OLD, PICTURE, failing, fetch
-from pix_links import Sockets
-from pix_servers import field
+
+from rig.fetching import OLD, PICTURE, failing, fetch
+from rig.links import Sockets
+from rig.servers import field
 
 # -- refusals, redirects, limits ----------------------------------------------------------------------------
 

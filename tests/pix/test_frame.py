@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from pix_board import SERVER, run
-from pix_panel import card_of
 
-from maixpix.bundle import build
+from maixpix.board.bundle import build
 from maixpix.companion import ServeSettings, running
-from maixpix.demo import expected_panel, psnr
+from maixpix.demo.run import expected_panel, psnr
+from rig.app_board import SERVER, run
+from rig.panel_text import card_of
 from virtualboard.board import BoardConfig, WifiNetwork
 from virtualboard.hosted.launch import run_app
 

@@ -3,7 +3,8 @@
 import random
 
 import pytest
-from pix_device import PowerCut
+
+from rig.device import PowerCut
 
 
 @pytest.fixture
@@ -123,7 +124,7 @@ def test_no_card(device):
 
 def test_power_cut_at_every_step_of_a_picture_and_its_end(tmp_path, device):
     """Whatever step is the last one: whole pictures only, no number twice, and a picture is either here or done."""
-    from pix_device import Device
+    from rig.device import Device
 
     content = bytes(range(256)) * 40
     step = 0

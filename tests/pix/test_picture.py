@@ -4,8 +4,8 @@ import json
 
 import pytest
 from PIL import Image
-from pix_board import run
 
+from rig.app_board import run
 from virtualboard.board import BoardConfig
 from virtualboard.hosted.launch import run_app
 

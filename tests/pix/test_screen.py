@@ -2,9 +2,9 @@
 
 import pytest
 from PIL import Image
-from pix_board import run
-from pix_panel import BLACK, GREEN, GREY, RED, WHITE, YELLOW, card_of, read, unread
 
+from rig.app_board import run
+from rig.panel_text import BLACK, GREEN, GREY, RED, WHITE, YELLOW, card_of, read, unread
 from virtualboard.board import BoardConfig
 
 SIZES = {"dock": (320, 240), "cube": (240, 240)}

@@ -10,10 +10,10 @@ import socket
 import subprocess
 
 import pytest
-from pix_receivers import Listener, Sending, Tus
-from pix_uploads import Station, receiver, stored
 
 from maixpix.companion import UploadLimits, running
+from rig.receivers import Listener, Sending, Tus
+from rig.uploads import Station, receiver, stored
 from virtualboard.board import BoardConfig
 from virtualboard.hosted.launch import run_app
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from pix_panel import card_of
-from pix_servers import Raw
 
 from maixpix.companion import ServeSettings, running
-from maixpix.demo import expected_panel, link_figures, psnr
+from maixpix.demo.run import expected_panel, link_figures, psnr
+from rig.panel_text import card_of
+from rig.servers import Raw
 from virtualboard.board import BoardConfig, WifiNetwork
 from virtualboard.hosted.launch import run_app
 

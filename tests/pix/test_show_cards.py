@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from pix_board import SERVER, run
-from pix_panel import YELLOW, card_of, read
 
-from maixpix.bundle import build
+from maixpix.board.bundle import build
+from rig.app_board import SERVER, run
+from rig.panel_text import YELLOW, card_of, read
 from virtualboard.board import BoardConfig, WifiNetwork
 from virtualboard.clock import MS
 

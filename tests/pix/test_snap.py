@@ -10,11 +10,11 @@ import urllib.request
 
 import pytest
 from PIL import Image
-from pix_servers import Raw
-from pix_uploads import KEY, TOKEN, Station, arrived, play, receiver, state_line, stored, taken
 
 from maixpix.companion import UploadLimits, running
-from maixpix.verdicts import psnr
+from maixpix.demo.verdicts import psnr
+from rig.servers import Raw
+from rig.uploads import KEY, TOKEN, Station, arrived, play, receiver, state_line, stored, taken
 from virtualboard.board import BoardConfig, WifiNetwork
 
 

@@ -4,7 +4,8 @@ import hashlib
 import random
 
 import pytest
-from pix_device import Device, PowerCut
+
+from rig.device import Device, PowerCut
 
 TARGET = "/sd/show.jpg"
 OLD = b"old picture" * 100

@@ -4,7 +4,8 @@ import hashlib
 import random
 
 import pytest
-from pix_receivers import Listener, Sending, Tus
+
+from rig.receivers import Listener, Sending, Tus
 
 SMALL = random.Random(1).randbytes(7012)
 LARGE = random.Random(2).randbytes(300_001)

@@ -10,7 +10,8 @@ import time
 from pathlib import Path
 
 import pytest
-from pix_receivers import Sending
+
+from rig.receivers import Sending
 
 SERVER = """
 import sys

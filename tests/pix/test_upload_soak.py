@@ -1,14 +1,14 @@
 """Some runs of the upload soak (benchmarks/soak_upload.py has them all): nothing lost, doubled or damaged."""
 
-import pix_uploads
 import pytest
 
 from benchmarks import soak_upload
 from benchmarks.soak_upload import Outcome, judge, judge_unproven
 from benchmarks.upload_receiver import Nursery
 from benchmarks.upload_station import is_whole
+from rig import uploads
 
-WHOLE = (pix_uploads.PICTURES / "coffee.jpg").read_bytes()
+WHOLE = (uploads.PICTURES / "coffee.jpg").read_bytes()
 OTHER = WHOLE[:-2] + b"\0\xff\xd9"
 """The same for every decoder, other bytes."""
 

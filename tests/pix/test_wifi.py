@@ -1,8 +1,8 @@
 """Bring-up, joining and coming back, against the real modem part over real lanes."""
 
 import pytest
-from pix_modem import Once, read_all
 
+from rig.modem_bench import Once, read_all
 from virtualboard.clock import MS, SECOND
 from virtualboard.esp8285 import AccessPoint
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import random
 
 import pytest
-from fatimage import tree_of
 
-from virtualboard.card_registers import cid, crc7, crc16, csd
+from rig.fat_image import tree_of
+from virtualboard.card.card import SdCard, Timing
+from virtualboard.card.fat32 import SECTOR
+from virtualboard.card.registers import cid, crc7, crc16, csd
 from virtualboard.clock import MS, US, Clock
-from virtualboard.fat32 import SECTOR
-from virtualboard.sdcard import SdCard, Timing
 
 
 class Driver:

@@ -6,13 +6,13 @@ import os
 import random
 
 import pytest
-from fatimage import dump, fsck, merge, mtools, read_file, tree_of
 
-from virtualboard import fat32
-from virtualboard.fat32 import BAD, Geometry, dos_time, read_tree, unix_time
-from virtualboard.fat32_sync import write_back
-from virtualboard.fat32_volume import Volume
-from virtualboard.fat_names import Aliases, from_device, name_problem, scan, to_device
+from rig.fat_image import dump, fsck, merge, mtools, read_file, tree_of
+from virtualboard.card import fat32
+from virtualboard.card.fat32 import BAD, Geometry, dos_time, read_tree, unix_time
+from virtualboard.card.names import Aliases, from_device, name_problem, scan, to_device
+from virtualboard.card.sync import write_back
+from virtualboard.card.volume import Volume
 
 SMALL = Geometry.of(64 << 20)
 

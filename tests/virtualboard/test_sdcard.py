@@ -6,10 +6,10 @@ import os
 import random
 
 import pytest
-from fatimage import fsck, tree_of
 
+from rig.fat_image import fsck, tree_of
+from virtualboard.card.card import SdCard, Timing
 from virtualboard.clock import MS, Clock
-from virtualboard.sdcard import SdCard, Timing
 
 
 @pytest.fixture

@@ -7,16 +7,29 @@ from __future__ import annotations
 
 import os
 import sys
-from importlib.metadata import version
 
 import click
 
-from maixpix.commands import ALL
+from maixpix.commands import TABLE
 from maixpix.errors import UserError
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(version("maixpix"), prog_name="maixpix")
+class _Commands(click.Group):
+    """The group of `TABLE`'s commands: the help text costs none of their imports."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(TABLE)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        return TABLE[cmd_name].load() if cmd_name in TABLE else None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry.line) for name, entry in TABLE.items()])
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="maixpix", prog_name="maixpix")
 def cli() -> None:
     """Pictures to and from Kendryte K210 boards (Sipeed Maix with MaixPy).
 
@@ -28,10 +41,6 @@ def cli() -> None:
 
     Every command has its own --help. MAIXPIX_DEBUG=1 shows tracebacks.
     """
-
-
-for command in ALL:
-    cli.add_command(command)
 
 
 def main() -> None:

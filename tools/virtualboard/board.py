@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from virtualboard.camera import Camera
+from virtualboard.card.card import SdCard
 from virtualboard.clock import GRACE_NS, MS, Clock
 from virtualboard.esp8285 import AccessPoint, Air, Modem
 from virtualboard.models import MODELS
@@ -24,7 +25,6 @@ from virtualboard.network import Network
 from virtualboard.nor_flash import NorFlash
 from virtualboard.panel import Panel
 from virtualboard.pins import Pads
-from virtualboard.sdcard import SdCard
 from virtualboard.wire import Lane
 
 

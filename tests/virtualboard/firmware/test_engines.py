@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from maixpix.verdicts import psnr
+from maixpix.demo.verdicts import psnr
 
 pytestmark = pytest.mark.firmware
 

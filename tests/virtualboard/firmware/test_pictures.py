@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from maixpix.verdicts import psnr
+from maixpix.demo.verdicts import psnr
 from virtualboard.board import BoardConfig
 from virtualboard.camera import rgb565
 from virtualboard.clock import MS

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 from PIL import Image, ImageOps
-from pix_uploads import TOKEN, receiver, stored, taken
 
 from maixpix.companion import ServeSettings, running
-from maixpix.verdicts import psnr
+from maixpix.demo.verdicts import psnr
+from rig.uploads import TOKEN, receiver, stored, taken
 
 pytestmark = pytest.mark.firmware
 

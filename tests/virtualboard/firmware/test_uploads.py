@@ -16,13 +16,13 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from pix_receivers import Listener
-from pix_uploads import KEY, TOKEN, arrived, plant, receiver, stored, taken
 
-from maixpix.chip_run import run_on_chip
 from maixpix.companion import running
-from maixpix.live import LiveOptions
-from maixpix.verdicts import psnr
+from maixpix.demo.verdicts import psnr
+from maixpix.virtual.chip_run import run_on_chip
+from maixpix.virtual.live import LiveOptions
+from rig.receivers import Listener
+from rig.uploads import KEY, TOKEN, arrived, plant, receiver, stored, taken
 from virtualboard.board import BoardConfig, WifiNetwork
 from virtualboard.hosted.launch import run_app
 

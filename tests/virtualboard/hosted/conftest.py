@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from virtualboard.board import Board, BoardConfig
-from virtualboard.console import ConsoleLog
+from virtualboard.host.console import ConsoleLog
 from virtualboard.hosted.engine import Engine, Program
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from virtualboard.board import Board, BoardConfig
 from virtualboard.clock import MS, SECOND
-from virtualboard.console import ConsoleLog
+from virtualboard.host.console import ConsoleLog
 from virtualboard.hosted.engine import Engine
 from virtualboard.hosted.launch import BoardProcess
 
@@ -195,7 +195,7 @@ def test_wrong_rate_on_the_terminal_is_garbage(device):
     import os
     import termios
 
-    from virtualboard.console import PtyConsole
+    from virtualboard.host.console import PtyConsole
 
     board = Board(BoardConfig())
     device.boards.append(board)

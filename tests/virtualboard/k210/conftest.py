@@ -8,11 +8,10 @@ import pytest
 
 pytest.importorskip("unicorn", reason="the k210 engine needs the extra maixpix[k210]")
 
+from rig.asm import assemble
 from virtualboard.board import Board, BoardConfig
 from virtualboard.k210.engine import K210Engine
 from virtualboard.k210.soc import Soc
-
-from .asm import assemble
 
 
 @pytest.fixture

@@ -8,12 +8,11 @@ import zlib
 
 import pytest
 
+from rig.asm import assemble
 from virtualboard.board import Board
 from virtualboard.clock import MS
 from virtualboard.k210 import bootrom
 from virtualboard.k210.engine import K210Engine
-
-from .asm import assemble
 
 MARK = assemble("li t1, 0x80100000\nli t2, 0x600DF00D\nsw t2, 0(t1)\nend: j end")
 

@@ -227,7 +227,7 @@ def test_counting_loop_is_not_taken_for_idle(run_program: Run) -> None:
 
 @pytest.mark.parametrize(("factor", "cycles"), [(1.0, 400_000), (0.4, 1_000_000)])
 def test_cpu_factor_is_instructions_per_cycle(factor: float, cycles: int) -> None:
-    from .asm import assemble
+    from rig.asm import assemble
 
     board = Board(BoardConfig())
     engine = K210Engine(board, cpu_factor=factor)
@@ -260,7 +260,7 @@ def test_senseless_parameters_are_refused(board: Board, factor: float, batch: in
 
 
 def test_same_program_same_run() -> None:
-    from .asm import assemble
+    from rig.asm import assemble
 
     program = assemble("loop: csrr t0, mcycle\nadd t1, t1, t0\nli t2, 0x80100000\nsd t1, 0(t2)\nj loop")
     seen = set()

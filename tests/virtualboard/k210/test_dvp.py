@@ -9,12 +9,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from rig.registers import Registers, claim, complete, enable_interrupt, pending
 from virtualboard.board import Board, BoardConfig
 from virtualboard.camera import rgb565
 from virtualboard.clock import MS, SECOND
 from virtualboard.k210.soc import Soc
-
-from .registers import Registers, claim, complete, enable_interrupt, pending
 
 IRQ = 24
 START, START_WE, FINISH, FINISH_WE, EN, EN_WE, SCCB = 1, 2, 0x100, 0x200, 0x1_0000, 0x2_0000, 0x300_0000

@@ -7,12 +7,11 @@ from collections.abc import Callable
 
 import pytest
 
+from rig.registers import Registers, claim, complete, enable_interrupt, pending
 from virtualboard.board import Board
 from virtualboard.clock import MS
 from virtualboard.k210.engine import K210Engine
 from virtualboard.k210.soc import Soc
-
-from .registers import Registers, claim, complete, enable_interrupt, pending
 
 GPIOHS, GPIO = 24, 56  # FUNC_GPIOHS0, FUNC_GPIO0
 UP, DOWN = 1 << 16, 1 << 17

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from rig.registers import Registers, claim, enable_interrupt, pending
 from virtualboard.k210.soc import Soc
-
-from .registers import Registers, claim, enable_interrupt, pending
 
 READ, STOP = 0x100, 0x200
 TX_ABRT, TX_EMPTY = 0x40, 0x10

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from rig.registers import Registers
 from virtualboard.board import Board, BoardConfig
 from virtualboard.k210.soc import Soc
-
-from .registers import Registers
 
 
 def read_data(otp: Registers, address: int, size: int) -> bytes | None:

@@ -6,9 +6,8 @@ import struct
 
 import pytest
 
+from rig.asm import assemble
 from virtualboard.k210.patcher import CsrWrite, Patcher, load_double, store_word
-
-from .asm import assemble
 
 
 def words(code: bytes | bytearray) -> tuple[int, ...]:

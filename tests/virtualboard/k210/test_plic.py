@@ -6,9 +6,8 @@ import logging
 
 import pytest
 
+from rig.registers import claim, complete, enable_interrupt, pending
 from virtualboard.k210.soc import Soc
-
-from .registers import claim, complete, enable_interrupt, pending
 
 FIRST, SECOND, LAST = 11, 12, 64
 

@@ -6,11 +6,10 @@ import socket
 import threading
 import time
 
+from rig.asm import assemble
 from virtualboard.board import Board
 from virtualboard.clock import MS, SECOND
 from virtualboard.k210.engine import K210Engine
-
-from .asm import assemble
 
 ANSWERS = 12
 

@@ -6,11 +6,10 @@ import datetime
 
 import pytest
 
+from rig.registers import Registers
 from virtualboard.board import Board
 from virtualboard.clock import SECOND
 from virtualboard.k210.soc import Soc
-
-from .registers import Registers
 
 SETTING, RUNNING = 2, 1  # register_ctrl: write_enable, read_enable
 

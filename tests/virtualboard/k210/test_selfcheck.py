@@ -10,8 +10,8 @@ import unicorn
 from unicorn import riscv_const as reg
 
 from maixpix.errors import UserError
-from maixpix.live import LiveOptions
-from maixpix.players import make_player
+from maixpix.virtual.live import LiveOptions
+from maixpix.virtual.players import make_player
 from virtualboard.board import Board
 from virtualboard.k210 import selfcheck
 

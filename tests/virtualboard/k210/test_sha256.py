@@ -8,9 +8,8 @@ import struct
 
 import pytest
 
+from rig.registers import Registers
 from virtualboard.k210.soc import Soc
-
-from .registers import Registers
 
 
 def start(block: Registers, size: int) -> None:

@@ -11,12 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from rig.asm import assemble
 from virtualboard.board import Board, BoardConfig
 from virtualboard.clock import MS, SECOND
 from virtualboard.k210 import snapshot
 from virtualboard.k210.engine import K210Engine
-
-from .asm import assemble
 
 IDENTITY = {"firmware": "ours"}
 COUNTER = assemble(

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from rig.registers import Registers
 from virtualboard.board import Board, BoardConfig
 from virtualboard.k210.soc import Soc
-
-from .registers import Registers
 
 CS = 29  # pad and, by MaixPy's choice, GPIOHS number
 TRANSMIT, RECEIVE = 1, 2

@@ -8,12 +8,11 @@ from collections.abc import Callable
 
 import pytest
 
+from rig.registers import Registers
 from virtualboard.board import Board
 from virtualboard.clock import MS
 from virtualboard.k210.engine import K210Engine
 from virtualboard.k210.soc import Soc
-
-from .registers import Registers
 
 Run = Callable[..., K210Engine]
 

@@ -7,12 +7,11 @@ from collections.abc import Callable
 
 import pytest
 
+from rig.registers import Registers, claim, enable_interrupt
 from virtualboard.board import Board
 from virtualboard.clock import SECOND
 from virtualboard.k210.engine import K210Engine
 from virtualboard.k210.soc import Soc
-
-from .registers import Registers, claim, enable_interrupt
 
 GPIOHS_DC, GPIOHS_RST = 31, 30
 BUFFER = 0x8010_0000

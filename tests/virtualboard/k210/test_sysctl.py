@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from rig.registers import Registers
 from virtualboard.board import Board
 from virtualboard.clock import MS, SECOND
 from virtualboard.k210.soc import Soc
 from virtualboard.k210.sysctl import RESET_PIN, RESET_SOFT, RESET_WDT1
 from virtualboard.wire import Lane
-
-from .registers import Registers
 
 XTAL = 26_000_000
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from rig.registers import Registers, claim, complete, enable_interrupt, pending
 from virtualboard.board import Board
 from virtualboard.clock import MS
 from virtualboard.k210.soc import Soc
-
-from .registers import Registers, claim, complete, enable_interrupt, pending
 
 HZ = 13_000_000
 A, B = 14, 15  # IRQN_TIMER0A_INTERRUPT, IRQN_TIMER0B_INTERRUPT

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from rig.registers import Registers, claim, complete, enable_interrupt, pending
 from virtualboard.board import Board
 from virtualboard.clock import SECOND
 from virtualboard.k210.soc import Soc
-
-from .registers import Registers, claim, complete, enable_interrupt, pending
 
 IRQ = 33
 HZ = 390_000_000

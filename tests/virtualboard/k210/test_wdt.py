@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from rig.registers import Registers, claim, complete, enable_interrupt, pending
 from virtualboard.board import Board
 from virtualboard.clock import SECOND
 from virtualboard.k210.soc import Soc
 from virtualboard.k210.sysctl import RESET_WDT0
-
-from .registers import Registers, claim, complete, enable_interrupt, pending
 
 IRQ = 21
 TOP = 3

@@ -1,28 +1,41 @@
-"""The commands of `maixpix`: every click command that a module of this package defines at its top level."""
+"""The commands of `maixpix`, one a file. `TABLE` names them all, so that help texts need none of their modules."""
 
 from __future__ import annotations
 
 import importlib
-import pkgutil
+from dataclasses import dataclass
 
 import click
 
 
-def _collect() -> list[click.Command]:
-    found: dict[str, click.Command] = {}
-    inner: set[int] = set()
-    for info in pkgutil.iter_modules(__path__):
-        module = importlib.import_module(f"{__name__}.{info.name}")
-        for value in vars(module).values():
-            if (
-                isinstance(value, click.Command)
-                and value.name
-                and getattr(value.callback, "__module__", "") == module.__name__
-            ):
-                found[value.name] = value
-            if isinstance(value, click.Group):
-                inner.update(id(command) for command in value.commands.values())
-    return [command for name, command in sorted(found.items()) if id(command) not in inner]
+@dataclass(frozen=True)
+class Entry:
+    """A command that is loaded when it is used: the module of this package, its attribute there, its first line."""
+
+    module: str
+    attribute: str
+    line: str
+
+    def load(self) -> click.Command:
+        """Import the command with what it needs."""
+        return getattr(importlib.import_module(f"{__name__}.{self.module}"), self.attribute)
 
 
-ALL = _collect()
+TABLE = {
+    "board": Entry("board", "board", "Run a virtual board until Ctrl-C."),
+    "card": Entry("card", "card_command", "Put pix, the apps and main.py onto a mounted SD card."),
+    "demo": Entry("demo", "demo", "Show a picture on a virtual board, then take one and send it back."),
+    "deploy": Entry("deploy", "deploy", "Put pix, the apps and main.py onto the board over its serial port."),
+    "doctor": Entry("doctor", "doctor_command", "Find out what is wrong: from the port to the server."),
+    "firmware": Entry("firmware", "firmware", "Recognise firmware files and download official MaixPy builds."),
+    "flash": Entry("flash", "flash_command", "Write firmware and models into the board's flash."),
+    "logs": Entry("logs", "logs", "Show the board's last errors, kept on its card over resets."),
+    "ports": Entry("ports", "ports", "List serial ports and what they probably are."),
+    "repl": Entry("repl", "repl", "Talk to MaixPy's prompt in this terminal; Ctrl-] ends it."),
+    "reset": Entry("reset", "reset", "Restart the board; the app of the settings starts again."),
+    "run": Entry("run", "run", "Run a Python FILE on the board and show what it prints."),
+    "screenshot": Entry("screenshot", "screenshot", "Save what a virtual board's panel shows as PNG."),
+    "serve": Entry("serve", "serve", "Give the pictures in FOLDER to boards, and receive theirs."),
+    "setup": Entry("setup", "setup", "Write the board's settings (pix.json); asks when given no options."),
+}
+"""Every command by its name on the command line, in the order of `maixpix --help`."""

@@ -13,11 +13,11 @@ import click
 
 from maixpix.errors import UserError
 from maixpix.options import SIZE
-from maixpix.reach import reach_option
-from virtualboard.reset_lines import WIRINGS
+from maixpix.virtual.reach import reach_option
+from virtualboard.host.reset_lines import WIRINGS
 
 if TYPE_CHECKING:
-    from maixpix.live import LiveBoard
+    from maixpix.virtual.live import LiveBoard
 
 
 @click.command()
@@ -99,7 +99,7 @@ def board(
       maixpix board --flash board.flash --rfc2217 2217 --engine k210
       maixpix flash maixpy.bin --port rfc2217://127.0.0.1:2217 --board dock
     """
-    from maixpix.live import LiveBoard, LiveOptions, stop_on_signals
+    from maixpix.virtual.live import LiveBoard, LiveOptions, stop_on_signals
     from virtualboard.faults import load_plan
 
     code = _program(code, program)
@@ -148,7 +148,7 @@ def _program(code: str | None, program: Path | None) -> str | None:
 @contextlib.contextmanager
 def _doors(live: LiveBoard, web: int | None, rfc2217: int | None, lines: str, pty: bool) -> Iterator[None]:
     """Everything by which the outside reaches the board, each announced on stderr."""
-    from virtualboard.console import HAS_PTY, PtyConsole
+    from virtualboard.host.console import HAS_PTY, PtyConsole
 
     with contextlib.ExitStack() as open_doors:
         if rfc2217 is not None:
@@ -162,7 +162,7 @@ def _doors(live: LiveBoard, web: int | None, rfc2217: int | None, lines: str, pt
                 "this system has no pseudo-terminals", "add --rfc2217 2217 and use rfc2217://127.0.0.1:2217"
             )
         if web is not None:
-            from maixpix.live_web import serving
+            from maixpix.virtual.web import serving
 
             click.echo(f"page at {open_doors.enter_context(serving(live, web))}", err=True)
         yield
@@ -170,8 +170,8 @@ def _doors(live: LiveBoard, web: int | None, rfc2217: int | None, lines: str, pt
 
 @contextlib.contextmanager
 def _network_port(live: LiveBoard, port: int, lines: str) -> Iterator[None]:
-    from virtualboard.reset_lines import ResetLines
-    from virtualboard.rfc2217 import Rfc2217Console
+    from virtualboard.host.reset_lines import ResetLines
+    from virtualboard.host.rfc2217 import Rfc2217Console
 
     wires = ResetLines(live.board, lines, live.player.hold)
     try:

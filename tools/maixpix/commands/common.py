@@ -9,10 +9,11 @@ from typing import Any, TypeVar
 
 import click
 
-from maixpix import card, ports, settings, ui
+from maixpix import ports, ui
+from maixpix.board import card, settings
+from maixpix.board.link import Link
+from maixpix.board.places import BoardPlace, Place
 from maixpix.errors import UserError
-from maixpix.link import Link
-from maixpix.places import BoardPlace, Place
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -8,7 +8,7 @@ import click
 
 from maixpix.errors import UserError
 from maixpix.options import SIZE
-from maixpix.reach import reach_option
+from maixpix.virtual.reach import reach_option
 
 
 @click.command()
@@ -60,7 +60,7 @@ def demo(
       maixpix demo --firmware maixpy_v0.6.2_minimum.bin
       maixpix demo --faults '[{"when": {"ms": 6000}, "do": "lose-wifi", "for_ms": 3000}]'
     """
-    from maixpix.demo import DemoOptions, run_demo
+    from maixpix.demo.run import DemoOptions, run_demo
     from virtualboard.faults import load_plan
 
     try:

@@ -1,23 +1,20 @@
-"""`maixpix deploy` and `maixpix card`: put the device code where MaixPy runs it."""
+"""`maixpix deploy`: the device code onto a board, over its serial port."""
 
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
 import click
 
-from maixpix import bundle, card, install, ports, settings, ui
+from maixpix import ports, ui
+from maixpix.board import bundle, install
+from maixpix.board.link import Link
+from maixpix.board.places import BoardPlace
 from maixpix.commands.common import place_on, port_option
+from maixpix.commands.software import set_app, tell, wants_mpy
 from maixpix.errors import UserError
-from maixpix.link import Link
-from maixpix.places import BoardPlace, Place
 
 _WATCH_S = 0.5
-
-
-def _mpy(choice: str | None) -> bool | None:
-    return None if choice is None else choice == "mpy"
 
 
 @click.command()
@@ -45,14 +42,14 @@ def deploy(port: str | None, app: str | None, to: str, form: str | None, start: 
         bundle.check_app(app)
     device = ports.choose(port)
     seen = _state()
-    deploy_once(device, app, to, _mpy(form), start)
+    deploy_once(device, app, to, wants_mpy(form), start)
     while watch:
         time.sleep(_WATCH_S)
         now = _state()
         if now and now != seen:
             seen = now
             try:
-                deploy_once(device, app, to, _mpy(form), start)
+                deploy_once(device, app, to, wants_mpy(form), start)
             except UserError as error:
                 ui.say(f"maixpix: {error.line}")
 
@@ -73,55 +70,11 @@ def deploy_once(device: str, app: str | None, to: str, mpy: bool | None, start: 
         if not place.flat:
             # With a slow card MaixPy runs the flash's main.py; the loader there waits for the card.
             notes += install.install_loader(BoardPlace(link, "/flash"), files.loader, replace_own=False)[1]
-        _set_app(place, app)
+        set_app(place, app)
         for note in notes:
             ui.say(f"note: {note}")
-        _tell(place, files, result)
+        tell(place, files, result)
     return result
-
-
-@click.command("card")
-@click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--app", metavar="NAME", help="App to start, kept in the settings.")
-@click.option("--mpy", "form", flag_value="mpy", help="Write byte code (default where mpy-cross 1.11 exists).")
-@click.option("--source", "form", flag_value="source", help="Write source files.")
-def card_command(folder: Path, app: str | None, form: str | None) -> None:
-    """Put pix, the apps and main.py onto a mounted SD card.
-
-    FOLDER is where the card is mounted. Files that are not maixpix's stay untouched; a main.py of your own is kept as
-    main.old.
-
-    \b
-    Example:
-      maixpix card /media/SD --app frame
-    """
-    if app is not None:
-        bundle.check_app(app)
-    files = bundle.build(mpy=_mpy(form))
-    if files.note:
-        ui.say(f"note: {files.note}")
-    result, notes = card.put(folder, files)
-    place, _ = card.open_card(folder)
-    _set_app(place, app)
-    for note in (*notes, *result.notes):
-        ui.say(f"note: {note}")
-    _tell(place, files, result)
-
-
-def _set_app(place: Place, app: str | None) -> None:
-    if app is not None:
-        settings.write(place, settings.merge(settings.read(place), {"app": app}))
-
-
-def _tell(place: Place, files: bundle.Bundle, result: install.Result) -> None:
-    kind = "byte code" if files.compiled else "source"
-    if not result.changed and not result.loader_changed:
-        click.echo(f"{place.name} is up to date: version {result.number}, {len(files.files)} files")
-        return
-    click.echo(
-        f"version {result.number} is on {place.name}: {result.sent} files sent, {result.kept} kept "
-        f"({files.size:,} bytes of {kind})"
-    )
 
 
 def _state() -> list[tuple[str, int, int]]:

@@ -6,11 +6,11 @@ import click
 from rich.text import Text
 
 from maixpix import boards, ports, ui
+from maixpix.board.link import Link
 from maixpix.commands.common import BOARD, port_option
-from maixpix.doctor import examine
+from maixpix.doctor.examine import examine
+from maixpix.doctor.findings import Finding, healthy, to_json
 from maixpix.errors import UserError
-from maixpix.findings import Finding, healthy, to_json
-from maixpix.link import Link
 
 _MARKS = {
     "ok": ("ok   ", "green"),

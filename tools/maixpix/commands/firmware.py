@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from maixpix import firmware_get, images, ui
+from maixpix import ui
+from maixpix.flash import firmware_get, images
 
 
 class _ShowsFiles(click.Group):

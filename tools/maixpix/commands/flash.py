@@ -1,46 +1,19 @@
-"""`maixpix ports` and `maixpix flash`."""
+"""`maixpix flash`: firmware and models into the board's flash."""
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 
 import click
 
-from maixpix import boards, flash, kfpkg, ui
+from maixpix import boards, ui
 from maixpix import ports as port_list
 from maixpix.commands.common import port_option
 from maixpix.errors import UserError
-from maixpix.flash_plan import Job, plan
-from maixpix.kflash_watch import LOADER
-
-
-@click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
-def ports(as_json: bool) -> None:
-    """List serial ports and what they probably are.
-
-    Nothing is opened, so no board is reset. A port that is in use or not permitted is marked with the remedy.
-    Commands take the only likely port by themselves; --port or MAIXPIX_PORT names another.
-
-    \b
-    Example:
-      maixpix ports --json
-    """
-    found = port_list.scan()
-    if as_json:
-        click.echo(json.dumps([vars(port) for port in found], indent=2))
-        return
-    if not found:
-        raise UserError("no serial port was found", "plug the board in with a data cable")
-    for port in found:
-        pair = f", port {port.place + 1} of {port.count}" if port.count > 1 else ""
-        click.echo(f"{port.device}  {port.usb or '-':9}  {port.guess or 'no K210 board known'}{pair}")
-        if port.trouble:
-            click.echo(f"    {port.trouble}")
-    if any(port.count > 1 and port.likely for port in found):
-        click.echo("two-port boards: go and amigo flash through the second port, the others through the first")
+from maixpix.flash import kfpkg, write
+from maixpix.flash.kflash_watch import LOADER
+from maixpix.flash.plan import Job, plan
 
 
 def _item(text: str) -> tuple[Path, int | None]:
@@ -99,7 +72,7 @@ def flash_command(
     ui.say(f"port {device}, board {board.name} ({board.title})")
     if not images:
         ui.say("erasing the whole flash: up to 4 minutes")
-        flash.erase(device, board, 0, 0)
+        write.erase(device, board, 0, 0)
         click.echo("the flash is erased")
         return
     with ui.meter("flash") as meter:
@@ -108,11 +81,11 @@ def flash_command(
             if name != LOADER:
                 meter.update(done, total, name)
 
-        rate = flash.write(job, device, board, baud, progress, note=ui.say)
+        rate = write.write(job, device, board, baud, progress, note=ui.say)
     port_list.remember(device)
     click.echo(f"flashed {job.size:,} bytes at {rate} baud")
     if check and job.version:
-        if flash.confirm(device):
+        if write.confirm(device):
             click.echo(f"MaixPy {job.version} starts on the board")
         else:
             ui.say("note: MaixPy was not heard starting; press reset, then `maixpix doctor`")

@@ -8,10 +8,11 @@ from pathlib import Path
 import click
 import serial
 
-from maixpix import card, ports
+from maixpix import ports
+from maixpix.board import card
+from maixpix.board.link import BAUD, open_error
+from maixpix.board.places import Place
 from maixpix.commands.common import board, place_on, port_option
-from maixpix.link import BAUD, open_error
-from maixpix.places import Place
 
 _LOGS = ("pix.old", "pix.log")
 

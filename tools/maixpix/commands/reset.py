@@ -8,8 +8,8 @@ import click
 import serial
 
 from maixpix import boards, ports, ui
+from maixpix.board.link import BAUD, Link, open_error
 from maixpix.commands.common import port_option
-from maixpix.link import BAUD, Link, open_error
 
 
 @click.command()

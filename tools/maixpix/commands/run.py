@@ -1,9 +1,8 @@
-"""`maixpix repl` and `run`: the board's prompt, for people and for files."""
+"""`maixpix run`: a file or a line of Python on the board."""
 
 from __future__ import annotations
 
 import contextlib
-import subprocess
 import sys
 from typing import IO
 
@@ -11,25 +10,9 @@ import click
 import serial
 
 from maixpix import ports, ui
+from maixpix.board.link import BoardError, Link
 from maixpix.commands.common import port_option
 from maixpix.errors import UserError
-from maixpix.link import BoardError, Link
-
-
-@click.command()
-@port_option
-def repl(port: str | None) -> None:
-    """Talk to MaixPy's prompt (mpremote's terminal); Ctrl-] ends it, Ctrl-C stops what runs.
-
-    \b
-    Example:
-      maixpix repl --port /dev/ttyUSB0
-    """
-    device = ports.choose(port)
-    ui.say("Ctrl-C stops the app, Ctrl-D starts it again, Ctrl-] ends")
-    done = subprocess.run([sys.executable, "-m", "mpremote", "connect", device, "resume", "repl"], check=False)
-    if done.returncode:
-        raise UserError("the terminal ended with an error", "is another program using the port? See `maixpix ports`")
 
 
 @click.command()

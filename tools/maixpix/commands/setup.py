@@ -8,10 +8,10 @@ from typing import Any
 
 import click
 
-from maixpix import settings
+from maixpix.board import settings
+from maixpix.board.places import BoardPlace, Place
 from maixpix.commands.common import place, port_option
 from maixpix.errors import UserError
-from maixpix.places import BoardPlace, Place
 
 KEY_VARIABLE = "MAIXPIX_WIFI_KEY"
 TOKEN_VARIABLE = "MAIXPIX_TOKEN"

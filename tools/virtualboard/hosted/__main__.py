@@ -19,8 +19,8 @@ from typing import Any
 
 from virtualboard.board import Board, BoardConfig
 from virtualboard.clock import Clock
-from virtualboard.console import ConsoleLog, PtyConsole
 from virtualboard.faults import Faults
+from virtualboard.host.console import ConsoleLog, PtyConsole
 from virtualboard.hosted.costs import CARD_DELAY_MS, Costs
 from virtualboard.hosted.engine import Engine, Program
 from virtualboard.hosted.mpy import SourceIndex

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from virtualboard.clock import SECOND
-from virtualboard.typist import Typist
+from virtualboard.host.typist import Typist
 
 if TYPE_CHECKING:
     from virtualboard.k210.engine import K210Engine

@@ -1,0 +1,1 @@
+"""What tests share: boards as processes and as objects, servers, receivers, disk images, a chip assembler."""

@@ -1,0 +1,142 @@
+"""Put a version onto a place so that a cut at any point leaves the old version or the new one, never a mixture.
+
+Two folders take turns. The one that does not run is emptied of what differs, filled, checked by SHA-256 taken on the
+board, and only then given its "ready" file, whose number is one higher than the running one's. The loader takes the
+highest number. So nothing that runs is ever written to, and the switch is the creation of one tiny file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from maixpix.board.bundle import Bundle, digest, is_loader
+from maixpix.board.places import DEMO_MARK, Place, sizes
+from maixpix.errors import UserError
+
+HOME = "maixpix"
+SLOTS = ("a", "b")
+READY = "ready"
+
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class Version:
+    """What one folder holds; `number` is 0 when it is not whole."""
+
+    slot: str
+    number: int
+    files: dict[str, str] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Result:
+    """`number` is that of the version now in place; `sent` counts the files that went over the line."""
+
+    number: int
+    sent: int
+    kept: int
+    changed: bool
+    loader_changed: bool
+    notes: tuple[str, ...] = ()
+
+
+def versions(place: Place) -> list[Version]:
+    """Both folders' versions, the running one first."""
+    found = place.scan(HOME)
+    result = []
+    for slot in SLOTS:
+        files = {path[2:]: value for path, value in found.items() if path.startswith(slot + "/")}
+        number = 0
+        if READY in files:
+            words = (place.read(f"{HOME}/{slot}/{READY}") or b"").split()
+            if len(words) == 2 and words[0].isdigit() and words[1] == b"ok":
+                number = int(words[0])
+            del files[READY]
+        result.append(Version(slot, number, files))
+    # With none whole the first version goes to the first folder.
+    return sorted(result, key=lambda version: (-version.number, version.slot == SLOTS[0]))
+
+
+def install(place: Place, bundle: Bundle, progress: Progress | None = None) -> Result:
+    """Bring `place` to the state of `bundle`. Raises UserError; the version that ran before still does then."""
+    current, spare = versions(place)
+    wanted = {path: digest(data) for path, data in bundle.files.items()}
+    sent = 0
+    number = current.number
+    changed = current.number == 0 or current.files != wanted
+    if changed:
+        number = current.number + 1
+        sent = _fill(place, bundle, wanted, current, spare, progress)
+        # The number is of fixed width, so the loader can compare the texts; one sector is written whole or not.
+        place.write(f"{HOME}/{spare.slot}/{READY}", b"%08d ok" % number)
+    loader_changed, notes = install_loader(place, bundle.loader)
+    return Result(number, sent, len(wanted) - sent, changed, loader_changed, tuple(notes))
+
+
+def install_loader(place: Place, loader: bytes, replace_own: bool = True) -> tuple[bool, list[str]]:
+    """Make `loader` the place's main.py; returns whether it changed, and notes for people.
+
+    A main.py that the user wrote is kept as main.old (main.ol1...), or left alone when `replace_own` is False.
+    """
+    present = place.read("main.py")
+    if present == loader:
+        return False, []
+    if present is not None and is_loader(present) and not place.flat:
+        place.patch("main.py", loader)
+        return True, []
+    notes = []
+    own = present is not None and not is_loader(present) and DEMO_MARK not in present
+    if own and not replace_own:
+        return False, [f"main.py on {place.name} is your own and was left alone"]
+    place.write("main.new", loader)
+    if place.read("main.new") != loader:
+        place.remove("main.new")
+        raise UserError(f"main.py did not arrive whole on {place.name}", "run the command again")
+    if own and present is not None:
+        kept = next(name for name in ("main.old", *(f"main.ol{n}" for n in range(1, 1000))) if place.read(name) is None)
+        place.write(kept, present)
+        notes.append(f"your own main.py on {place.name} is now {kept}")
+    place.rename("main.new", "main.py")
+    return True, notes
+
+
+def _fill(
+    place: Place,
+    bundle: Bundle,
+    wanted: dict[str, str],
+    current: Version,
+    spare: Version,
+    progress: Progress | None,
+) -> int:
+    """Make the spare folder equal to the bundle; returns the number of files sent."""
+    folder = f"{HOME}/{spare.slot}"
+    place.remove(f"{folder}/{READY}")
+    for path in spare.files:
+        if path not in wanted:
+            place.remove(f"{folder}/{path}")
+    missing = [path for path in wanted if spare.files.get(path) != wanted[path]]
+    to_send = [path for path in missing if current.files.get(path) != wanted[path]]
+    needed = sizes({path: bundle.files[path] for path in missing if path not in spare.files})
+    if not place.flat and place.free() < needed:
+        raise UserError(f"{place.name} has no room for {needed // 1024} kB", "remove files from it")
+    total, done = sum(len(bundle.files[path]) for path in to_send), 0
+    for path in missing:
+        if path not in to_send:
+            place.copy(f"{HOME}/{current.slot}/{path}", f"{folder}/{path}")
+            continue
+        if progress is not None:
+            progress(done, total, path)
+        place.write(f"{folder}/{path}", bundle.files[path])
+        done += len(bundle.files[path])
+    if progress is not None and total:
+        progress(total, total, "checking")
+    arrived = place.scan(folder)
+    wrong = sorted(path for path in wanted if arrived.get(path) != wanted[path])
+    if wrong:
+        raise UserError(
+            f"{len(wrong)} files arrived damaged on {place.name} ({', '.join(wrong[:3])})",
+            "the old version stays; run the command again, check the card if it repeats",
+        )
+    return len(to_send)

@@ -1,0 +1,263 @@
+"""Where a version is installed: the file system of a board behind its REPL, or a mounted card.
+
+Both do the same few things; `install` builds on them. Paths are relative to the place ("maixpix/a/pix/log.mpy").
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
+
+from maixpix.board import bundle
+from maixpix.board.link import COMMAND_LIMIT, BoardError, Link
+from maixpix.errors import UserError
+
+DEMO_MARK = b"Welcome to MaixPy"
+"""In the main.py that MaixPy writes by itself where there is none (MaixPy-v1 _boot.py)."""
+
+
+class Place(Protocol):
+    """File operations of a card or flash file system; they raise UserError with cause and remedy."""
+
+    name: str
+    flat: bool
+
+    def scan(self, folder: str) -> dict[str, str]:
+        """Files under `folder` by their path in it, with the first 16 digits of their SHA-256; {} when absent."""
+
+    def read(self, path: str) -> bytes | None:
+        """Contents, or None when there is no such file."""
+
+    def write(self, path: str, data: bytes) -> None:
+        """Create or overwrite a file, folders included."""
+
+    def copy(self, source: str, target: str) -> None:
+        """Copy a file within the place, without the line between."""
+
+    def remove(self, path: str) -> None:
+        """Remove a file; one that is absent is fine."""
+
+    def rename(self, source: str, target: str) -> None:
+        """Rename a file, replacing `target`."""
+
+    def patch(self, path: str, data: bytes) -> None:
+        """Overwrite the bytes of a file of the same length in place."""
+
+    def free(self) -> int:
+        """Free bytes, as far as the file system tells."""
+
+
+# Runs once a session. The flash has no folders and lists all its files whatever is asked, so one function serves both.
+_HELPERS = """
+import uos
+from ubinascii import hexlify,a2b_base64,b2a_base64
+from uhashlib import sha256
+def _h(p):
+ h=sha256();b=bytearray(1024);m=memoryview(b)
+ with open(p,'rb') as f:
+  while 1:
+   n=f.readinto(b)
+   if not n:break
+   h.update(m[:n])
+ return hexlify(h.digest())[:16].decode()
+def _t(r,s=''):
+ try:l=list(uos.ilistdir(r))
+ except OSError:return
+ for e in l:
+  if e[1]&0x4000:_t(r+'/'+e[0],s+e[0]+'/')
+  else:print(s+e[0],_h(r+'/'+e[0]))
+def _f(r,s):
+ for e in uos.ilistdir(r):
+  if e[0].startswith(s):print(e[0][len(s):],_h(r+'/'+e[0]))
+def _d(p):
+ try:uos.remove(p)
+ except OSError:pass
+def _c(a,b):
+ m=bytearray(1024)
+ with open(a,'rb') as f:
+  with open(b,'wb') as g:
+   while 1:
+    n=f.readinto(m)
+    if not n:break
+    g.write(memoryview(m)[:n])
+"""
+
+
+class BoardPlace:
+    """The card ("/sd") or flash ("/flash") of a board."""
+
+    def __init__(self, link: Link, root: str) -> None:
+        self.link = link
+        self.root = root
+        self.name = "the card" if root == "/sd" else "the flash"
+        self.flat = root == "/flash"
+        self._folders: set[str] = set()
+        if "places" not in link.prepared:
+            for part in _in_pieces(_HELPERS):
+                link.run(part)
+            link.prepared.add("places")
+
+    def scan(self, folder: str) -> dict[str, str]:
+        if self.flat:
+            text = self.link.run(f"_f({self.root!r},{folder + '/'!r})", timeout_s=30)
+        else:
+            text = self.link.run(f"_t({self.root + '/' + folder!r})", timeout_s=30)
+        found = {}
+        for line in text.splitlines():
+            path, _, digest = line.strip().rpartition(" ")
+            if path:
+                found[path.lower()] = digest
+        return found
+
+    def read(self, path: str) -> bytes | None:
+        full = f"{self.root}/{path}"
+        if self.link.run(f"try:print(uos.stat({full!r})[6])\nexcept OSError:print(-1)").strip() == "-1":
+            return None
+        text = self.link.run(
+            f"f=open({full!r},'rb')\nwhile 1:\n b=f.read(384)\n if not b:break\n"
+            " print(b2a_base64(b).decode(),end='')\nf.close()"
+        )
+        return b"".join(base64.b64decode(line) for line in text.split())
+
+    def write(self, path: str, data: bytes) -> None:
+        self._make_folders(path)
+        try:
+            self.link.run(f"f=open({self.root + '/' + path!r},'wb')\nw=f.write")
+            for piece in self.link.stream(data):
+                if self.link.run(f"print(w({piece}))").strip() == "":
+                    raise UserError(f"{self.name} took no data for {path}", "check it on a PC")
+        except BoardError as error:
+            raise self._failed(error, path) from None
+        self.link.run("f.close()")
+
+    def copy(self, source: str, target: str) -> None:
+        self._make_folders(target)
+        try:
+            self.link.run(f"_c({self.root + '/' + source!r},{self.root + '/' + target!r})", timeout_s=30)
+        except BoardError as error:
+            raise self._failed(error, target) from None
+
+    def remove(self, path: str) -> None:
+        self.link.run(f"_d({self.root + '/' + path!r})")
+
+    def rename(self, source: str, target: str) -> None:
+        # FAT cannot replace by renaming; both steps go in one command, so a cut cable cannot come between. A power loss
+        # can: settings are then completed by the board itself (pix/start.py), and without a main.py MaixPy writes its
+        # demo, which the next deployment replaces.
+        old, new = f"{self.root}/{target}", f"{self.root}/{source}"
+        self.link.run(f"_d({old!r})\nuos.rename({new!r},{old!r})")
+
+    def patch(self, path: str, data: bytes) -> None:
+        # All of the data arrives before the command runs, so a cut cable cannot tear it.
+        (piece,) = self.link.stream(data)
+        self.link.run(f"f=open({self.root + '/' + path!r},'r+b')\nf.write({piece})\nf.close()")
+
+    def free(self) -> int:
+        block, free = self.link.eval(f"(lambda s:(s[0],s[3]))(uos.statvfs({self.root!r}))")
+        return int(block) * int(free)
+
+    def _make_folders(self, path: str) -> None:
+        if self.flat:
+            return
+        parts = path.split("/")[:-1]
+        for depth in range(1, len(parts) + 1):
+            folder = "/".join(parts[:depth])
+            if folder not in self._folders:
+                full = f"{self.root}/{folder}"
+                self.link.run(f"try:uos.mkdir({full!r})\nexcept OSError as e:\n if e.args[0]!=17:raise")
+                self._folders.add(folder)
+
+    def _failed(self, error: BoardError, path: str) -> UserError:
+        """The error for a file that could not be written; what there is of it is removed."""
+        self._abandon(path)
+        # A full card says ENOSPC; a full SPIFFS says EIO to a write and ENOENT to any open that fails.
+        if error.number not in (5, 28) and not (self.flat and error.number == 2):
+            return error
+        full = "full" if error.number == 28 or self.flat else "full or damaged"
+        return UserError(f"{self.name} is {full}, {path} was not written", "remove files from it, or use another card")
+
+    def _abandon(self, path: str) -> None:
+        try:
+            self.link.run(f"try:f.close()\nexcept OSError:pass\n_d({self.root + '/' + path!r})")
+        except UserError:
+            return  # the board is gone; what is there is part of no version
+
+
+class FolderPlace:
+    """A mounted card."""
+
+    flat = False
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.name = str(folder)
+
+    def scan(self, folder: str) -> dict[str, str]:
+        base = self.folder / folder
+        return {
+            path.relative_to(base).as_posix().lower(): bundle.digest(path.read_bytes())
+            for path in sorted(base.rglob("*"))
+            if path.is_file()
+        }
+
+    def read(self, path: str) -> bytes | None:
+        try:
+            return (self.folder / path).read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def write(self, path: str, data: bytes) -> None:
+        target = self.folder / path
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with target.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise UserError(f"cannot write {target}: {error.strerror}", _card_remedy(error)) from None
+
+    def copy(self, source: str, target: str) -> None:
+        self.write(target, (self.folder / source).read_bytes())
+
+    def remove(self, path: str) -> None:
+        (self.folder / path).unlink(missing_ok=True)
+
+    def rename(self, source: str, target: str) -> None:
+        (self.folder / source).replace(self.folder / target)
+
+    def patch(self, path: str, data: bytes) -> None:
+        with (self.folder / path).open("r+b") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def free(self) -> int:
+        return shutil.disk_usage(self.folder).free
+
+
+def sizes(files: Mapping[str, bytes], cluster: int = 32 * 1024) -> int:
+    """Bytes that `files` take on a card with clusters of `cluster` bytes (32 KiB is the largest usual one)."""
+    return sum(-(-len(data) // cluster) * cluster for data in files.values())
+
+
+def _in_pieces(code: str) -> list[str]:
+    """Split top-level code at unindented lines into commands that fit the console's ring."""
+    pieces, piece = [], ""
+    for block in code.strip().replace("\n ", "\0").split("\n"):
+        block = block.replace("\0", "\n ") + "\n"
+        if len(piece) + len(block) > COMMAND_LIMIT:
+            pieces.append(piece)
+            piece = ""
+        piece += block
+    return [*pieces, piece]
+
+
+def _card_remedy(error: OSError) -> str:
+    if error.errno == 28:
+        return "remove files from the card"
+    return "is the card write-protected or mounted read-only?"

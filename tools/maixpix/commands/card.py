@@ -1,0 +1,39 @@
+"""`maixpix card`: the device code onto a mounted SD card."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from maixpix import ui
+from maixpix.board import bundle, card
+from maixpix.commands.software import set_app, tell, wants_mpy
+
+
+@click.command("card")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--app", metavar="NAME", help="App to start, kept in the settings.")
+@click.option("--mpy", "form", flag_value="mpy", help="Write byte code (default where mpy-cross 1.11 exists).")
+@click.option("--source", "form", flag_value="source", help="Write source files.")
+def card_command(folder: Path, app: str | None, form: str | None) -> None:
+    """Put pix, the apps and main.py onto a mounted SD card.
+
+    FOLDER is where the card is mounted. Files that are not maixpix's stay untouched; a main.py of your own is kept as
+    main.old.
+
+    \b
+    Example:
+      maixpix card /media/SD --app frame
+    """
+    if app is not None:
+        bundle.check_app(app)
+    files = bundle.build(mpy=wants_mpy(form))
+    if files.note:
+        ui.say(f"note: {files.note}")
+    result, notes = card.put(folder, files)
+    place, _ = card.open_card(folder)
+    set_app(place, app)
+    for note in (*notes, *result.notes):
+        ui.say(f"note: {note}")
+    tell(place, files, result)

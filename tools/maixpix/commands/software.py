@@ -1,0 +1,31 @@
+"""What `deploy` and `card` have in common: the form of the software, the app in the settings, the last line."""
+
+from __future__ import annotations
+
+import click
+
+from maixpix.board import bundle, install, settings
+from maixpix.board.places import Place
+
+
+def wants_mpy(choice: str | None) -> bool | None:
+    """Whether byte code was asked for by --mpy or --source; None leaves it to what this machine can do."""
+    return None if choice is None else choice == "mpy"
+
+
+def set_app(place: Place, app: str | None) -> None:
+    """Name the app to start in the settings at `place`; with None they stay as they are."""
+    if app is not None:
+        settings.write(place, settings.merge(settings.read(place), {"app": app}))
+
+
+def tell(place: Place, files: bundle.Bundle, result: install.Result) -> None:
+    """One line of what an installation did."""
+    kind = "byte code" if files.compiled else "source"
+    if not result.changed and not result.loader_changed:
+        click.echo(f"{place.name} is up to date: version {result.number}, {len(files.files)} files")
+        return
+    click.echo(
+        f"version {result.number} is on {place.name}: {result.sent} files sent, {result.kept} kept "
+        f"({files.size:,} bytes of {kind})"
+    )

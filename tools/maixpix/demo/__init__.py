@@ -1,0 +1,1 @@
+"""`maixpix demo`: both ways of a picture on a virtual board, judged."""

@@ -1,0 +1,1 @@
+"""`maixpix doctor`: what is asked of a board, and what the answers mean."""

@@ -1,0 +1,150 @@
+"""Doctor's second half: the modem, the networks in range, joining one, the server, and a measured fetch."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+from urllib.parse import quote, unquote_to_bytes, urlsplit
+
+from maixpix.doctor.findings import Finding
+
+MEASURED = 64 * 1024
+"""Bytes that the measured fetch asks for: 6 s at 115200 baud."""
+
+_LIMIT_MS = 30_000
+_JOIN_CODES = {
+    "1": "timeout",
+    "2": "wrong password",
+    "3": "no such network",
+    "4": "the access point refused",
+}  # Espressif AT instruction set, AT+CWJAP
+
+Ask = Callable[..., Any]
+
+
+def modem(found: Mapping[str, Any], tx: int, rx: int) -> Finding:
+    """What the probe's search for the modem on pads `tx` and `rx` means."""
+    enable = found["enable"]
+    if not found["rate"]:
+        if found.get("talks_while_off"):
+            return Finding(
+                "modem", "wrong", f"it talks while its enable pad {enable} is low", "name the board: --board"
+            )
+        if found.get("boot_bytes"):
+            remedy = "name the right board (M1W modules need IO0 low), or flash AT firmware onto it"
+            return Finding("modem", "wrong", "it starts but answers no AT command", remedy)
+        pads = f"pads {tx}, {rx}, enable {enable}"
+        return Finding("modem", "wrong", f"silent on {pads}", "this board may have none; name it with --board")
+    version = next((re.sub(r"\(.*", "", line.split(":", 1)[-1]) for line in found["version"]), "unknown")
+    text = f"AT {version} at {found['rate']} baud"
+    if enable is None:
+        text += ", no enable pad"
+    elif found.get("talks_while_off"):
+        return Finding(
+            "modem", "note", f"{text}, it talks while its enable pad {enable} is low", "a crash cannot reset it"
+        )
+    elif not found.get("boot_bytes"):
+        return Finding("modem", "note", f"{text}, enable pad {enable} does not restart it", "name the board: --board")
+    else:
+        text += f", enable pad {enable} switches it"
+    if found["passive"]:
+        return Finding("modem", "ok", f"{text}, passive receive")
+    return Finding("modem", "note", f"{text}, no passive receive", "AT 1.7.4 would make receiving lossless")
+
+
+def networks(
+    ask: Ask, values: Mapping[str, Any], wifi_path: str, rate: int, size: tuple[int, int]
+) -> Iterator[Finding]:
+    """Networks, join, address, name, server, fetch; each step needs the one before.
+
+    `ask` calls the probe, `values` are the board's settings, `wifi_path` is the file on the board with the networks,
+    `rate` that of the modem's line, `size` the panel's.
+    """
+    seen = sorted(ask("scan()", 20), key=lambda entry: -entry[1])
+    if not seen:
+        yield Finding("networks", "wrong", "none in range", "is the antenna connected? 2.4 GHz only")
+        return
+    yield Finding("networks", "ok", ", ".join(f"{name} {signal} dBm" for name, signal, _ in seen[:6]))
+    if not values.get("wifi"):
+        yield Finding("join", "skip", "no network in the settings", "run `maixpix setup --wifi NAME`")
+        return
+    names = [entry[0] for entry in seen]
+    tried = ask(f"join({wifi_path!r},{names!r})", 25 * len(values["wifi"]) + 5)
+    last = tried[-1]
+    if not last["joined"]:
+        words = "; ".join(f"{one['name']}: {_JOIN_CODES.get(one.get('code', ''), 'no answer')}" for one in tried)
+        yield Finding("join", "wrong", words, "check name and key with `maixpix setup`")
+        return
+    yield Finding("join", "ok", f"{last['name']} in {last['ms'] / 1000:.1f} s")
+    address = ask("address()")
+    if address in ("", "0.0.0.0"):
+        yield Finding("address", "wrong", "none", "is DHCP on in the access point?")
+        return
+    yield Finding("address", "ok", address)
+    yield from _server(ask, values, rate, size)
+
+
+def picture_url(values: Mapping[str, Any], size: tuple[int, int]) -> str:
+    """What to fetch for a measurement: the picture of the settings, from the server in a large form; "" for nothing."""
+    picture, server = str(values.get("picture") or ""), str(values.get("server") or "").rstrip("/")
+    if "://" in picture:
+        return picture
+    if not server:
+        return ""
+    path = f"pictures/{quote(picture)}?" if picture else "frame?board=doctor&"
+    return f"{server}/{path}size={size[0]}x{size[1]}&format=bmp"
+
+
+def request(url: str) -> tuple[str, int, bytes]:
+    """(host, port, request head) for at most MEASURED bytes of the http `url`, whose login becomes a field."""
+    parts = urlsplit(url)
+    host, port = parts.hostname or "", parts.port or 80
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    lines = [f"GET {quote(target, safe='/?&=%+,;:@!$*()~-._')} HTTP/1.1", f"Host: {host}:{port}", "Connection: close"]
+    lines += [f"Range: bytes=0-{MEASURED - 1}", "User-Agent: maixpix doctor"]
+    user, at, _ = parts.netloc.rpartition("@")
+    if at:
+        lines.append("Authorization: Basic " + base64.b64encode(unquote_to_bytes(user)).decode())
+    return host, port, "\r\n".join([*lines, "", ""]).encode()
+
+
+def _server(ask: Ask, values: Mapping[str, Any], rate: int, size: tuple[int, int]) -> Iterator[Finding]:
+    url = picture_url(values, size)
+    if not url:
+        yield Finding("server", "skip", "none in the settings", "run `maixpix setup --server http://...`")
+        return
+    try:
+        host, port, head = request(url)
+    except ValueError:
+        host, port, head = "", 0, b""
+    if not host or not url.startswith("http://"):
+        yield Finding("server", "wrong", "its address is no http:// one", "correct it with `maixpix setup`")
+        return
+    if re.fullmatch(r"\d+\.\d+\.\d+\.\d+", host):
+        address = host
+    else:
+        address = ask(f"resolve({host!r})")
+        if not address:
+            yield Finding("names", "wrong", f"{host} is unknown", "use the server's address instead of its name")
+            return
+        yield Finding("names", "ok", f"{host} is {address}")
+    found = ask(f"fetch({address!r},{port},{head!r},{MEASURED},{_LIMIT_MS})", 60)
+    if not found["connected"]:
+        remedy = "is `maixpix serve --host 0.0.0.0` running there, and does its firewall let it?"
+        yield Finding("server", "wrong", f"no connection to {address}:{port}", remedy)
+        return
+    status = found.get("status", "no answer")
+    if not status.startswith("HTTP/1.") or status[9:10] not in ("2", "3"):
+        what = f"{host}:{port} answered {status}"
+        if status[9:12] == "404":
+            name = values.get("picture") or "picture"
+            yield Finding("server", "wrong", what, f"it has no {name if '://' not in name else 'such picture'}")
+        else:
+            yield Finding("server", "wrong", what, "is this the address of `maixpix serve`?")
+        return
+    yield Finding("server", "ok", f"connected in {found['connect_ms']} ms, {status[:12]}")
+    speed = found["bytes"] * 1000 // found["ms"]
+    share = f", {speed * 1000 // rate} % of the line's {rate} baud"
+    yield Finding("fetch", "ok", f"{found['bytes']:,} bytes in {found['ms']} ms, {speed / 1024:.1f} kB/s{share}")
