@@ -23,6 +23,18 @@ def say(text: str) -> None:
     stderr().print(text, markup=False)
 
 
+def byte_bars(console: Console | None = None) -> Progress:
+    """Bars that count bytes, with rate and time left."""
+    return Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+        console=console or stderr(),
+    )
+
+
 class Meter:
     """Counts bytes of one job: a bar on a terminal, else a line at the start, every few seconds and at the end."""
 
@@ -35,14 +47,7 @@ class Meter:
 
     def __enter__(self) -> Meter:
         if self.console.is_terminal:
-            self._bar = Progress(
-                TextColumn("{task.description}"),
-                BarColumn(),
-                DownloadColumn(),
-                TransferSpeedColumn(),
-                TimeRemainingColumn(),
-                console=self.console,
-            )
+            self._bar = byte_bars(self.console)
             self._bar.start()
             self._task = self._bar.add_task(self.title, total=None)
         return self

@@ -29,6 +29,7 @@ TABLE = {
     "doctor": Entry("doctor", "doctor_command", "Find out what is wrong: from the port to the server."),
     "firmware": Entry("firmware", "firmware", "Recognise firmware files and download official MaixPy builds."),
     "flash": Entry("flash", "flash_command", "Write firmware and models into the board's flash."),
+    "get": Entry("get", "get", "Download files, each of them complete and proven before it has its name."),
     "logs": Entry("logs", "logs", "Show the board's last errors, kept on its card over resets."),
     "ports": Entry("ports", "ports", "List serial ports and what they probably are."),
     "repl": Entry("repl", "repl", "Talk to MaixPy's prompt in this terminal; Ctrl-] ends it."),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from maixpix import ui
 from maixpix.companion.amounts import bytes_text, parse_bytes, parse_seconds
 from maixpix.errors import UserError
+from maixpix.printable import printable
 
 if TYPE_CHECKING:
     from maixpix.download import DownloadError, Options, Result
@@ -32,12 +33,16 @@ if TYPE_CHECKING:
 @click.option("-H", "--header", "headers", metavar="NAME: TEXT", multiple=True, help="Further request header.")
 @click.option("--user", metavar="NAME:PASSWORD", default="", help="Basic authentication; else ~/.netrc is used.")
 @click.option("--bearer", metavar="TOKEN", default="", help="Bearer authentication.")
-@click.option("--retries", type=click.IntRange(0, 1000), default=5, show_default=True, help="Attempts without progress.")
+@click.option(
+    "--retries", type=click.IntRange(0, 1000), default=5, show_default=True, help="Attempts without progress."
+)
 @click.option("--idle", metavar="TIME", default="20s", show_default=True, help="Silence that ends a connection.")
 @click.option("--timeout", metavar="TIME", default="", help="Time for one file at most.  [default: no limit]")
 @click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON, one object a file.")
 @click.option("-v", "--verbose", is_flag=True, help="Tell each connection, and what the server did wrong.")
-def get(urls: Sequence[str], output: Path | None, folder: Path | None, as_json: bool, verbose: bool, **given: Any) -> int:
+def get(
+    urls: Sequence[str], output: Path | None, folder: Path | None, as_json: bool, verbose: bool, **given: Any
+) -> int:
     """Download files, each of them complete and proven before it has its name.
 
     A file that was cut off goes on where it stopped, also after a crash: run the same command again. Nothing is
@@ -63,7 +68,7 @@ def get(urls: Sequence[str], output: Path | None, folder: Path | None, as_json: 
     try:
         results = asyncio.run(_run(urls, output, folder, _options(given), given["sums"], show))
     except KeyboardInterrupt:
-        ui.say("stopped; what has come is kept in *.part, and the same command goes on from there")
+        _say("stopped; what has come is kept in *.part, and the same command goes on from there")
         raise
     finally:
         show.close()
@@ -86,7 +91,10 @@ async def _run(
         wanted.append((url, output, folder, digests.get(name, "")))
     async with Downloads(options) as downloads:
         return await get_many(
-            downloads, wanted, lambda index, result: show.result(urls[index], result), lambda index: show.progress(urls[index])
+            downloads,
+            wanted,
+            lambda index, result: show.result(urls[index], result),
+            lambda index: show.progress(urls[index]),
         )
 
 
@@ -150,13 +158,14 @@ class _Show:
 
     def progress(self, url: str) -> Any:
         """Called with every `Progress` of the file from `url`; None when nobody would see it."""
-        console = ui.stderr()
-        if not console.is_terminal and not self.verbose:
-            return None
-        if not console.is_terminal:
-            return lambda progress: progress.note and ui.say(f"{_short(url)}: the server {progress.note}")
+        if not sys.stderr.isatty():
+            if not self.verbose:
+                return None
+            return lambda progress: progress.note and _say(f"{_short(url)}: the server {progress.note}")
         if self._bars is None:
-            self._bars = ui.download_bars(console)
+            from maixpix import ui
+
+            self._bars = ui.byte_bars()
             self._bars.start()
         return lambda progress: self._draw(url, progress)
 
@@ -167,19 +176,21 @@ class _Show:
         if isinstance(result, UserError):
             if self.as_json:
                 click.echo(json.dumps({"url": url, "state": "failed", "kind": result.kind, "error": result.line}))
-            ui.say(f"maixpix: {ui.clean(url)}: {ui.clean(result.line)}")
+            _say(f"maixpix: {printable(url)}: {printable(result.line)}")
             return
         if self.as_json:
             click.echo(json.dumps(result.to_json()))
         else:
-            rate = f", {bytes_text(int(result.received / result.seconds))}/s" if result.received and result.seconds else ""
+            rate = (
+                f", {bytes_text(int(result.received / result.seconds))}/s" if result.received and result.seconds else ""
+            )
             click.echo(
                 f"{result.path}: {result.state}, {result.size:,} bytes{rate}, sha256 {result.sha256[:16]}"
                 f" (proven by {result.proof})"
             )
         if self.verbose:
             for note in result.notes:
-                ui.say(f"note: {_short(url)}: the server {ui.clean(note)}")
+                _say(f"note: {_short(url)}: the server {printable(note)}")
 
     def close(self) -> None:
         """Leave the terminal as it was."""
@@ -195,9 +206,14 @@ class _Show:
             text += " " + " ".join(f"{100 * part[1] // progress.total}%" for part in progress.parts)
         if progress.note:
             text += f" ({progress.note})"
-        self._bars.update(task, completed=progress.done, total=progress.total, description=ui.clean(text))
+        self._bars.update(task, completed=progress.done, total=progress.total, description=printable(text))
 
 
 def _short(url: str) -> str:
     name = url.partition("?")[0].rstrip("/").rsplit("/", 1)[-1]
-    return ui.clean(name if len(name) <= 40 else name[:37] + "...")
+    return printable(name if len(name) <= 40 else name[:37] + "...")
+
+
+def _say(text: str) -> None:
+    """One line on stderr, without rich, whose import takes longer than many a download."""
+    print(text, file=sys.stderr, flush=True)
