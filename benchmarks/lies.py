@@ -290,7 +290,7 @@ def no_length_no_ranges_and_cut_once(talk: Talk) -> None:
     talk.serve(A if talk.number > 1 else A[:100_000], length=False, ranges=False, etag=None, modified=None)
 
 
-@case(CLEAN)
+@case(RIGHT)
 def no_length_and_cut_ever_later(talk: Talk) -> None:
     talk.serve(A[: 10_000 * talk.number], length=False, ranges=False, etag=None, modified=None)
 
@@ -724,6 +724,20 @@ def stale_proxy(talk: Talk) -> None:
     if talk.headers.get("cache-control") == "no-cache":
         return talk.serve(B, etag='"v2"', modified=NEWER)
     return talk.serve(A, shown={"Age": 9000})
+
+
+@case(CLEAN, says="something else")
+def error_page_instead_of_the_rest(talk: Talk) -> None:
+    if talk.number == 1:
+        return talk.serve(A, cut_at=100_000)
+    return talk.serve(b"<html>Please come back later</html>", etag=None, modified=None, ranges=False)
+
+
+@case(RIGHT)
+def error_page_once(talk: Talk) -> None:
+    if talk.number == 2:
+        return talk.serve(b"<html>Please come back later</html>", etag=None, modified=None, ranges=False)
+    return talk.serve(A, cut_at=100_000 if talk.number == 1 else None)
 
 
 @case(RIGHT)

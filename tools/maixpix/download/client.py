@@ -37,13 +37,23 @@ class Reply:
         self.headers = headers
         self.url = str(response.url)
         self._response = response
+        self._failure: BaseException | None = None
         # After the body the response forgets its connection, which alone knows of bytes behind the body.
         self._protocol = response.connection.protocol if response.connection is not None else None
 
     async def read(self) -> bytes:
         """The next bytes of the body, b"" at its proper end. Raises `Broken`, `Stalled` or `Lie`."""
+        content = self._response.content
+        if self._failure is None and content.exception() is not None:
+            # aiohttp tells a cut at once and would keep for itself what came before; that may be all of a short answer.
+            self._failure = content.exception()
+            content.set_exception(None)
+            if data := content.read_nowait():
+                return data
         try:
-            return await self._response.content.readany()
+            if self._failure is not None:
+                raise self._failure
+            return await content.readany()
         except (aiohttp.ClientError, OSError, asyncio.TimeoutError, ValueError) as error:
             raise _trouble_of(error) from None
 

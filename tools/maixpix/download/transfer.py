@@ -72,6 +72,7 @@ class Transfer:
         self._helpers: set[asyncio.Task[None]] = set()
         self._may_help = options.parts != 1
         self._must_restart = False
+        self._tied_size: int | None = None
         self._is_suspicious = False
         self._strikes = 0
         self._cuts = 0
@@ -82,7 +83,7 @@ class Transfer:
     def go_on_from(self, left: Left) -> None:
         """What the part file holds, by its journal, is of this version."""
         self.version = left.version
-        self.segments.total = left.version.size
+        self.segments.total = self._tied_size = left.version.size
         self.writer.is_kept = True
 
     async def run(self, first: Reply | None = None) -> dict[str, bytes]:
@@ -118,6 +119,8 @@ class Transfer:
                 if reply is not None:
                     opened, reply = reply, None
                     await self._with_segment(lambda segment, opened=opened: self._use(opened, segment))
+                elif self._must_restart:
+                    await self._restart()
                 elif self._is_end_doubtful:
                     await self._prove_end()
                 elif self.segments.is_complete and not self._helpers:
@@ -128,6 +131,10 @@ class Transfer:
             except Trouble as trouble:
                 self._note(trouble)
                 self._cuts += isinstance(trouble, Broken)
+                if isinstance(trouble, Lie):
+                    self._is_suspicious = True
+                    self._strikes += 1
+                    self._must_restart |= self._strikes >= STRIKES
                 pause = self._patience.after(trouble, len(self.file.there))
                 self._tell(trouble.text)
                 await asyncio.sleep(pause)
@@ -136,9 +143,7 @@ class Transfer:
         if self.segments.is_complete:
             await asyncio.wait(self._helpers, return_when=asyncio.FIRST_COMPLETED)
             return
-        if self._must_restart:
-            await self._restart()
-        elif len(self.file.there) and not self._can_join():
+        if len(self.file.there) and not self._can_join():
             # Nothing ties a second answer to the first one: the whole is asked for again, as long as that may help.
             await self._restart()
         if not await self._with_segment(self._ask):
@@ -193,11 +198,15 @@ class Transfer:
     async def _fit(self, answer: Answer, segment: Segment) -> None:
         """Hold an answer against what is there; start again where it is of another version."""
         is_begun = bool(len(self.file.there))
+        tied, told = self._tied_size, answer.version
+        if tied is not None and not (told.etag or told.modified or told.digests) and told.size != tied:
+            # An error page sent as 200 looks like this; a new version would have its own tag or date.
+            raise Lie(f"sends something else: {told.size} bytes of no version instead of {tied:,}")
         if is_begun and (difference := self.version.differs(answer.version)):
             self._strike(f"has other content than before ({difference})", answer)
         if answer.is_whole:
             if is_begun:
-                if self.version.condition and not self._must_restart:
+                if self.version.condition and not self._strikes:
                     self._note_text("ignores the request for a part and sends the whole")
                 await self._restart()
             segment.start = segment.position = 0
@@ -212,10 +221,7 @@ class Transfer:
 
     def _strike(self, text: str, answer: Answer) -> None:
         """An answer does not fit. Returns for a whole one that is to be used instead of what is there."""
-        self._strikes += 1
-        self._is_suspicious = True
-        self._must_restart = self._strikes >= STRIKES
-        if not (self._must_restart and answer.is_whole):
+        if self._strikes + 1 < STRIKES or not answer.is_whole:
             raise Changed(text)
         self._note_text(text)
 
@@ -232,6 +238,8 @@ class Transfer:
         if version.size is not None and (is_new or self.segments.total is None):
             self.segments.total = version.size
             await self._in_thread(self.file.allocate, version.size)
+        if version.condition and version.size is not None:
+            self._tied_size = version.size
         self.writer.is_kept = bool(version.condition or self._expected())
         if is_new and self.writer.is_kept and not len(self.file.there) and (version.size or ENDLESS) > BLOCK:
             await self._in_thread(self.writer.journal.begin, self.url, version)
@@ -329,11 +337,19 @@ class Transfer:
             return  # the rest is being fetched by another connection
         while data := await reply.read():
             if position + len(data) > stop:
+                self._must_restart = True
                 raise Lie("sends more bytes than it told")
             self._seams.append((position, data))
             position += len(data)
-        reply.check_surplus()
+        self._check_surplus(reply)
         self._read_out.append(reply)
+
+    def _check_surplus(self, reply: Reply) -> None:
+        try:
+            reply.check_surplus()
+        except Lie:
+            self._must_restart = True
+            raise
 
     async def _compare(self, position: int, data: bytes) -> None:
         """Bytes that came before must come the same way again."""
@@ -395,9 +411,9 @@ class Transfer:
         if size is not None and size < end:
             self._must_restart = True
             raise Changed(f"has {size:,} bytes after sending {end:,}")
-        position = answer.start
+        position, more = answer.start, b""
         while position < end and (data := await reply.read()):
-            data = data[: end - position]
+            data, more = data[: end - position], data[end - position :]
             await self._compare(position, data)
             position += len(data)
         if position < end:
@@ -405,7 +421,7 @@ class Transfer:
             raise Changed(f"ends at {position:,} now, and at {end:,} before")
         if size is not None:
             self.segments.total = size  # more than `end` means that the first answer was cut: it is continued
-        elif await reply.read():
+        elif more or await reply.read():
             self._must_restart = True
             raise Broken(f"closes the connection early, at {end:,} bytes, without telling the length")
         else:
