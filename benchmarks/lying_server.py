@@ -81,7 +81,7 @@ class Talk:
         try:
             if not self.sock.recv(1):
                 raise Gone
-        except socket.timeout:
+        except TimeoutError:
             self.sock.settimeout(30)
         except OSError:
             raise Gone from None

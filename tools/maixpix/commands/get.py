@@ -64,7 +64,7 @@ def get(
     # Imported here because aiohttp takes a third of a second, which no other command should pay.
     from maixpix.download import DownloadError
 
-    show = _Show(as_json, verbose, len(urls))
+    show = _Show(as_json, verbose, sys.stderr.isatty())
     try:
         results = asyncio.run(_run(urls, output, folder, _options(given), given["sums"], show))
     except KeyboardInterrupt:
@@ -152,13 +152,13 @@ class _Show:
 
     as_json: bool
     verbose: bool
-    count: int
+    is_terminal: bool
     _bars: Any = None
     _tasks: dict[str, Any] = field(default_factory=dict)
 
     def progress(self, url: str) -> Any:
         """Called with every `Progress` of the file from `url`; None when nobody would see it."""
-        if not sys.stderr.isatty():
+        if not self.is_terminal:
             if not self.verbose:
                 return None
             return lambda progress: progress.note and _say(f"{_short(url)}: the server {progress.note}")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import os
 import socket
 import ssl
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from types import TracebackType
 from urllib.parse import urljoin, urlsplit
+from urllib.request import getproxies
 
 import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
@@ -83,7 +86,7 @@ class Client:
             connector=aiohttp.TCPConnector(limit=0, limit_per_host=options.per_host),
             timeout=timeout,
             auto_decompress=False,
-            trust_env=True,
+            trust_env=_has_environment(),
             cookie_jar=aiohttp.CookieJar(unsafe=True),
             read_bufsize=READ_BUFFER,
             headers={"User-Agent": "maixpix", "Accept-Encoding": "identity", "Accept": "*/*"},
@@ -157,6 +160,12 @@ class Client:
         answer = read_answer(response.status, headers, is_gzip_wanted)
         version = replace(answer.version, digests={**answer.version.digests, **digests})
         return Reply(response, headers, replace(answer, version=version))
+
+
+def _has_environment() -> bool:
+    """Whether there are proxies or passwords for aiohttp to find; it would look for the file at every request."""
+    netrc = Path(os.environ.get("NETRC") or Path.home() / ("_netrc" if os.name == "nt" else ".netrc"))
+    return bool(getproxies()) or netrc.is_file()
 
 
 def check_url(url: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 import os
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -13,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
+from maixpix.download.answer import Answer
 from maixpix.download.client import Client, Reply, check_url
 from maixpix.download.filename import file_name
 from maixpix.download.journal import Journal, Left, read_journal
@@ -23,13 +25,18 @@ from maixpix.download.rate import RateLimit
 from maixpix.download.record import Entry, Record
 from maixpix.download.transfer import SEAM, Transfer
 from maixpix.download.trouble import DownloadError, Trouble
+from maixpix.download.version import ALGORITHMS, Version, check_digest, expected_digests
 from maixpix.download.writing import Writer
 
-THREADS = 6
+THREADS = 8
+LITTLE = 256 * 1024
+"""Bytes up to which a file is fetched into memory first."""
+
 MAX_NAME = 255
 JOURNAL = ".part.json"
 
 T = TypeVar("T")
+log = logging.getLogger("maixpix.download")
 
 
 @dataclass(frozen=True)
@@ -49,6 +56,14 @@ class Place:
         return cls(final, final.with_name(stem + ".part"), final.with_name(stem + JOURNAL))
 
 
+@dataclass
+class _Folder:
+    """What was in a folder when it was first looked into: file names by address, and the names of unfinished ones."""
+
+    names: dict[str, str]
+    unfinished: set[str]
+
+
 class Downloads:
     """Any number of downloads with the same options, over one set of connections; an asynchronous context."""
 
@@ -59,7 +74,7 @@ class Downloads:
         self._executor = ThreadPoolExecutor(THREADS, "download")
         self._records: dict[Path, Record] = {}
         self._taken: dict[Path, str] = {}
-        self._folders: set[Path] = set()
+        self._folders: dict[Path, _Folder] = {}
 
     async def __aenter__(self) -> Downloads:
         await self._client.__aenter__()
@@ -102,29 +117,67 @@ class Downloads:
         began = time.monotonic()
         check_url(url)
         folder = path.parent if path is not None else folder or Path()
-        try:
-            await self._in_thread(lambda: folder.mkdir(parents=True, exist_ok=True))
-            place = Place.of(path) if path is not None else await self._in_thread(self._known_place, folder, url)
-        except OSError as error:
-            raise disk_error(error, folder) from None
+        if folder not in self._folders:
+            await self._in_thread(self._look_into, folder)
+        known = self._folders[folder].names.get(url)
+        place = Place.of(path) if path is not None else Place.of(folder / known) if known else None
         reply = None
         try:
             if place is None:
                 reply = await self._patiently(lambda: self._client.open(url, {}))
                 place = Place.of(folder / file_name(reply.headers, reply.url))
             self._take(place, url)
-            _take_back(place)
+            if place.part.name in self._folders[folder].unfinished:
+                _take_back(place)
             if os.path.lexists(place.final):
                 found = await self._existing(url, place, options, reply)
                 if isinstance(found, Result):
                     return replace(found, seconds=time.monotonic() - began)
                 reply = found
+            if reply is None and place.journal.name not in self._folders[folder].unfinished:
+                reply = await self._patiently(lambda: self._client.open(url, {}))
+            if reply is not None and _is_little(reply.answer) and not options.if_changed:
+                if result := await self._fetch_little(url, place, options, reply):
+                    return replace(result, seconds=time.monotonic() - began)
+                reply = None
             opened, reply = reply, None
             result = await self._fetch(url, place, options, on_progress, opened)
         finally:
             if reply is not None:
                 reply.close()
         return replace(result, seconds=time.monotonic() - began)
+
+    async def _fetch_little(self, url: str, place: Place, options: Options, reply: Reply) -> Result | None:
+        """A file that fits into memory, in one go and with one change of threads; None when that came to nothing."""
+        try:
+            pieces = []
+            while data := await reply.read():
+                await self._limit.take(len(data))
+                pieces.append(data)
+            reply.check_surplus()
+            body, version = b"".join(pieces), reply.answer.version
+            sha256 = await self._in_thread(self._keep_little, url, place, options, body, version)
+        except Trouble:
+            return None
+        finally:
+            reply.close()
+        return Result(url, place.final, len(body), sha256, "fetched", _proof(options, version), len(body))
+
+    def _keep_little(self, url: str, place: Place, options: Options, body: bytes, version: Version) -> str:
+        """Prove, write and name a whole file; returns its SHA-256. Raises `WrongDigest`."""
+        for name, wanted in expected_digests(options, version).items():
+            check_digest(name, hashlib.new(ALGORITHMS[name][0], body).digest(), wanted)
+        sha256 = hashlib.sha256(body).hexdigest()
+        file = PartFile(place.part)
+        try:
+            file.open()
+            file.write(0, [body])
+            self._remember(url, place, file.settle(len(body)), version, sha256)
+            file.finish(place.final, options.overwrite)
+        except BaseException:
+            file.discard()
+            raise
+        return sha256
 
     async def _fetch(
         self, url: str, place: Place, options: Options, on_progress: OnProgress | None, reply: Reply | None
@@ -146,14 +199,13 @@ class Downloads:
             size = transfer.segments.total or 0
             is_same = await self._in_thread(self._finish, url, place, options, file, transfer, sha256)
             journal.remove()
-            self._folders.add(place.final.parent)
         except BaseException as error:
             if reply is not None:
                 reply.close()
             self._clean_up(file, journal, error)
             raise
         state = "unchanged" if is_same else "resumed" if is_resumed else "fetched"
-        proof = "sha256" if options.sha256 else ",".join(sorted(transfer.version.digests)) or "length"
+        proof = _proof(options, transfer.version)
         return Result(url, place.final, size, sha256, state, proof, transfer.received, notes=tuple(transfer.notes))
 
     def _finish(
@@ -162,10 +214,10 @@ class Downloads:
         """Give the proven file its name. True when the same content had it already; the part file is removed then."""
         if options.if_changed and _sha256_of(place.final) == sha256:
             file.discard()
-            self._remember(url, place, place.final.stat(), transfer, sha256)
+            self._remember(url, place, place.final.stat(), transfer.version, sha256)
             return True
         # The record first: a run that is killed in between leaves a file that the next one knows.
-        self._remember(url, place, file.settle(transfer.segments.total or 0), transfer, sha256)
+        self._remember(url, place, file.settle(transfer.segments.total or 0), transfer.version, sha256)
         file.finish(place.final, options.overwrite or options.if_changed)
         return False
 
@@ -237,26 +289,32 @@ class Downloads:
             except Trouble as trouble:
                 await asyncio.sleep(patience.after(trouble, 0))
 
-    def _known_place(self, folder: Path, url: str) -> Place | None:
-        """Where the file went before: finished by the record, unfinished by a journal."""
-        entry = self._record(folder).by_url(url)
-        if entry is not None:
-            return Place.of(folder / entry.name)
-        for journal in folder.glob("*" + JOURNAL):
+    def _look_into(self, folder: Path) -> None:
+        """Make the folder, and learn once what earlier runs left in it."""
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            unfinished = {path.name for path in folder.iterdir() if path.name.endswith((".part", JOURNAL))}
+        except OSError as error:
+            raise disk_error(error, folder) from None
+        known = _Folder({}, unfinished)
+        for journal in (folder / name for name in unfinished if name.endswith(JOURNAL)):
             left = read_journal(journal)
-            if left is not None and left.url == url and Place.of(folder / left.name).journal == journal:
-                return Place.of(folder / left.name)
-        return None
+            # The name in a journal is believed only where it leads back to the journal: it could be anything else.
+            if left is not None and Place.of(folder / Path(left.name).name).journal == journal:
+                known.names[left.url] = Path(left.name).name
+        known.names |= {entry.url: entry.name for entry in self._record(folder).all()}
+        self._folders[folder] = known
 
     def _record(self, folder: Path) -> Record:
         return self._records.setdefault(folder, Record(folder))
 
-    def _remember(self, url: str, place: Place, status: os.stat_result, transfer: Transfer, sha256: str) -> None:
-        entry = Entry(place.final.name, url, status.st_size, sha256, status.st_mtime_ns, transfer.version)
+    def _remember(self, url: str, place: Place, status: os.stat_result, version: Version, sha256: str) -> None:
+        entry = Entry(place.final.name, url, status.st_size, sha256, status.st_mtime_ns, version)
         try:
             self._record(place.final.parent).add(entry)
-        except OSError as error:
-            transfer.notes.append(f"(the record of this folder cannot be written: {error.strerror})")
+        except OSError:
+            # A later run will not know the file and will leave it alone; the file itself is there and right.
+            log.warning("%s: what was downloaded cannot be recorded", place.final.parent, exc_info=True)
 
     def _take(self, place: Place, url: str) -> None:
         """Two addresses of one run must not give the same name."""
@@ -302,6 +360,14 @@ async def get_many(
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
     return [results[index] for index in range(len(wanted))]
+
+
+def _proof(options: Options, version: Version) -> str:
+    return "sha256" if options.sha256 else ",".join(sorted(version.digests)) or "length"
+
+
+def _is_little(answer: Answer) -> bool:
+    return answer.is_whole and not answer.coding and answer.stop is not None and answer.stop <= LITTLE
 
 
 def _conditions(entry: Entry) -> dict[str, str]:

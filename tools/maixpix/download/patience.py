@@ -23,9 +23,8 @@ MAX_LIES_IN_ALL = 30
 class Patience:
     """Counts attempts. `done` below is how many bytes of the file are there."""
 
-    def __init__(self, options: Options, dice: random.Random | None = None) -> None:
+    def __init__(self, options: Options) -> None:
         self._options = options
-        self._dice = dice or random.Random()
         self._best = 0
         self.failures = 0
         """Attempts since the last good one."""
@@ -59,12 +58,12 @@ class Patience:
                     trouble.kind,
                 )
             # A little more than asked, so that many downloads do not come back in the same moment.
-            return trouble.wait_s + self._dice.uniform(0, 0.2)
+            return trouble.wait_s + random.uniform(0, 0.2)
         return self.short_pause(self.failures)
 
     def short_pause(self, failures: int) -> float:
         """Seconds after so many failures: growing, and never the same for two downloads."""
-        return self._dice.uniform(0.5, 1) * min(FIRST_PAUSE_S * 2 ** (failures - 1), LONGEST_PAUSE_S)
+        return random.uniform(0.5, 1) * min(FIRST_PAUSE_S * 2 ** (failures - 1), LONGEST_PAUSE_S)
 
     def given_up(self, trouble: Trouble) -> DownloadError:
         """The last word."""

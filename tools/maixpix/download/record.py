@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,20 +43,22 @@ class Record:
     def __init__(self, folder: Path) -> None:
         self._path = folder / NAME
         self._entries: dict[str, Entry] | None = None
+        self._lock = threading.Lock()
 
     def by_name(self, name: str) -> Entry | None:
         """What is known of the file called `name`."""
         return self._load().get(name)
 
-    def by_url(self, url: str) -> Entry | None:
-        """The file that last came from `url`."""
-        return next((entry for entry in reversed(self._load().values()) if entry.url == url), None)
+    def all(self) -> list[Entry]:
+        """Everything, the latest last."""
+        return list(self._load().values())
 
     def add(self, entry: Entry) -> None:
         """Remember a finished download. Raises `OSError`."""
-        entries = self._load()
-        entries.pop(entry.name, None)
-        entries[entry.name] = entry
+        with self._lock:
+            entries = self._load()
+            entries.pop(entry.name, None)
+            entries[entry.name] = entry
         with self._path.open("ab", buffering=0) as file:
             file.write(_line(entry))
 

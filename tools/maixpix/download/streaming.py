@@ -14,8 +14,8 @@ from maixpix.download.client import Client, Reply
 from maixpix.download.options import Options
 from maixpix.download.patience import Patience
 from maixpix.download.rate import Pace, RateLimit
-from maixpix.download.trouble import Broken, Changed, DownloadError, Lie, Stalled, Trouble, WrongDigest
-from maixpix.download.version import ALGORITHMS, Version
+from maixpix.download.trouble import Broken, Changed, DownloadError, Lie, Stalled, Trouble
+from maixpix.download.version import ALGORITHMS, Version, check_digest, expected_digests
 
 LONGEST_LINE = 16 * 1024 * 1024
 _OVERLAP = 1024
@@ -145,13 +145,8 @@ class _Source:
             self._is_end_doubtful = True
 
     def _prove(self) -> None:
-        expected = dict(self._version.digests)
-        if self._options.sha256:
-            expected = {"sha-256": bytes.fromhex(self._options.sha256)}
-        for name, wanted in expected.items():
-            found = self._hashes[ALGORITHMS[name][0]].digest()
-            if found != wanted:
-                raise WrongDigest(f"sent content with {name} {found.hex()[:16]}..., not {wanted.hex()[:16]}...")
+        for name, wanted in expected_digests(self._options, self._version).items():
+            check_digest(name, self._hashes[ALGORITHMS[name][0]].digest(), wanted)
 
 
 class _Again:

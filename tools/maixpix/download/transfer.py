@@ -25,8 +25,8 @@ from maixpix.download.options import AUTO, AUTO_PARTS, OnProgress, Options, Prog
 from maixpix.download.patience import Patience
 from maixpix.download.rate import Pace, RateLimit
 from maixpix.download.segments import ENDLESS, SMALLEST, Segment, Segments
-from maixpix.download.trouble import Broken, Changed, DownloadError, Lie, Stalled, Trouble, WrongDigest
-from maixpix.download.version import ALGORITHMS, Version
+from maixpix.download.trouble import Broken, Changed, DownloadError, Lie, Stalled, Trouble
+from maixpix.download.version import ALGORITHMS, Version, check_digest, expected_digests
 from maixpix.download.writing import BLOCK, Writer
 
 SEAM = 1024
@@ -151,7 +151,7 @@ class Transfer:
 
     def _can_join(self) -> bool:
         """Whether further bytes may be put behind those that are there."""
-        return bool(self.version.condition or self._expected()) or self._cuts >= STRIKES
+        return bool(self.version.condition or expected_digests(self.options, self.version)) or self._cuts >= STRIKES
 
     async def _with_segment(self, use: Callable[[Segment], Awaitable[None]]) -> bool:
         segment = self.segments.steal()
@@ -240,7 +240,7 @@ class Transfer:
             await self._in_thread(self.file.allocate, version.size)
         if version.condition and version.size is not None:
             self._tied_size = version.size
-        self.writer.is_kept = bool(version.condition or self._expected())
+        self.writer.is_kept = bool(version.condition or expected_digests(self.options, self.version))
         if is_new and self.writer.is_kept and not len(self.file.there) and (version.size or ENDLESS) > BLOCK:
             await self._in_thread(self.writer.journal.begin, self.url, version)
 
@@ -507,12 +507,6 @@ class Transfer:
 
     # -- proof and talk -----------------------------------------------------------------------------------
 
-    def _expected(self) -> dict[str, bytes]:
-        """Digests that the file must have: the user's own, or else what the server told."""
-        if self.options.sha256:
-            return {"sha-256": bytes.fromhex(self.options.sha256)}
-        return dict(self.version.digests)
-
     async def _prove(self) -> dict[str, bytes]:
         """Seams, surplus and digests. Raises `Lie` when one of them is wrong."""
         for position, data in self._seams:
@@ -520,13 +514,11 @@ class Transfer:
                 raise Lie(f"sent parts that do not fit together at {position:,}")
         for reply in self._read_out:
             reply.check_surplus()
-        expected = self._expected()
+        expected = expected_digests(self.options, self.version)
         size = self.segments.total or 0
         digests = await self._in_thread(self.file.digests, size, [ALGORITHMS[name][0] for name in expected])
         for name, wanted in expected.items():
-            found = digests[ALGORITHMS[name][0]]
-            if found != wanted:
-                raise WrongDigest(f"sent a file with {name} {found.hex()[:16]}..., not {wanted.hex()[:16]}...")
+            check_digest(name, digests[ALGORITHMS[name][0]], wanted)
         return digests
 
     def _note(self, trouble: Trouble) -> None:

@@ -13,6 +13,9 @@ from dataclasses import dataclass, field, replace
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+from maixpix.download.options import Options
+from maixpix.download.trouble import WrongDigest
+
 _ETAG = re.compile(r'(W/)?"[\x21\x23-\x7e\x80-\U0010ffff]*"')
 _SHA256_HEX = re.compile(r"[0-9a-fA-F]{64}")
 _BYTES_SEQUENCE = re.compile(r"(?:^|,)\s*([a-z0-9-]+)\s*=\s*:([A-Za-z0-9+/=]+):")
@@ -114,6 +117,17 @@ def linked_digest(headers: Mapping[str, str]) -> dict[str, bytes]:
     """The SHA-256 that model hubs tell as `X-Linked-ETag`, mostly on the redirect to where the bytes are."""
     tag = headers.get("X-Linked-ETag", "").strip().strip('"')
     return {"sha-256": bytes.fromhex(tag)} if _SHA256_HEX.fullmatch(tag) else {}
+
+
+def expected_digests(options: Options, version: Version) -> dict[str, bytes]:
+    """Digests that a file must have: the user's own, or else what the server told."""
+    return {"sha-256": bytes.fromhex(options.sha256)} if options.sha256 else dict(version.digests)
+
+
+def check_digest(name: str, found: bytes, wanted: bytes) -> None:
+    """Raises `WrongDigest`."""
+    if found != wanted:
+        raise WrongDigest(f"sent a file with {name} {found.hex()[:16]}..., not {wanted.hex()[:16]}...")
 
 
 def _digests(headers: Mapping[str, str], is_whole: bool) -> dict[str, bytes]:
