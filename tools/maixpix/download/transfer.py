@@ -27,10 +27,10 @@ from maixpix.download.rate import Pace, RateLimit
 from maixpix.download.segments import ENDLESS, SMALLEST, Segment, Segments
 from maixpix.download.trouble import Broken, Changed, DownloadError, Lie, Stalled, Trouble
 from maixpix.download.version import ALGORITHMS, Version, check_digest, expected_digests
-from maixpix.download.writing import BLOCK, Writer
+from maixpix.download.writing import BLOCK, Pouring, Writer
 
 SEAM = 1024
-FLUSH_S = 0.25
+TICK_S = 0.25
 TELL_S = 0.1
 GROW_S = 0.5
 WORTH_S = 2.0
@@ -70,6 +70,7 @@ class Transfer:
         self._told_at = 0.0
         self._patience = Patience(options)
         self._helpers: set[asyncio.Task[None]] = set()
+        self._pourings: set[Pouring] = set()
         self._may_help = options.parts != 1
         self._must_restart = False
         self._tied_size: int | None = None
@@ -93,6 +94,7 @@ class Transfer:
         is safe then stays in part file and journal, unless it was proven to be wrong.
         """
         is_second_try = False
+        ticker = asyncio.ensure_future(self._tick())
         try:
             while True:
                 await self._fetch(first)
@@ -106,9 +108,19 @@ class Transfer:
                     is_second_try, self._may_help, self._is_suspicious, first = True, False, True, None
                     await self._restart()
         finally:
+            ticker.cancel()
             await self._stop_helpers()
             with suppress(DownloadError):  # the failure that ended the run is the one to tell
                 await self.writer.save_all()
+
+    async def _tick(self) -> None:
+        """What has come goes to the disk and into the journal, also while nothing more comes."""
+        with suppress(DownloadError):  # whoever writes next meets the same failure, and tells it
+            while True:
+                await asyncio.sleep(TICK_S)
+                for pouring in self._pourings:
+                    pouring.tick()
+                await self.writer.keep_up()
 
     # -- attempts -----------------------------------------------------------------------------------------
 
@@ -270,52 +282,39 @@ class Transfer:
 
     async def _pour(self, reply: Reply, segment: Segment) -> None:
         """Read the answer into the file as far as the segment goes. What came before a failure is kept."""
-        position = reply.answer.start
-        read_to = position
-        pieces: list[bytes] = []
-        held, flushed_at = 0, time.monotonic()
-        pending: asyncio.Future[int] | None = None
+        read_to = reply.answer.start
         pace = Pace(self.options.idle_s, self.options.min_rate)
+        pouring = Pouring(self.writer, segment.position)
+        self._pourings.add(pouring)
         try:
             while segment.position < segment.stop:
                 data = await reply.read()
                 if not data:
                     self._end_of(reply, segment)
                     break
-                self.received += len(data)
-                read_to += len(data)
                 if not pace.is_kept(len(data)) and not self.options.limit:
                     raise Stalled("hardly sends anything")
+                self.received += len(data)
                 await self._limit.take(len(data))
-                if position < segment.position:
-                    known, data = data[: segment.position - position], data[segment.position - position :]
-                    await self._compare(position, known)
-                    position += len(known)
+                if read_to < segment.position:
+                    known = data[: segment.position - read_to]
+                    await self._compare(read_to, known)
+                    read_to, data = read_to + len(known), data[len(known) :]
+                read_to += len(data)
                 room = segment.stop - segment.position
                 if len(data) > room and self.segments.extend(segment):
                     room = segment.stop - segment.position
                 if len(data) > room:
                     self._seams.append((int(segment.stop), data[int(room) : int(room) + SEAM]))
                     data = data[: int(room)]
-                pieces.append(data)
-                held += len(data)
                 segment.position += len(data)
-                position += len(data)
-                now = time.monotonic()
-                if held >= BLOCK or now - flushed_at >= FLUSH_S:
-                    if pending is not None:
-                        await pending
-                    pending = self.writer.write(position - held, pieces, held)
-                    pieces, held, flushed_at = [], 0, now
-                    await self.writer.keep_up()
+                await pouring.take(data)
                 self._tell()
             else:
                 await self._read_to_end(reply, segment, read_to)
         finally:
-            if pending is not None:
-                await pending
-            if held:
-                await self.writer.write(segment.position - held, pieces, held)
+            self._pourings.discard(pouring)
+            await pouring.finish()
 
     def _end_of(self, reply: Reply, segment: Segment) -> None:
         """The answer has ended before its segment."""
