@@ -35,6 +35,8 @@ class Talk:
     number: int
     port: int
     sock: socket.socket
+    sent: Counter[str]
+    """Bytes sent, by path, for the whole server."""
     others: list[Talk] = field(default_factory=list)
     """Earlier requests for this path."""
 
@@ -50,6 +52,7 @@ class Talk:
             self.sock.sendall(data)
         except OSError:
             raise Gone from None
+        self.sent[self.path.partition("?")[0]] += len(data)
 
     def head(self, status: str, **headers: object) -> None:
         """Send a status line and headers; underscores become dashes, None leaves a header out, a list repeats it."""
@@ -204,6 +207,6 @@ class LyingServer:
         key = path.partition("?")[0]
         with self._lock:
             others = list(self.talks.setdefault(key, []))
-            talk = Talk(method, path, headers, len(others) + 1, self.port, sock, others)
+            talk = Talk(method, path, headers, len(others) + 1, self.port, sock, self.sent, others)
             self.talks[key].append(talk)
         self.behaviours[path.split("/")[1].partition("?")[0]](talk)

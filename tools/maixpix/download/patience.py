@@ -25,7 +25,7 @@ class Patience:
 
     def __init__(self, options: Options) -> None:
         self._options = options
-        self._best = 0
+        self._best = self._last = 0
         self.failures = 0
         """Attempts since the last good one."""
         self._stalls = 0
@@ -34,6 +34,7 @@ class Patience:
 
     def after(self, trouble: Trouble, done: int) -> float:
         """Seconds to wait before the next attempt. Raises `DownloadError` when there should be none."""
+        has_gained, self._last = done > self._last, max(done, self._last)
         if done >= self._best + STEP:
             self._best = done
             self.failures = self._stalls = self._lies = 0
@@ -59,7 +60,7 @@ class Patience:
                 )
             # A little more than asked, so that many downloads do not come back in the same moment.
             return trouble.wait_s + random.uniform(0, 0.2)
-        return self.short_pause(self.failures)
+        return self.short_pause(1 if has_gained else self.failures)
 
     def short_pause(self, failures: int) -> float:
         """Seconds after so many failures: growing, and never the same for two downloads."""

@@ -176,7 +176,15 @@ class Transfer:
         return True
 
     async def _ask(self, segment: Segment) -> None:
-        await self._use(await self.client.open(self.url, self._headers(segment)), segment)
+        headers = self._headers(segment)
+        try:
+            reply = await self.client.open(self.url, headers)
+        except DownloadError as error:
+            if "Range" in headers and error.kind == "refused":
+                # The whole was given out before: it is the part that is refused, or a link that has just expired.
+                raise Lie(f"refuses to go on: {error.message.removeprefix('the server ')}") from None
+            raise
+        await self._use(reply, segment)
 
     def _headers(self, segment: Segment) -> dict[str, str]:
         """A plain request for a whole file, else one for the segment and its seams."""

@@ -48,8 +48,10 @@ class Writer:
         """Wait for the save that is under way. Raises `DownloadError` when the disk failed."""
         if self._save is not None:
             # Others may wait for the same save, so being cancelled here must not cancel it.
-            await asyncio.wait([self._save])
-            self._collect()
+            save = self._save
+            await asyncio.wait([save])
+            if self._save is save:
+                self._collect()
 
     async def save_all(self) -> None:
         """Bring the journal up to date now."""
