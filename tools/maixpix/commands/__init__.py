@@ -27,6 +27,7 @@ TABLE = {
     "demo": Entry("demo", "demo", "Show a picture on a virtual board, then take one and send it back."),
     "deploy": Entry("deploy", "deploy", "Put pix, the apps and main.py onto the board over its serial port."),
     "doctor": Entry("doctor", "doctor_command", "Find out what is wrong: from the port to the server."),
+    "fill": Entry("fill", "fill", "Fill a card with what a plan names: pictures, models, apps, settings."),
     "firmware": Entry("firmware", "firmware", "Recognise firmware files and download official MaixPy builds."),
     "flash": Entry("flash", "flash_command", "Write firmware and models into the board's flash."),
     "get": Entry("get", "get", "Download files, each of them complete and proven before it has its name."),
