@@ -56,8 +56,9 @@ def fill(plan: Path, card_folder: Path | None, port: str | None, check: bool) ->
             report = filling.fill(lambda done, total, path: meter.update(done, total, path))
     for note in report.notes:
         ui.say(f"note: {note}")
+    click.echo(f"{where.name}: {report.files} files as the plan says")
     click.echo(
-        f"{where.name}: {report.files} files as the plan says; {report.written_files} written "
-        f"({report.written:,} bytes), {report.removed} removed, {report.downloaded:,} bytes downloaded, {report.software} files of software"
+        f"{report.written_files} written ({report.written:,} bytes), {report.removed} removed, "
+        f"{report.downloaded:,} bytes downloaded, {report.software} files of software"
     )
     return 0
