@@ -617,6 +617,13 @@ def packed_and_cut_once(talk: Talk) -> None:
     talk.raw(b"%x\r\n" % len(packed) + packed + b"\r\n0\r\n\r\n")
 
 
+@case(RIGHT)
+def packed_on_the_way(talk: Talk) -> None:
+    packed = gzip.compress(A)
+    talk.head("200 OK", Transfer_Encoding="gzip, chunked")
+    talk.raw(b"%x\r\n" % len(packed) + packed + b"\r\n0\r\n\r\n")
+
+
 @case(CLEAN, says="packs as gzip")
 def says_packed_but_is_not(talk: Talk) -> None:
     talk.serve(A, ranges=False, shown={"Content_Encoding": "gzip"})

@@ -325,3 +325,11 @@ def test_addresses_that_lead_nowhere(tmp_path, words):
     assert done.stderr.startswith("maixpix: ")
     assert len(done.stderr.splitlines()) == 1
     assert names(tmp_path) == []
+
+
+def test_a_password_in_the_address_is_used_and_not_kept(serve, tmp_path):
+    server = serve(a=lambda talk: talk.serve(A))
+    done = get(server.url("a").replace("//", "//me:secret@"), "-d", tmp_path, "--json")
+    assert done.returncode == 0, done.stderr
+    assert server.talks["/a"][0].headers["authorization"] == "Basic bWU6c2VjcmV0"
+    assert "secret" not in done.stdout + done.stderr + (tmp_path / ".maixpix-get").read_text()

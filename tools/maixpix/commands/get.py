@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 @click.option(
     "--retries", type=click.IntRange(0, 1000), default=5, show_default=True, help="Attempts without progress."
 )
-@click.option("--idle", metavar="TIME", default="20s", show_default=True, help="Silence that ends a connection.")
+@click.option("--idle", metavar="TIME", default="15s", show_default=True, help="Silence that ends a connection.")
 @click.option("--timeout", metavar="TIME", default="", help="Time for one file at most.  [default: no limit]")
 @click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON, one object a file.")
 @click.option("-v", "--verbose", is_flag=True, help="Tell each connection, and what the server did wrong.")

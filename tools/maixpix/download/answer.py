@@ -150,8 +150,9 @@ def _length(headers: Mapping[str, str]) -> int | None:
 
 
 def _coding(headers: Mapping[str, str]) -> str:
-    names = [name.strip().lower() for name in headers.get("Content-Encoding", "").split(",")]
-    names = [name for name in names if name not in ("", "identity")]
+    told = headers.get("Content-Encoding", "") + "," + headers.get("Transfer-Encoding", "")
+    names = [name.strip().lower() for name in told.split(",")]
+    names = [name for name in names if name not in ("", "identity", "chunked")]
     if not names:
         return ""
     if len(names) == 1 and names[0] in _PACKED:

@@ -58,10 +58,10 @@ class Place:
 
 @dataclass
 class _Folder:
-    """What was in a folder when it was first looked into: file names by address, and the names of unfinished ones."""
+    """What was in a folder when it was first looked into: file names by address, and all names."""
 
     names: dict[str, str]
-    unfinished: set[str]
+    present: set[str]
 
 
 class Downloads:
@@ -119,7 +119,7 @@ class Downloads:
         folder = path.parent if path is not None else folder or Path()
         if folder not in self._folders:
             await self._in_thread(self._look_into, folder)
-        known = self._folders[folder].names.get(url)
+        known = self._folders[folder].names.get(without_login(url))
         place = Place.of(path) if path is not None else Place.of(folder / known) if known else None
         reply = None
         try:
@@ -127,14 +127,14 @@ class Downloads:
                 reply = await self._patiently(lambda: self._client.open(url, {}))
                 place = Place.of(folder / file_name(reply.headers, reply.url))
             self._take(place, url)
-            if place.part.name in self._folders[folder].unfinished:
+            if place.part.name in self._folders[folder].present:
                 _take_back(place)
-            if os.path.lexists(place.final):
+            if place.final.name in self._folders[folder].present:
                 found = await self._existing(url, place, options, reply)
                 if isinstance(found, Result):
                     return replace(found, seconds=time.monotonic() - began)
                 reply = found
-            if reply is None and place.journal.name not in self._folders[folder].unfinished:
+            if reply is None and place.journal.name not in self._folders[folder].present:
                 reply = await self._patiently(lambda: self._client.open(url, {}))
             if reply is not None and _is_little(reply.answer) and not options.if_changed:
                 if result := await self._fetch_little(url, place, options, reply):
@@ -161,7 +161,9 @@ class Downloads:
             return None
         finally:
             reply.close()
-        return Result(url, place.final, len(body), sha256, "fetched", _proof(options, version), len(body))
+        return Result(
+            without_login(url), place.final, len(body), sha256, "fetched", _proof(options, version), len(body)
+        )
 
     def _keep_little(self, url: str, place: Place, options: Options, body: bytes, version: Version) -> str:
         """Prove, write and name a whole file; returns its SHA-256. Raises `WrongDigest`."""
@@ -182,7 +184,7 @@ class Downloads:
     async def _fetch(
         self, url: str, place: Place, options: Options, on_progress: OnProgress | None, reply: Reply | None
     ) -> Result:
-        file, journal = PartFile(place.part), Journal(place.journal, place.final.name)
+        file, journal = PartFile(place.part), Journal(place.journal, place.final.name, without_login(url))
         try:
             writer = Writer(file, journal, self._executor)
             transfer = Transfer(self._client, url, writer, options, self._limit, on_progress)
@@ -206,7 +208,9 @@ class Downloads:
             raise
         state = "unchanged" if is_same else "resumed" if is_resumed else "fetched"
         proof = _proof(options, transfer.version)
-        return Result(url, place.final, size, sha256, state, proof, transfer.received, notes=tuple(transfer.notes))
+        return Result(
+            without_login(url), place.final, size, sha256, state, proof, transfer.received, notes=tuple(transfer.notes)
+        )
 
     def _finish(
         self, url: str, place: Place, options: Options, file: PartFile, transfer: Transfer, sha256: str
@@ -225,7 +229,7 @@ class Downloads:
         """Open the part file and take over what an earlier run left there, if it can be used."""
         left = read_journal(place.journal)
         file.open()
-        is_usable = left is not None and _same_place(left.url, url)
+        is_usable = left is not None and _same_place(left.url, without_login(url))
         is_tied = left is not None and bool(left.version.condition or left.version.digests or options.sha256)
         if left is None or not is_usable or not is_tied or not file.take_over(left.blocks, left.hashed, left.sha256):
             file.restart()
@@ -256,11 +260,11 @@ class Downloads:
         sha256 = await self._in_thread(_sha256_of, place.final) if options.sha256 else ""
         size = place.final.stat().st_size
         if options.sha256 and sha256 == options.sha256:
-            return Result(url, place.final, size, sha256, "unchanged", "sha256")
+            return Result(without_login(url), place.final, size, sha256, "unchanged", "sha256")
         if options.overwrite:
             return reply
         entry = await self._in_thread(self._record(place.final.parent).by_name, place.final.name)
-        if entry is None or entry.url != url or not entry.is_true_of(place.final):
+        if entry is None or entry.url != without_login(url) or not entry.is_true_of(place.final):
             if not options.if_changed:
                 raise exists_error(place.final)
             return reply
@@ -271,7 +275,7 @@ class Downloads:
             reply = await self._patiently(lambda: self._client.open(url, conditions))
         if reply.answer.status == 304 or entry.version.is_confirmed_by(reply.answer.version):
             reply.close()
-            return Result(url, place.final, size, entry.sha256, "unchanged", "version")
+            return Result(without_login(url), place.final, size, entry.sha256, "unchanged", "version")
         if not options.if_changed:
             reply.close()
             raise DownloadError(
@@ -293,11 +297,11 @@ class Downloads:
         """Make the folder, and learn once what earlier runs left in it."""
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            unfinished = {path.name for path in folder.iterdir() if path.name.endswith((".part", JOURNAL))}
+            present = set(os.listdir(folder))  # noqa: PTH208  names are all that is wanted
         except OSError as error:
             raise disk_error(error, folder) from None
-        known = _Folder({}, unfinished)
-        for journal in (folder / name for name in unfinished if name.endswith(JOURNAL)):
+        known = _Folder({}, present)
+        for journal in (folder / name for name in present if name.endswith(JOURNAL)):
             left = read_journal(journal)
             # The name in a journal is believed only where it leads back to the journal: it could be anything else.
             if left is not None and Place.of(folder / Path(left.name).name).journal == journal:
@@ -309,7 +313,7 @@ class Downloads:
         return self._records.setdefault(folder, Record(folder))
 
     def _remember(self, url: str, place: Place, status: os.stat_result, version: Version, sha256: str) -> None:
-        entry = Entry(place.final.name, url, status.st_size, sha256, status.st_mtime_ns, version)
+        entry = Entry(place.final.name, without_login(url), status.st_size, sha256, status.st_mtime_ns, version)
         try:
             self._record(place.final.parent).add(entry)
         except OSError:
@@ -360,6 +364,13 @@ async def get_many(
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
     return [results[index] for index in range(len(wanted))]
+
+
+def without_login(url: str) -> str:
+    """The address without the user and password that may stand in it, for whatever is kept or shown."""
+    head, slashes, rest = url.partition("://")
+    host, slash, path = rest.partition("/")
+    return head + slashes + host.rpartition("@")[2] + slash + path
 
 
 def _proof(options: Options, version: Version) -> str:

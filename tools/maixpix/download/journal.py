@@ -13,15 +13,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from maixpix.download.partfile import Block, PartFile, Snapshot, disk_error
+from maixpix.download.partfile import Block, PartFile, Snapshot, disk_error, private
 from maixpix.download.version import Version
 
 FORMAT = 1
-INTERVAL_BYTES = 4 * 1024 * 1024
-INTERVAL_S = 0.5
+INTERVAL_BYTES = 2 * 1024 * 1024
+INTERVAL_S = 0.25
 """After so many bytes or seconds, whatever comes first, the journal is brought up to date."""
 
-LAG_BYTES = 8 * 1024 * 1024
+LAG_BYTES = 4 * 1024 * 1024
 """A download waits for its disk rather than have more than this unsaved: what a killed one fetches again at most."""
 
 
@@ -38,19 +38,20 @@ class Left:
 
 
 class Journal:
-    """The journal beside the part file of what will be called `name`."""
+    """The journal beside the part file of what comes from `url` and will be called `name`."""
 
-    def __init__(self, path: Path, name: str) -> None:
+    def __init__(self, path: Path, name: str, url: str) -> None:
         self.path = path
-        self.name = name
+        self._name = name
+        self._url = url
         self._is_begun = False
 
-    def begin(self, url: str, version: Version) -> None:
+    def begin(self, version: Version) -> None:
         """Start anew: nothing is safe. Blocks."""
-        head = {"format": FORMAT, "name": self.name, "url": url, "version": version.to_json()}
+        head = {"format": FORMAT, "name": self._name, "url": self._url, "version": version.to_json()}
         new = self.path.with_name(self.path.name + ".new")
         try:
-            with new.open("wb") as file:
+            with new.open("wb", opener=private) as file:
                 file.write(json.dumps(head).encode() + b"\n")
                 file.flush()
                 os.fsync(file.fileno())

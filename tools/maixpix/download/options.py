@@ -47,14 +47,14 @@ class Options:
     """Bytes a second at most, 0 for no limit."""
     retries: int = 5
     """Attempts in a row that may bring nothing new."""
-    idle_s: float = 20.0
+    idle_s: float = 15.0
     """Silence after which a connection is given up; one that brings less than `min_rate` for so long is, too."""
-    min_rate: int = 64
+    min_rate: int = 100
     """Bytes per second."""
     connect_s: float = 15.0
     total_s: float | None = None
     """Seconds for everything; None for no limit."""
-    max_wait_s: float = 120.0
+    max_wait_s: float = 60.0
     """The longest `Retry-After` that is waited for."""
     per_host: int = 8
     """Connections to one host at a time."""

@@ -288,6 +288,11 @@ def disk_error(error: OSError, path: Path) -> DownloadError:
     return DownloadError(f"cannot write {path}: {error.strerror or error}", remedy, kind="disk")
 
 
+def private(path: str, flags: int) -> int:
+    """Opener for files that name addresses: there may be secrets in them."""
+    return os.open(path, flags, 0o600)
+
+
 def exists_error(path: Path) -> DownloadError:
     """A file has the name already."""
     return DownloadError(f"{path} is there already", "use --overwrite, --if-changed or another name", kind="exists")

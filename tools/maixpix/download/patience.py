@@ -14,7 +14,8 @@ STEP = 4096
 """Bytes that must be new for an attempt to count as a good one: a server that gives a byte a time never ends."""
 
 MAX_STALLS = 2
-"""Each one costs the whole idle time, so fewer are borne than of quick failures."""
+LONG_STEP = 1024 * 1024
+"""Stalls cost the whole idle time each: fewer are borne than quick failures, and it takes more to forget them."""
 
 MAX_LIES = 4
 MAX_LIES_IN_ALL = 30
@@ -25,7 +26,7 @@ class Patience:
 
     def __init__(self, options: Options) -> None:
         self._options = options
-        self._best = self._last = 0
+        self._best = self._best_of_stalls = self._last = 0
         self.failures = 0
         """Attempts since the last good one."""
         self._stalls = 0
@@ -37,7 +38,10 @@ class Patience:
         has_gained, self._last = done > self._last, max(done, self._last)
         if done >= self._best + STEP:
             self._best = done
-            self.failures = self._stalls = self._lies = 0
+            self.failures = self._lies = 0
+        if done >= self._best_of_stalls + LONG_STEP:
+            self._best_of_stalls = done
+            self._stalls = 0
         self.failures += 1
         if isinstance(trouble, Stalled):
             self._stalls += 1

@@ -11,6 +11,7 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
+from maixpix.download.partfile import private
 from maixpix.download.version import Version
 
 NAME = ".maixpix-get"
@@ -59,7 +60,7 @@ class Record:
             entries = self._load()
             entries.pop(entry.name, None)
             entries[entry.name] = entry
-        with self._path.open("ab", buffering=0) as file:
+        with self._path.open("ab", buffering=0, opener=private) as file:
             file.write(_line(entry))
 
     def _load(self) -> dict[str, Entry]:
@@ -76,7 +77,7 @@ class Record:
 
     def _rewrite(self, entries: dict[str, Entry]) -> None:
         new = self._path.with_name(NAME + ".new")
-        with new.open("wb") as file:
+        with new.open("wb", opener=private) as file:
             file.writelines(_line(entry) for entry in entries.values())
             file.flush()
             os.fsync(file.fileno())

@@ -30,7 +30,7 @@ from maixpix.download.version import ALGORITHMS, Version, check_digest, expected
 from maixpix.download.writing import BLOCK, Pouring, Writer
 
 SEAM = 1024
-TICK_S = 0.25
+TICK_S = 0.1
 TELL_S = 0.1
 GROW_S = 0.5
 WORTH_S = 2.0
@@ -262,7 +262,7 @@ class Transfer:
             self._tied_size = version.size
         self.writer.is_kept = bool(version.condition or expected_digests(self.options, self.version))
         if is_new and self.writer.is_kept and not len(self.file.there) and (version.size or ENDLESS) > BLOCK:
-            await self._in_thread(self.writer.journal.begin, self.url, version)
+            await self._in_thread(self.writer.journal.begin, version)
 
     def _take_end(self, answer: Answer) -> None:
         """A 416: right only where the file ends."""
