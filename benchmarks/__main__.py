@@ -11,6 +11,8 @@ TABLES = (
     ("receiver",),
     ("receiver_fuzz",),
     ("soak_upload", "--runs", "60"),
+    ("download_rate",),
+    ("download_soak", "--runs", "100"),
 )
 
 

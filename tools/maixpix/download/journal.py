@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from maixpix.download.partfile import Block, PartFile, Snapshot, disk_error, private
+from maixpix.download.partfile import Block, PartFile, Snapshot, disk_error, open_private
 from maixpix.download.version import Version
 
 FORMAT = 1
@@ -51,9 +51,8 @@ class Journal:
         head = {"format": FORMAT, "name": self._name, "url": self._url, "version": version.to_json()}
         new = self.path.with_name(self.path.name + ".new")
         try:
-            with new.open("wb", opener=private) as file:
+            with open_private(new, "wb") as file:
                 file.write(json.dumps(head).encode() + b"\n")
-                file.flush()
                 os.fsync(file.fileno())
             new.replace(self.path)
         except OSError as error:

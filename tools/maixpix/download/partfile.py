@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from maixpix.download.extents import Extents
 from maixpix.download.trouble import DownloadError
@@ -288,9 +289,10 @@ def disk_error(error: OSError, path: Path) -> DownloadError:
     return DownloadError(f"cannot write {path}: {error.strerror or error}", remedy, kind="disk")
 
 
-def private(path: str, flags: int) -> int:
-    """Opener for files that name addresses: there may be secrets in them."""
-    return os.open(path, flags, 0o600)
+def open_private(path: Path, mode: str) -> BinaryIO:
+    """Open for writing ("wb", "ab"), unbuffered, what names addresses: there may be secrets in them."""
+    flags = os.O_WRONLY | os.O_CREAT | (os.O_APPEND if mode == "ab" else os.O_TRUNC) | getattr(os, "O_BINARY", 0)
+    return os.fdopen(os.open(path, flags, 0o600), mode, 0)
 
 
 def exists_error(path: Path) -> DownloadError:

@@ -11,7 +11,7 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
-from maixpix.download.partfile import private
+from maixpix.download.partfile import open_private
 from maixpix.download.version import Version
 
 NAME = ".maixpix-get"
@@ -60,7 +60,7 @@ class Record:
             entries = self._load()
             entries.pop(entry.name, None)
             entries[entry.name] = entry
-        with self._path.open("ab", buffering=0, opener=private) as file:
+        with open_private(self._path, "ab") as file:
             file.write(_line(entry))
 
     def _load(self) -> dict[str, Entry]:
@@ -77,9 +77,8 @@ class Record:
 
     def _rewrite(self, entries: dict[str, Entry]) -> None:
         new = self._path.with_name(NAME + ".new")
-        with new.open("wb", opener=private) as file:
-            file.writelines(_line(entry) for entry in entries.values())
-            file.flush()
+        with open_private(new, "wb") as file:
+            file.write(b"".join(_line(entry) for entry in entries.values()))
             os.fsync(file.fileno())
         new.replace(self._path)
 

@@ -20,11 +20,12 @@ from typing import TypeVar
 
 from maixpix.download.answer import Answer
 from maixpix.download.client import Client, Reply
+from maixpix.download.helpers import Helpers
 from maixpix.download.journal import Left
-from maixpix.download.options import AUTO, AUTO_PARTS, OnProgress, Options, Progress
+from maixpix.download.options import OnProgress, Options, Progress
 from maixpix.download.patience import Patience
 from maixpix.download.rate import Pace, RateLimit
-from maixpix.download.segments import ENDLESS, SMALLEST, Segment, Segments
+from maixpix.download.segments import ENDLESS, Segment, Segments
 from maixpix.download.trouble import Broken, Changed, DownloadError, Lie, Stalled, Trouble
 from maixpix.download.version import ALGORITHMS, Version, check_digest, expected_digests
 from maixpix.download.writing import BLOCK, Pouring, Writer
@@ -32,10 +33,6 @@ from maixpix.download.writing import BLOCK, Pouring, Writer
 SEAM = 1024
 TICK_S = 0.1
 TELL_S = 0.1
-GROW_S = 0.5
-WORTH_S = 2.0
-"""Another connection is opened when the rest would take longer than this."""
-
 STRIKES = 2
 """Answers that do not fit before the download starts again: with two servers behind one name the next one may fit."""
 
@@ -68,10 +65,9 @@ class Transfer:
         self._limit = limit
         self._on_progress = on_progress
         self._told_at = 0.0
-        self._patience = Patience(options)
-        self._helpers: set[asyncio.Task[None]] = set()
+        self.patience = Patience(options)
+        self._helpers = Helpers(self, options.parts)
         self._pourings: set[Pouring] = set()
-        self._may_help = options.parts != 1
         self._must_restart = False
         self._tied_size: int | None = None
         self._is_suspicious = False
@@ -101,15 +97,15 @@ class Transfer:
                 try:
                     return await self._prove()
                 except Lie as lie:
-                    self._note(lie)
+                    self.note(lie.text)
                     if is_second_try:
                         self.writer.journal.remove()
-                        raise self._patience.given_up(lie) from None
-                    is_second_try, self._may_help, self._is_suspicious, first = True, False, True, None
+                        raise self.patience.given_up(lie) from None
+                    is_second_try, self._helpers.are_allowed, self._is_suspicious, first = True, False, True, None
                     await self._restart()
         finally:
             ticker.cancel()
-            await self._stop_helpers()
+            await self._helpers.stop()
             with suppress(DownloadError):  # the failure that ended the run is the one to tell
                 await self.writer.save_all()
 
@@ -135,31 +131,31 @@ class Transfer:
                     await self._restart()
                 elif self._is_end_doubtful:
                     await self._prove_end()
-                elif self.segments.is_complete and not self._helpers:
+                elif self.segments.is_complete and not self._helpers.are_busy:
                     return
                 else:
                     await self._attempt()
-                self._check_helpers()
+                self._helpers.check()
             except Trouble as trouble:
-                self._note(trouble)
+                self.note(trouble.text)
                 self._cuts += isinstance(trouble, Broken)
                 if isinstance(trouble, Lie):
                     self._is_suspicious = True
                     self._strikes += 1
                     self._must_restart |= self._strikes >= STRIKES
-                pause = self._patience.after(trouble, len(self.file.there))
+                pause = self.patience.after(trouble, len(self.file.there))
                 self._tell(trouble.text)
                 await asyncio.sleep(pause)
 
     async def _attempt(self) -> None:
         if self.segments.is_complete:
-            await asyncio.wait(self._helpers, return_when=asyncio.FIRST_COMPLETED)
+            await self._helpers.wait()
             return
         if len(self.file.there) and not self._can_join():
             # Nothing ties a second answer to the first one: the whole is asked for again, as long as that may help.
             await self._restart()
         if not await self._with_segment(self._ask):
-            await asyncio.wait(self._helpers, return_when=asyncio.FIRST_COMPLETED)
+            await self._helpers.wait()
 
     def _can_join(self) -> bool:
         """Whether further bytes may be put behind those that are there."""
@@ -176,7 +172,7 @@ class Transfer:
         return True
 
     async def _ask(self, segment: Segment) -> None:
-        headers = self._headers(segment)
+        headers = self.headers_for(segment)
         try:
             reply = await self.client.open(self.url, headers)
         except DownloadError as error:
@@ -186,13 +182,13 @@ class Transfer:
             raise
         await self._use(reply, segment)
 
-    def _headers(self, segment: Segment) -> dict[str, str]:
+    def headers_for(self, segment: Segment) -> dict[str, str]:
         """A plain request for a whole file, else one for the segment and its seams."""
         headers = {"Cache-Control": "no-cache"} if self._is_suspicious else {}
         total = self.segments.total
         if not len(self.file.there) and (segment.position == 0 and segment.stop in (ENDLESS, total)):
             return headers
-        overlap = max(16, SEAM >> (3 * self._patience.failures)) if self.version.condition else SEAM
+        overlap = max(16, SEAM >> (3 * self.patience.failures)) if self.version.condition else SEAM
         start = max(segment.position - overlap, self.file.there.before(segment.position))
         stop = "" if segment.stop in (ENDLESS, total) else str(min(int(segment.stop) + SEAM, total or 0) - 1)
         headers["Range"] = f"bytes={start}-{stop}"
@@ -210,8 +206,8 @@ class Transfer:
                 await self._take_packed(reply)
             else:
                 await self._fit(answer, segment)
-                self._grow_from(answer)
-                await self._pour(reply, segment)
+                self._helpers.begin(answer)
+                await self.pour(reply, segment)
         finally:
             reply.close()
 
@@ -227,7 +223,7 @@ class Transfer:
         if answer.is_whole:
             if is_begun:
                 if self.version.condition and not self._strikes:
-                    self._note_text("ignores the request for a part and sends the whole")
+                    self.note("ignores the request for a part and sends the whole")
                 await self._restart()
             segment.start = segment.position = 0
             segment.stop = ENDLESS if answer.stop is None else answer.stop
@@ -243,7 +239,7 @@ class Transfer:
         """An answer does not fit. Returns for a whole one that is to be used instead of what is there."""
         if self._strikes + 1 < STRIKES or not answer.is_whole:
             raise Changed(text)
-        self._note_text(text)
+        self.note(text)
 
     async def _adopt(self, version: Version) -> None:
         """From now on the download is of `version`, or more is known of it."""
@@ -274,7 +270,7 @@ class Transfer:
 
     async def _restart(self) -> None:
         """Nothing of what is there counts."""
-        await self._stop_helpers()
+        await self._helpers.stop()
         await self.writer.settle()
         await self._in_thread(self.file.restart)
         self.writer.journal.remove()
@@ -288,9 +284,10 @@ class Transfer:
 
     # -- bodies -------------------------------------------------------------------------------------------
 
-    async def _pour(self, reply: Reply, segment: Segment) -> None:
+    async def pour(self, reply: Reply, segment: Segment) -> None:
         """Read the answer into the file as far as the segment goes. What came before a failure is kept."""
         read_to = reply.answer.start
+        stop = reply.answer.stop
         pace = Pace(self.options.idle_s, self.options.min_rate)
         pouring = Pouring(self.writer, segment.position)
         self._pourings.add(pouring)
@@ -310,7 +307,7 @@ class Transfer:
                     read_to, data = read_to + len(known), data[len(known) :]
                 read_to += len(data)
                 room = segment.stop - segment.position
-                if len(data) > room and self.segments.extend(segment):
+                if len(data) > room and (stop is None or stop > segment.stop + SEAM) and self.segments.extend(segment):
                     room = segment.stop - segment.position
                 if len(data) > room:
                     self._seams.append((int(segment.stop), data[int(room) : int(room) + SEAM]))
@@ -366,9 +363,9 @@ class Transfer:
 
     async def _take_packed(self, reply: Reply) -> None:
         """A body that is packed though it was asked for plain: unpacked on the way, never continued."""
-        self._note_text(f"sends it packed as {reply.answer.coding} though asked for it plain")
+        self.note(f"sends it packed as {reply.answer.coding} though asked for it plain")
         await self._restart()
-        self._may_help = False
+        self._helpers.are_allowed = False
         await self._adopt(reply.answer.version)
         self.writer.is_kept = False
         unpacker = zlib.decompressobj(47)  # gzip or zlib, told by its head
@@ -434,84 +431,6 @@ class Transfer:
         else:
             self.segments.total = end
 
-    # -- helpers ------------------------------------------------------------------------------------------
-
-    def _grow_from(self, answer: Answer) -> None:
-        """The first connection is under way: open others, now or when they turn out to pay."""
-        left = (self.segments.total or 0) - len(self.file.there)
-        if not self._may_help or self._helpers or left < 2 * SMALLEST or not self.version.condition:
-            return
-        if self.options.parts == AUTO:
-            if answer.has_ranges:
-                self._start_helper(self._grow())
-            return
-        for _ in range(self.options.parts - 1):
-            self._start_helper(self._help())
-
-    def _start_helper(self, work: Awaitable[None]) -> None:
-        self._helpers.add(asyncio.ensure_future(work))
-
-    async def _grow(self) -> None:
-        """Add connections while the rest takes long and the last one made it faster."""
-        rates = [0.0]
-        while len(rates) <= AUTO_PARTS and self._may_help:
-            before = self.received
-            await asyncio.sleep(GROW_S)
-            rate = (self.received - before) / GROW_S
-            left = (self.segments.total or 0) - len(self.file.there)
-            if left < 2 * SMALLEST or left < WORTH_S * rate or rate < 1.1 * rates[-1]:
-                return
-            rates.append(rate)
-            if len(rates) <= AUTO_PARTS:
-                self._start_helper(self._help())
-
-    async def _help(self) -> None:
-        """Fetch halves of what is left until there is none, or until an answer does not fit."""
-        failures = 0
-        while self._may_help and failures < 3 and (segment := self.segments.steal()) is not None:
-            try:
-                reply = await self.client.open(self.url, self._headers(segment))
-                try:
-                    self._check_part(reply.answer, segment)
-                    await self._pour(reply, segment)
-                finally:
-                    reply.close()
-            except Lie as lie:
-                self._may_help = False
-                self._note(lie)
-            except Trouble as trouble:
-                failures += 1
-                self._note(trouble)
-                self.segments.release(segment)
-                await asyncio.sleep(self._patience.short_pause(failures))
-            except DownloadError as error:
-                if error.kind == "disk":
-                    raise
-                self._may_help = False
-                self._note_text(f"refuses parts: {error.message}")
-            finally:
-                self.segments.release(segment)
-
-    def _check_part(self, answer: Answer, segment: Segment) -> None:
-        if not self.version.is_confirmed_by(answer.version):
-            difference = self.version.differs(answer.version) or "no word of its version"
-            raise Changed(f"sends parts of other content ({difference})")
-        if answer.is_whole:
-            raise Lie("sends the whole when asked for a part")
-        if answer.start > segment.position or answer.stop is None or answer.stop <= segment.position:
-            raise Lie(f"sends bytes from {answer.start} when asked for {segment.position}")
-
-    def _check_helpers(self) -> None:
-        for task in [task for task in self._helpers if task.done()]:
-            self._helpers.discard(task)
-            task.result()
-
-    async def _stop_helpers(self) -> None:
-        helpers, self._helpers = self._helpers, set()
-        for task in helpers:
-            task.cancel()
-        await asyncio.gather(*helpers, return_exceptions=True)
-
     # -- proof and talk -----------------------------------------------------------------------------------
 
     async def _prove(self) -> dict[str, bytes]:
@@ -528,10 +447,8 @@ class Transfer:
             check_digest(name, digests[ALGORITHMS[name][0]], wanted)
         return digests
 
-    def _note(self, trouble: Trouble) -> None:
-        self._note_text(trouble.text)
-
-    def _note_text(self, text: str) -> None:
+    def note(self, text: str) -> None:
+        """What the server did, as the part of a sentence that follows \"the server\"."""
         if text not in self.notes and len(self.notes) < 50:
             self.notes.append(text)
 
