@@ -7,12 +7,11 @@ import gc
 
 import utime
 
-from pix import config, fetch, store, wifi
+from pix import fetch, store, wifi
 from pix.errors import PixError
 from pix.log import Log
-from pix.screen import Screen
 from pix.start import once
-from pix.tell import Tell
+from pix.tell import Tell, begin
 from pix.url import picture_url, quote
 
 TARGET = "/sd/frame.jpg"
@@ -21,10 +20,7 @@ _LONGEST_PAUSE_MS = 60000
 
 
 def main():
-    settings = config.load()
-    screen = Screen(settings.board, settings.rotation)
-    for warning in settings.warnings:
-        print(warning)
+    settings, screen = begin()
     # "The next picture"; a whole URL in the setting "picture" is fetched again and again instead.
     url = picture_url(settings, screen, "frame?board=%s&" % quote(settings.name or "board"))
     log = Log()
@@ -39,16 +35,19 @@ def main():
         try:
             if modem is None:
                 modem = wifi.bring_up(settings, tell.stage)
-            result = fetch.fetch(modem, url, TARGET, tell.progress, etag=etag, check=screen.check, again=tell.again)
+            result = fetch.fetch(
+                modem, url, TARGET, tell.progress, etag=etag, check=screen.check, again=tell.again,
+                body_kb=settings.body_kb, body_s=settings.body_s,
+            )  # fmt: skip
             if not result.not_modified:
-                screen.show(TARGET)
+                screen.show()
                 shown = True
                 etag = result.etag
                 print("shown %d bytes, fetched in %d ms" % (result.bytes, result.elapsed_ms))
             wait_ms = settings.interval_s * 1000
             pause_ms = _FIRST_PAUSE_MS
         except PixError as error:
-            print("error %s: %s; %s" % (error.code, error.cause, error.remedy))
+            print("error", error.line)
             log.error(error)
             if not shown:
                 screen.error(error)

@@ -20,10 +20,9 @@ from PIL import Image
 
 from virtualboard.board import Board, BoardConfig
 from virtualboard.clock import MS
-from virtualboard.faults import Faults
-from virtualboard.host.console import ConsoleLog
 from virtualboard.hosted import loader
-from virtualboard.hosted.engine import Engine, Program
+from virtualboard.program import Program
+from virtualboard.running import RunningBoard
 
 ROOT = Path(__file__).resolve().parents[1]
 PICTURES = ROOT / "assets" / "pictures"
@@ -35,7 +34,7 @@ SMALL, LARGE = (320, 240), (1280, 960)
 VIEWS = 24
 
 # Most of a start is the compiling of `pix`, which is the same every time.
-_compile_once = lru_cache(maxsize=256)(loader.compile_device)
+_compile_once = lru_cache(maxsize=256)(loader.compiled)
 
 
 def make_card(folder: Path) -> Path:
@@ -108,9 +107,8 @@ def play(
     `on_commit(name, content)` is called when a file gets its name in the outbox; `prepare` gets the board before its
     power-on, to arm what no fault plan can do.
     """
-    loader.compile_device = _compile_once
+    loader.compiled = _compile_once
     board = Board(config)
-    faults = Faults(board, config.faults, config.seed)
     card = Path(config.card or "")
     requests: Counter[str] = Counter()
     rename, write = board.card.files.rename, board.to_modem.write
@@ -128,12 +126,13 @@ def play(
     board.card.files.rename = renamed  # type: ignore[method-assign]
     board.to_modem.write = written  # type: ignore[method-assign]
     try:
-        log = ConsoleLog(board)
-        script = card / "apps" / f"{app}.py"
-        engine = Engine(board, Program(script.read_text(encoding="utf-8"), script.name), end_ns=end_ms * MS)
+        running = RunningBoard(board)
+        printed = bytearray()
         prepare(board)
-        engine.run()
-        return Played(log.text, engine.ended, [what for _, what in faults.happened], requests)
+        program = Program.of(card / "apps" / f"{app}.py")
+        running.run_program(program, lambda _when, data: printed.extend(data), end_ms * MS)
+        text = printed.decode("utf-8", "replace").replace("\r\n", "\n")
+        return Played(text, running.engine.ended, [what for _, what in running.faults.happened], requests)
     finally:
         board.power_off()
 

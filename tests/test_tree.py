@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from rig import laws
 from virtualboard.hosted.dialect import check_files
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -61,21 +62,146 @@ def test_pix_imports_only_maixpy_and_itself(path):
     assert {n for n in imports(path) if n.split(".")[0] != "pix"} <= MAIXPY
 
 
-@pytest.mark.parametrize("path", TOOLS, ids=name)
-def test_host_layers(path):
-    names = {n.split(".")[0] for n in imports(path)}
-    parts = path.relative_to(ROOT / "tools").parts
-    if parts[0] == "virtualboard":
-        assert "maixpix" not in names
-        if "k210" not in parts:
-            assert "unicorn" not in names
-        dotted = imports(path)
-        if "k210" in parts:
-            assert not any(n.startswith("virtualboard.hosted") for n in dotted)
-        if "hosted" in parts:
-            assert not any(n.startswith("virtualboard.k210") for n in dotted)
-    else:
-        assert "unicorn" not in names
+def pix_graph(paths):
+    """Module -> the modules of pix that it imports anywhere, inside functions too."""
+    modules = {path.stem for path in paths}
+    graph = {}
+    for path in paths:
+        found = graph.setdefault(path.stem, set())
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                found |= {alias.name.partition(".")[2] or "__init__" for alias in node.names if alias.name[:3] == "pix"}
+            elif isinstance(node, ast.ImportFrom) and node.module == "pix":
+                found |= {alias.name if alias.name in modules else "__init__" for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module.startswith("pix."):
+                found.add(node.module.removeprefix("pix."))
+    return graph
+
+
+def circle(graph):
+    """The modules of one import circle in order, [] when there is none."""
+    done = set()
+
+    def walk(module, way):
+        if module in way:
+            return way[way.index(module) :]
+        for other in sorted(graph.get(module, set()) - done):
+            if found := walk(other, [*way, module]):
+                return found
+        done.add(module)
+        return []
+
+    return next((found for module in sorted(graph) if (found := walk(module, []))), [])
+
+
+def test_pix_has_no_import_circle_lazy_ones_included():
+    assert circle(pix_graph(PIX)) == []
+
+
+@pytest.mark.parametrize("lazy", ["from pix.uplink import x", "from pix import uplink", "import pix.uplink"])
+def test_a_planted_circle_is_found(tmp_path, lazy):
+    for path in PIX:
+        (tmp_path / path.name).write_text(path.read_text(encoding="utf-8"))
+    with (tmp_path / "url.py").open("a") as f:
+        f.write(f"\n\ndef later():\n    {lazy}\n")
+    found = circle(pix_graph(sorted(tmp_path.glob("*.py"))))
+    assert "url" in found and "uplink" in found
+
+
+AWAITING = [["virtualboard.hosted.image", "virtualboard.hosted.image_draw"]]
+"""Circles that `hosted/image_module.py` will open."""
+
+
+@pytest.mark.parametrize(
+    ("law", "allowed"),
+    [
+        (laws.layers, []),
+        (laws.circles, AWAITING),
+        (laws.private_names, []),
+        (laws.shared_names, []),
+        (laws.empty_properties, []),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_host_code_keeps_the_laws(law, allowed):
+    assert law(ROOT / "tools") == allowed
+
+
+@pytest.mark.parametrize(
+    ("law", "files", "told"),
+    [
+        (laws.layers, {"virtualboard/panel.py": "from maixpix import ui"}, "virtualboard.panel imports maixpix"),
+        (laws.layers, {"virtualboard/panel.py": "import virtualboard.card.spi"}, "imports virtualboard.card.spi"),
+        (laws.layers, {"virtualboard/hosted/lcd.py": "def f():\n    from virtualboard.k210 import spi"}, "k210"),
+        (
+            laws.layers,
+            {"virtualboard/k210/spi.py": "from virtualboard import hosted", "virtualboard/hosted/lcd.py": ""},
+            "virtualboard.k210.spi imports virtualboard.hosted",
+        ),
+        (laws.layers, {"virtualboard/board.py": "import unicorn"}, "virtualboard.board imports unicorn"),
+        (laws.layers, {"virtualboard/launch.py": "from virtualboard.hosted.engine import Engine"}, "hosted.engine"),
+        (laws.layers, {"maixpix/ui.py": "import virtualboard.k210.soc"}, "maixpix.ui imports virtualboard.k210.soc"),
+        (laws.layers, {"virtualboard/sound.py": "import virtualboard.clock"}, "virtualboard.sound imports"),
+        (laws.circles, {"a/x.py": "import a.y", "a/y.py": "def f():\n    from a import x"}, "['a.x', 'a.y']"),
+        (laws.circles, {"a/x.py": "import a.y", "a/y.py": "import a.z", "a/z.py": "import a.x"}, "'a.z'"),
+        (laws.private_names, {"a/x.py": "_one = 1", "a/y.py": "from a import x\nprint(x._one)"}, "a.y, line 2: _one"),
+        (laws.private_names, {"a/x.py": "_one = 1", "a/y.py": "from a.x import _one"}, "a.y, line 1: _one"),
+        (
+            laws.private_names,
+            {
+                "a/x.py": "class X:\n    def __init__(self):\n        self._one = 1",
+                "a/y.py": "def f(x):\n    return x._one",
+            },
+            "a.y, line 2: _one",
+        ),
+        (laws.private_names, {"a/x.py": "_one = 1", "a/y.py": "def f(x):\n    return getattr(x, '_one')"}, "_one"),
+        (
+            laws.private_names,
+            {
+                "a/x.py": "class X:\n    def _one(self): ...",
+                "a/y.py": "class Y(X):\n    def f(self):\n        self._one()",
+            },
+            "line 3: _one",
+        ),
+        (laws.shared_names, {"a/x.py": "class One: ...", "b/x.py": "class One: ..."}, "a.x and b.x both"),
+        (
+            laws.empty_properties,
+            {
+                "a/x.py": "class X:\n    @property\n    def a(self):\n        return self._a\n"
+                "    @a.setter\n    def a(self, a):\n        self._a = a"
+            },
+            "a.x: X.a",
+        ),
+    ],
+)
+def test_a_law_that_is_broken_on_purpose_is_told(law, files, told, tmp_path):
+    for file, text in files.items():
+        path = tmp_path / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text + "\n")
+        (path.parent / "__init__.py").touch()
+    assert told in " ".join(map(str, law(tmp_path)))
+
+
+@pytest.mark.parametrize(
+    ("law", "files"),
+    [
+        (laws.circles, {"a/x.py": "import a.y", "a/y.py": "if TYPE_CHECKING:\n    import a.x"}),
+        (laws.layers, {"virtualboard/panel.py": "from virtualboard.clock import Clock", "virtualboard/clock.py": ""}),
+        (laws.private_names, {"a/x.py": "import os\nos._exit(1)", "a/y.py": "_exit = 1"}),
+        (laws.shared_names, {"a/x.py": "class One: ...", "b/x.py": "class Two: ...", "b/y.py": "class One: ..."}),
+        (
+            laws.empty_properties,
+            {"a/x.py": "class X:\n    @property\n    def a(self):\n        return self._a"},
+        ),
+    ],
+)
+def test_a_law_that_is_kept_says_nothing(law, files, tmp_path):
+    for file, text in files.items():
+        path = tmp_path / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text + "\n")
+    assert law(tmp_path) == []
 
 
 @pytest.mark.parametrize("path", [*DEVICE, *TOOLS], ids=name)
@@ -122,6 +248,11 @@ def test_device_code_compiles_for_maixpys_core(path, tmp_path):
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert out.read_bytes()[:4] == bytes.fromhex("4d04021f")  # what MaixPy's loader accepts
+
+
+def test_device_files_have_names_that_fat_keeps_without_long_ones():
+    """The installer refuses others, for the card's directory entries are 8.3."""
+    assert [name(path) for path in DEVICE if not re.fullmatch(r"[a-z0-9_]{1,8}\.py", path.name)] == []
 
 
 def test_device_code_keeps_to_the_dialect():

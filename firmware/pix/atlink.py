@@ -10,6 +10,7 @@
 
 from micropython import const
 
+from pix import atline
 from pix.atport import after, left
 from pix.errors import PixError
 
@@ -27,7 +28,7 @@ _BUFFER = const(4096)
 class Link:
     # Made by Modem.connect. `timeout_ms` bounds every wait for the peer's next byte. `error` is the code of what broke
     # the link, "" while it is sound; `delivered` counts bytes given out by `readinto`.
-    def __init__(self, modem, number, pipelined=False, buffer=None):
+    def __init__(self, modem, number, pipelined=False):
         self._modem = modem
         self.number = number
         self.timeout_ms = 15000
@@ -36,7 +37,7 @@ class Link:
         self.delivered = 0
         self.arrived = 0  # bytes taken from the line for this link
         self.proven = 0  # how many of them have a well-formed item behind them
-        self._buffer = buffer
+        self._buffer = None  # keeps what comes while nobody reads
         self._start = 0
         self._end = 0
         self._closing = False
@@ -90,21 +91,23 @@ class Link:
                 # Nothing has come for long: is the link still there? The module may also have restarted without a word.
                 check_at = after(_CHECK_MS)
                 self._check_due = False
-                if self.number not in modem.open_links() and not self.closed:
-                    self.fail("link-lost")
+                self._check()
 
     def prove(self):
         # Make sure of every byte delivered so far: have the module say something behind them, and compare what it
         # tells about the link with what we saw. Raises PixError("bytes-lost") when they cannot be proven.
         if self.proven < self.delivered and not self.error:
-            known = self.proven
-            numbers = self._modem.open_links()
-            if not self.closed and self.number not in numbers:
-                # CLOSED was swallowed as payload.
-                self.proven = known
-                self.fail("bytes-lost")
+            self._check()
         if self.proven < self.delivered:
             raise PixError(self.error or "bytes-lost")
+
+    def _check(self):
+        # Have the module say whether the link is open. When it is not and CLOSED never came, that may have been
+        # swallowed as payload: then what the answer seems to prove is not proven.
+        known = self.proven
+        if self.number not in self._modem.open_links() and not self.closed:
+            self.proven = known
+            self.fail("bytes-lost" if known < self.arrived else "link-lost")
 
     def _from_frame(self, mv):
         modem = self._modem
@@ -203,10 +206,10 @@ class Link:
         # acknowledged all then. Returns how many were sent. Raises PixError: send-failed, link-lost, wifi-lost,
         # modem-rebooted, no-modem, and what `fill` raises.
         view = memoryview(data)
-        left = total = total or len(view)
+        rest = total = total or len(view)
         at = 0
         # One segment at most: the module's Nagle would hold the rest back until a delayed acknowledgement.
-        size = min(left, _SEGMENT)
+        size = min(rest, _SEGMENT)
         piece = view[:size]
         asked = False
         if fill is not None:
@@ -216,8 +219,8 @@ class Link:
                 self._ask(size)
             self._modem.payload(piece)
             sent = size
-            left -= size
-            size = min(left, _SEGMENT)
+            rest -= size
+            size = min(rest, _SEGMENT)
             if fill is None:
                 at += sent
                 piece = view[at : at + size]
@@ -314,7 +317,7 @@ class Link:
         if final == b"OK":
             self._sends(said)
             return True
-        if modem.refused:
+        if modem.busy:
             self._eager = False
         elif final != b"ERROR" or not _full(said):
             self._failed()
@@ -323,8 +326,9 @@ class Link:
     def _sends(self, said):
         # CIPSENDBUF tells `number,acknowledged` before its prompt: the number of the segment that follows.
         for line in said:
-            if line[:1].isdigit():
-                self._segments.append(int(line.split(b",")[0]))
+            segment = atline.number(line, 0, line.find(b","))
+            if segment >= 0:
+                self._segments.append(segment)
                 return
         self._failed()
 
@@ -333,7 +337,7 @@ class Link:
         # more) or doubled (it says busy).
         modem = self._modem
         end = after(_ANSWER_MS)
-        while not modem.received and not modem.refused and left(end) > 0:
+        while not modem.received and not modem.busy and left(end) > 0:
             modem.poll()
         if modem.received != size:
             self._failed()

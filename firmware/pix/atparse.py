@@ -14,6 +14,8 @@
 
 from micropython import const
 
+from pix.atline import link_and_count, number, unended, well_formed
+
 NOTHING = const(0)
 LINE = const(1)  # `line` (bytes) is complete, without its line end
 PROMPT = const(2)
@@ -25,55 +27,6 @@ DAMAGED = const(6)  # not an item: bytes were lost, doubled or changed before he
 _LINE_BYTES = const(256)  # longest line kept; scan results have about 130 bytes, version lines 80
 _SHORTEST_HEADER = const(9)  # bytes of +IPD,0,1:
 _LONGEST_FRAME = const(8192)  # AT 1.x has at most 2920 (its TCP window), UDP at most 1472
-_LINKS = const(5)
-
-# Lines with and without a CR LF of their own in front.
-_LED = (b"OK", b"ERROR", b"FAIL", b"SEND OK", b"SEND Canceled", b"busy p...", b"busy s...", b"ready")
-_BARE = (
-    b"WIFI CONNECTED",
-    b"WIFI GOT IP",
-    b"WIFI DISCONNECT",
-    b"DHCP TIMEOUT",
-    b"SEND FAIL",
-    b"DNS Fail",
-    b"link is not valid",
-    b"UNLINK",
-    b"ALREADY CONNECTED",
-    b"no ip",
-    b"No AP",
-    b"scan fail",
-    b"QAP fail",
-    b"no change",
-    b"too long",
-    b"BUFFER FULL",
-    b"QUEUE FULL",
-    b"send mode error",
-    b"ID ERROR",
-    b"IP ERROR",
-    b"Link type ERROR",
-    b"ENTRY ERROR",
-    b"Miss param",
-    b"Connection exists",
-    b"link is builded",
-)
-_BARE_STARTS = (
-    b"+CIPDOMAIN:",
-    b"+CIPSTATUS:",
-    b"+CIPRECVLEN:",
-    b"+CIPSTA",
-    b"+CIFSR:",
-    b"+CIPRECVMODE:",
-    b"+CIPMUX:",
-    b"+CW",
-    b"+UART",
-    b"+STA_",
-    b"+DIST_STA_IP:",
-    b"STATUS:",
-    b"AT version:",
-    b"SDK version:",
-    b"compile time:",
-    b"Bin version",
-)
 
 
 class Tokenizer:
@@ -99,6 +52,7 @@ class Tokenizer:
         self._lead = 0  # leading CR LFs
         self._odd = False  # an overlong line or a line feed without return
         self._prompted = False
+        self._unended = False  # the line before ended with the CR LF that is usual in front of the next one
 
     def partial(self):
         # True in the middle of an item. The module prints an item without a pause.
@@ -169,6 +123,7 @@ class Tokenizer:
         self._n = 0
         self._lead = 0
         self._odd = False
+        self._unended = False
 
     def _damaged(self):
         self._item(DAMAGED)
@@ -189,18 +144,23 @@ class Tokenizer:
             return
         line = bytes(memoryview(buf)[:n])
         if self._checked():
-            if returns != 1 or self._odd or not well_formed(line, self._lead):
+            # Some SDKs print the time with a line feed of its own.
+            if (returns != 1 and line[:13] != b"+CIPSNTPTIME:") or self._odd or not self._fits(line):
                 self._damaged()
                 return
         led = self._lead > 0
         self._item(LINE)
+        self._unended = unended(line)
         self.line = line
         if led and line[:5] == b"+IPD,":
-            link, length = _numbers(line, 5, n)
+            link, length = link_and_count(line, 5, n)
             if link >= 0:
                 self.event = WAITING
                 self.link = link
                 self.length = length
+
+    def _fits(self, line):
+        return well_formed(line, self._lead) or (self._unended and not self._lead and line == b"OK")
 
     def _header(self):
         # A colon was stored: is that the end of a frame's header? True when an event is there.
@@ -210,13 +170,13 @@ class Tokenizer:
             head = bytes(memoryview(buf)[:n])
             if head[:5] != b"+IPD,":
                 return False
-            link, length = _numbers(head, 5, n - 1)
+            link, length = link_and_count(head, 5, n - 1)
             return self._payload(FRAME, link, length)
         if n >= 15 and buf[1] == 67 and buf[4] == 82:  # +C..R
             head = bytes(memoryview(buf)[:n])
             if head[:13] != b"+CIPRECVDATA,":
                 return False
-            return self._payload(DATA, 0, _number(head, 13, n - 1))
+            return self._payload(DATA, 0, number(head, 13, n - 1))
         return False
 
     def _payload(self, event, link, length):
@@ -230,58 +190,3 @@ class Tokenizer:
         self.length = length
         self.remaining = length
         return True
-
-
-def well_formed(line, lead):
-    # True for a line that AT 1.x prints (CIPMUX=1, echo off) behind `lead` empty lines.
-    if lead:
-        if line in _LED or line[:5] == b"+IPD,":
-            return line[:5] != b"+IPD," or _numbers(line, 5, len(line))[0] >= 0
-        if line[:5] == b"Recv ":
-            return line[-6:] == b" bytes" and _number(line, 5, len(line) - 6) > 0
-        if line[-8:] == b",SEND OK":
-            return _numbers(line, 0, len(line) - 8)[0] >= 0
-        if line[-10:] == b",SEND FAIL":
-            return _numbers(line, 0, len(line) - 10)[0] >= 0
-        return line == b"Will force to restart!!!"
-    if line in _BARE:
-        return True
-    if line[1:2] == b"," and 0 <= _number(line, 0, 1) < _LINKS:
-        rest = line[2:]
-        if rest == b"CLOSED" or rest == b"CONNECT" or rest == b"CONNECT FAIL":
-            return True
-    if 48 <= line[0] <= 57:
-        return _pair(line)  # the segment numbers that CIPSENDBUF tells before its prompt
-    for start in _BARE_STARTS:
-        if line.startswith(start):
-            return True
-    return False
-
-
-def _pair(line):
-    comma = line.find(b",")
-    return comma > 0 and _number(line, 0, comma) >= 0 and _number(line, comma + 1, len(line)) >= 0
-
-
-def _numbers(text, start, end):
-    # Link and count of text[start:end] = b"<link>,<count>"; (-1, 0) when it is not that.
-    if end - start < 3 or text[start + 1] != 44:
-        return -1, 0
-    link = _number(text, start, start + 1)
-    count = _number(text, start + 2, end)
-    if not 0 <= link < _LINKS or count < 1:
-        return -1, 0
-    return link, count
-
-
-def _number(text, start, end):
-    # The decimal number text[start:end], -1 when it is none (a leading zero is none either: nobody prints it).
-    if not 0 < end - start <= 10 or (text[start] == 48 and end - start > 1):
-        return -1
-    value = 0
-    for i in range(start, end):
-        digit = text[i] - 48
-        if not 0 <= digit <= 9:
-            return -1
-        value = value * 10 + digit
-    return value

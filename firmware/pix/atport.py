@@ -1,12 +1,9 @@
-# One UART with an ESP8285 behind it: who gets which byte, commands and their final lines, and getting back in step.
+# One UART with an ESP8285 behind it: who gets which byte, and what state the module is in, as far as it tells.
 #
 # One reader owns the UART. Everything that comes goes through the tokenizer, so no notice and no payload is lost while
-# a command waits for its answer; nothing is ever flushed while the line is sound. Payload is read from the UART
-# straight into the buffer of whoever reads the link. All waiting happens in C, inside `readinto`, a character timeout
-# at a time.
-#
-# Longer than 350 lines: whatever comes on the UART changes the one state that is kept here, in the order in which it
-# comes, and on the board each file costs heap.
+# a command (pix.atcmd) waits for its answer; nothing is ever flushed while the line is sound. Payload is read from
+# the UART straight into the buffer of whoever reads the link. All waiting happens in C, inside `readinto`, a character
+# timeout at a time.
 
 import gc
 
@@ -15,23 +12,21 @@ import utime
 from micropython import const
 
 import pix
-from pix import atparse
+from pix import atline, atparse
+from pix.atline import LINKS
 from pix.errors import PixError
 
-SMALL_RING = const(8192)  # receive ring while nothing but answers and two requests of 2048 bytes can come
-LARGE_RING = pix.RING  # while the module sends whenever it likes
 BASE_BAUD = const(115200)  # what the module speaks after any reset, unless another rate was stored
-LINKS = const(5)
-CLOSE_MS = const(6000)
-ANSWER_MS = const(1500)  # for commands that the module answers at once
 
 _RX = const(64)
 _GAP_MS = const(200)  # a pause inside an item: the module prints items without any, so bytes were lost
-_BUSY_MS = const(20000)  # the longest that an earlier command (a join, a connect) can keep the module busy
+_SMALLEST_RING = const(8192)  # answers and two requests of 2048 bytes (passive receiving) must fit
 
-# The UART whose interrupt is in use. It must outlive whoever made it: the receive interrupt writes into the object
-# until another one takes over (MaixPy-v1 machine_uart.c), also after an app has failed and its modem is garbage.
-_serving = None
+# The UART and the size of its ring, made once and kept over all modems of a run: the receive interrupt writes into
+# them, also after an app has failed and its modem is garbage, and a ring that was given back might never be had again
+# in one piece.
+_uart = None
+_ring = 0
 
 _FINALS = (b"OK", b"ERROR", b"FAIL", b"SEND OK", b"SEND FAIL", b"SEND Canceled")
 
@@ -49,15 +44,16 @@ def left(end):
 def hang_up():
     # Stop receiving, before the board may be soft reset: that gives the heap away, and the receive interrupt would go
     # on writing into the ring that was there (MaixPy-v1 machine_uart.c). Every AtPort is dead afterwards.
-    global _serving
-    if _serving is not None:
-        _serving.deinit()  # frees the object and its ring: once only
-        _serving = None
+    global _uart
+    if _uart is not None:
+        _uart.deinit()  # frees the object and its ring: once only
+        _uart = None
+        pix.set_aside(pix.RING)
 
 
 class AtPort:
-    # `open_uart(baud, ring)` gives a machine.UART; a new one for every rate. Its character timeout should be about
-    # 10 ms.
+    # `open_uart(uart, baud, ring)` gives a machine.UART at `baud` with a receive ring of `ring` bytes: a new one when
+    # `uart` is None, else `uart` itself, set anew by its `init`. Its character timeout should be about 10 ms.
     def __init__(self, open_uart):
         self._open_uart = open_uart
         self.uart = None
@@ -66,7 +62,7 @@ class AtPort:
         self.tok = atparse.Tokenizer()
         self._rx = bytearray(_RX)
         self.links = [None] * LINKS
-        self._stale = [False] * LINKS  # links that the module may have open and nobody owns
+        self.stale = [False] * LINKS  # links that the module may have open and nobody owns
         self.source = None  # the link whose payload is being read
         self._last = None  # the link whose payload waits for a well-formed item behind it
         self.asking = None  # the link that has requested data (passive mode)
@@ -82,36 +78,46 @@ class AtPort:
         self.online = False  # joined and with an address, as far as the notices tell
         self.associated = False  # WIFI CONNECTED was seen since this was cleared
         self.dhcp_failed = False  # DHCP TIMEOUT likewise
+        self.heard = False  # anything came since this was cleared
         self.lost = ""  # code of what makes connecting pointless until the trouble is repaired
-        self._noise = False
+        self.idle = None  # called while an answer is awaited and the line is quiet; see pix.wifi.Station
+        self.noise = False  # out of step: commands settle first
+        self.final = None  # the final line that came last
+        self.busy = False  # the module said `busy` to what was written last
+        self.prompt = False  # it has asked for a payload
+        self.sending = False  # a payload was written and the next command was not: its SEND OK is awaited
+        self.on_line = None  # gets the lines that come before the final one
         self._gap_end = None
-        self._final = None
-        self._busy = False
-        self._prompt = False
-        self._on_line = None
 
-    def open(self, baud, ring=SMALL_RING):
-        # Talk at `baud` from now on. The old UART must live until the new one has taken over the interrupt, so two
-        # large rings are never made one after the other.
-        if self.ring > SMALL_RING and ring > SMALL_RING:
-            self.open(baud, SMALL_RING)
-        global _serving
-        if ring > SMALL_RING:
-            pix.hand_over(pix.RING)
-            gc.collect()
-        while True:
-            try:
-                self.uart = _serving = self._open_uart(baud, ring)
-                break
-            except MemoryError:
-                # The heap is in pieces: a smaller ring loses bytes sooner, which is noticed.
-                if ring <= SMALL_RING:
-                    raise PixError("no-memory", "receive ring of the modem")
-                ring //= 2
+    def open(self, baud):
+        # Talk at `baud` from now on. What has come before is lost. Raises PixError("no-memory").
+        #
+        # `init` frees the ring and takes one of the same size at once, when nobody else can have taken its place
+        # (MaixPy-v1 machine_uart.c); of another size it would not be sure to get one.
+        global _uart, _ring
+        if _uart is None:
+            _uart, _ring = self._first(baud)
+        else:
+            self._open_uart(_uart, baud, _ring)
+        self.uart = _uart
+        self.ring = _ring
         self.baud = baud
-        self.ring = ring
         self.tok.reset()
         self._gap_end = None
+
+    def _first(self, baud):
+        # The UART with the largest ring that the heap has room for, and the ring's size.
+        pix.hand_over(pix.RING)
+        gc.collect()
+        ring = pix.RING
+        while True:
+            try:
+                return self._open_uart(None, baud, ring), ring
+            except MemoryError:
+                # The heap is in pieces: a smaller ring loses bytes sooner, which is noticed.
+                ring //= 2
+                if ring < _SMALLEST_RING:
+                    raise PixError("no-memory", "receive ring of the modem")
 
     # -- taking in what comes -----------------------------------------------------------------------------
 
@@ -129,12 +135,13 @@ class AtPort:
         if not count:
             self.silence()
             return False
-        self._take(rx, count)
+        self.take(rx, count)
         return True
 
-    def _take(self, data, count):
+    def take(self, data, count):
         # Hand on the first `count` bytes of `data`, which came from the UART.
         self._gap_end = None
+        self.heard = True
         tok = self.tok
         i = 0
         while i < count:
@@ -153,7 +160,7 @@ class AtPort:
         elif self.tok.partial() and left(self._gap_end) < 0:
             self._gap_end = None
             if self.tok.strict:
-                self._damaged()
+                self.damaged()
             else:
                 self.tok.reset()
 
@@ -175,7 +182,7 @@ class AtPort:
             for link in self.links:
                 if link is not None:
                     link.fail("bytes-lost")
-            self._noise = True
+            self.noise = True
         return count
 
     def _stray(self, stream):
@@ -192,7 +199,7 @@ class AtPort:
     def _handle(self, tok):
         event = tok.event
         if event == atparse.DAMAGED:
-            self._damaged()
+            self.damaged()
             return
         last = self._last
         if last is not None:
@@ -203,6 +210,11 @@ class AtPort:
             self._line(tok.line)
         elif event == atparse.FRAME:
             self.source = self.links[tok.link]
+            if self.source is None and not self.stale[tok.link]:
+                # No such link is open: it is another one's payload, and its number was damaged.
+                self.suspect()
+                self.noise = True
+                self.damages += 1
         elif event == atparse.DATA:
             self.source = self.asking if self.asked else None
             if self.source is not None:
@@ -211,16 +223,13 @@ class AtPort:
             if self.links[tok.link] is not None:
                 self.links[tok.link].waiting = tok.length
         elif event == atparse.PROMPT:
-            self._prompt = True
+            self.prompt = True
 
     def _line(self, line):
         if line in _FINALS:
-            if self.asked:
-                self._answered(line)
-            else:
-                self._final = line
+            self._ended(line)
         elif line == b"busy p..." or line == b"busy s...":
-            self._busy = True
+            self.busy = True
             if self.asked:
                 self._answered(line)
         elif line == b"WIFI GOT IP":
@@ -242,26 +251,38 @@ class AtPort:
         elif line == b"waiting for host":
             self.strapped = True
         elif line[:5] == b"Recv ":
-            self.received = int(line.split(b" ")[1])
+            self.received = max(0, atline.number(line, 5, line.find(b" ", 5)))
         elif line[1:2] == b"," and 48 <= line[0] < 48 + LINKS and self._link_line(line[0] - 48, line[2:]):
             pass
-        elif self._on_line is not None:
-            self._on_line(line)
+        elif self.on_line is not None:
+            self.on_line(line)
 
     def _link_line(self, number, text):
         link = self.links[number]
         if text == b"CLOSED":
-            self._stale[number] = False
+            self.stale[number] = False
             if link is not None:
                 link.peer_closed()
         elif text == b"CONNECT":
-            self._stale[number] = link is None
+            self.stale[number] = link is None
         elif text[-8:] == b",SEND OK" or text[-10:] == b",SEND FAIL":
             if link is not None:
-                link.segment_done(int(text.split(b",")[0]), text[-2:] == b"OK")
+                link.segment_done(atline.number(text, 0, text.find(b",")), text[-2:] == b"OK")
         else:
             return False
         return True
+
+    def _ended(self, final):
+        # A final line. SEND OK and SEND FAIL belong to a payload and to nothing else: AT 1.5 to 1.7 often say SEND OK
+        # some time after SEND FAIL, for the same one (ESP8266_NONOS_SDK issue 60).
+        if final[:5] == b"SEND ":
+            if not self.sending:
+                return
+            self.sending = False
+        if self.asked:
+            self._answered(final)
+        else:
+            self.final = final
 
     def _answered(self, final):
         # One request for data is through.
@@ -270,14 +291,14 @@ class AtPort:
 
     # -- trouble ------------------------------------------------------------------------------------------
 
-    def _damaged(self):
+    def damaged(self):
         # Something else than an item came.
-        self._suspect()
+        self.suspect()
         self.tok.reset()
-        self._noise = True
+        self.noise = True
         self.damages += 1
 
-    def _suspect(self):
+    def suspect(self):
         # Bytes may be missing here. In active mode that may be whole frames of any link, in passive mode only of the
         # link that has asked for data: the rest is safe in the module.
         for link in self.links:
@@ -297,173 +318,18 @@ class AtPort:
         self.online = False
         self.asked = 0
         self._last = None
-        self._noise = False
+        self.noise = False
         for number in range(LINKS):
-            self._stale[number] = False
+            self.stale[number] = False
             if self.links[number] is not None:
                 self.links[number].fail(self.lost or "modem-rebooted")
 
     def release(self, number, open_there):
         # Nobody owns link `number` any more; `open_there`: the module may still have it open.
         self.links[number] = None
-        self._stale[number] = open_there
+        self.stale[number] = open_there
         self.watch_links()
 
     def watch_links(self):
         # With a link open every item must be well-formed; without one, noise does no harm.
         self.tok.strict = self.links != [None] * LINKS
-
-    def close_stale(self):
-        # Close the links that nobody owns, and those that have failed.
-        for number in range(LINKS):
-            link = self.links[number]
-            if self._stale[number] or (link is not None and link.error and not link.closed):
-                self.exchange(b"AT+CIPCLOSE=%d\r\n" % number, CLOSE_MS)
-                self._stale[number] = False
-                if link is not None:
-                    link.closed = True
-
-    def settle(self):
-        # Get back in step after noise, a lost answer or a payload that the module still waits for: let everything be
-        # said, leave the payload state, then have AT answered. Raises PixError("modem-rebooted") or ("no-modem").
-        self._suspect()
-        self._noise = False
-        self.tok.strict = False
-        busy_end = after(_BUSY_MS)
-        # What is on its way belongs to nobody. The module holds at most 6 kB of it (transmit ring and TCP window).
-        end = after(100 + 60000000 // self.baud)
-        while left(end) > 0 and self.uart.readinto(self._rx):
-            pass
-        self.tok.reset()
-        utime.sleep_ms(30)
-        self.uart.write(b"+++")
-        self._pause(40)
-        self.uart.write(b"\r\n")
-        self._pause(40)
-        misses = 0
-        while self.exchange(b"AT\r\n", 500) != b"OK":
-            misses += 0 if self._busy else 1
-            if misses > 3 or left(busy_end) < 0:
-                self._diagnose()
-            self._pause(50)
-        self._noise = False
-        if self.numbered:
-            # Is CIPMUX off? So it is after a restart whose `ready` was lost in the noise.
-            said = []
-            self.exchange(b"AT+CIPMUX?\r\n", ANSWER_MS, said.append)
-            if b"+CIPMUX:0" in said:
-                self.rebooted()
-                raise PixError(self.lost)
-        self.close_stale()
-        self.watch_links()
-
-    def _diagnose(self):
-        # The module does not answer. After a restart it does, at the base rate.
-        self.lost = "no-modem"
-        if self.baud != BASE_BAUD:
-            self.open(BASE_BAUD)
-            self.resetting = True
-            for _ in range(3):
-                self.uart.write(b"\r\n")
-                self._pause(30)
-                if self.exchange(b"AT\r\n", 300) == b"OK":
-                    self.generation += 1
-                    self.lost = "modem-rebooted"
-                    break
-            self.resetting = False
-        self.forget_links()
-        raise PixError(self.lost)
-
-    def _pause(self, ms):
-        # Take in what comes for `ms`.
-        end = after(ms)
-        while left(end) > 0:
-            self.poll()
-
-    # -- commands -----------------------------------------------------------------------------------------
-
-    def exchange(self, text, timeout_ms, on_line=None):
-        # Write a whole command and wait for its final line; None when there is none in time or the module is busy.
-        self._final = None
-        self._busy = False
-        self._prompt = False
-        self._on_line = on_line
-        self.uart.write(text)
-        try:
-            return self.wait_final(timeout_ms)
-        finally:
-            self._on_line = None
-
-    def wait_final(self, timeout_ms):
-        # The next final line, or None after `timeout_ms` or at `busy`. Raises PixError when the module restarted.
-        end = after(timeout_ms)
-        generation = self.generation
-        damages = self.damages
-        while self._final is None and not self._busy:
-            self.poll()
-            if self.generation != generation:
-                raise PixError("modem-rebooted")
-            if self.damages != damages:
-                # What was damaged may have been the final line.
-                damages = self.damages
-                if left(end) > ANSWER_MS:
-                    end = after(ANSWER_MS)
-            if left(end) <= 0:
-                return None
-        final = self._final
-        self._final = None
-        return final
-
-    def command(self, text, timeout_ms=ANSWER_MS, on_line=None, tries=2):
-        # Run AT`text` (str or bytes) and return its final line, such as b"OK", b"ERROR" or b"FAIL"; None when there
-        # is none after `tries` times `timeout_ms`. Lines before it go to `on_line`. Waits while the module is busy
-        # with something else. Raises PixError("no-modem") or ("modem-rebooted").
-        whole = b"AT" + (text.encode() if isinstance(text, str) else text) + b"\r\n"
-        self.drain()
-        busy_end = after(_BUSY_MS)
-        while True:
-            final = self.exchange(whole, timeout_ms, on_line)
-            if final is not None:
-                return final
-            if self._busy:
-                if left(busy_end) <= 0:
-                    self._noise = True
-                    raise PixError("no-modem", "it is busy for ever")
-                # The final line of whatever it is busy with must not pass for ours.
-                self._busy = False
-                self.wait_final(100)
-                continue
-            self._noise = True
-            tries -= 1
-            if tries <= 0:
-                return None
-            self.settle()
-
-    def ask(self, text, timeout_ms=ANSWER_MS, on_line=None):
-        # Like `command`, for commands that may be repeated: one that was damaged on its way gives ERROR, so an ERROR
-        # is asked a second time. Returns True for OK.
-        for _ in range(2):
-            final = self.command(text, timeout_ms, on_line)
-            if final == b"OK":
-                return True
-            if final is None:
-                break
-        return False
-
-    def drain(self):
-        # Wait until no request for data is open; what was requested goes to its link's buffer.
-        end = after(2 * ANSWER_MS)
-        while self.asked or self.tok.remaining:
-            self.poll()
-            if left(end) <= 0:
-                self._damaged()
-        if self._noise:
-            self.settle()
-
-    def request(self, link, count):
-        # Ask for up to `count` bytes of `link` (passive mode); the answer comes through `poll`.
-        if self._noise:
-            self.settle()
-        self.asking = link
-        self.asked += 1
-        self.uart.write(b"AT+CIPRECVDATA=%d,%d\r\n" % (link.number, count))

@@ -13,6 +13,10 @@ class Pins:
         self.key = key
 
 
+# Which of the 32 high-speed GPIOs does what; a pad is routed to it when needed. Others are MaixPy's own (29 is the
+# card's chip select).
+_GPIO = {"wifi_en": "GPIOHS8", "wifi_io0": "GPIOHS9", "key": "GPIOHS24", "backlight": "GPIOHS25"}
+
 # name -> (wifi_io0, key, keyword arguments for lcd.init, backlight pad that is on when low,
 # direction of the glass as lcd.direction takes it, 0 for MaixPy's default)
 _BOARDS = {
@@ -22,6 +26,8 @@ _BOARDS = {
     "cube": (None, 10, {"width": 240, "height": 240, "invert": 1}, 17, 0x60),
     "amigo": (None, 16, {"width": 480, "height": 320, "lcd_type": 1}, None, 0x28),
 }
+
+_ROTATIONS = (0xA0, 0x00, 0x60, 0xC0)  # what lcd.rotation makes of 0 to 3 (MaixPy-v1 py_lcd.c)
 
 
 def pins(name="dock"):
@@ -38,13 +44,22 @@ def pins(name="dock"):
     return found
 
 
-def output(pad, gpio, level):
-    # Drive `pad` through the GPIO of that name.
+def output(pad, job, level):
+    # Drive `pad` through the GPIO of the job "wifi_en", "wifi_io0" or "backlight".
     from fpioa_manager import fm
     from Maix import GPIO
 
-    fm.register(pad, getattr(fm.fpioa, gpio))
-    GPIO(getattr(GPIO, gpio), GPIO.OUT).value(level)
+    fm.register(pad, getattr(fm.fpioa, _GPIO[job]))
+    GPIO(getattr(GPIO, _GPIO[job]), GPIO.OUT).value(level)
+
+
+def key(name="dock"):
+    # The key of board `name` as an input whose value() is 0 while it is held down.
+    from fpioa_manager import fm
+    from Maix import GPIO
+
+    fm.register(pins(name).key, getattr(fm.fpioa, _GPIO["key"]))
+    return GPIO(getattr(GPIO, _GPIO["key"]), GPIO.IN, GPIO.PULL_UP)
 
 
 def init_lcd(name="dock", rotation=0):
@@ -56,7 +71,17 @@ def init_lcd(name="dock", rotation=0):
     if direction:
         lcd.direction(direction)
     if backlight is not None:
-        output(backlight, "GPIOHS25", 0)
+        output(backlight, "backlight", 0)
     if rotation:
         lcd.rotation(rotation)
     return lcd.width(), lcd.height()
+
+
+def direction(name="dock", rotation=0):
+    # The direction of the panel of board `name` as `init_lcd` leaves it: the byte that lcd.direction takes (MADCTL).
+    return (_BOARDS[name][4] or 0xA0) if not rotation else _ROTATIONS[rotation] | _BOARDS[name][4] & 0x08
+
+
+def hidden_rows(name="dock"):
+    # Rows of the controller's memory that the glass does not show, at its end.
+    return 80 if name == "cube" else 0

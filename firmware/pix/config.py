@@ -21,6 +21,9 @@ KEYS = {
     "baud": (1000000, (9600, 4000000)),
     "fit": ("fit", ("fit", "fill", "stretch")),
     "format": ("jpeg", ("jpeg", "bmp")),
+    # How much of an answer whose length the server does not tell is taken, and for how long; 0: see pix.fetch.
+    "body_kb": (0, (0, 4000000)),
+    "body_s": (0, (0, 86400)),
     "interval_s": (60, (1, 86400)),
     "upload": ("", "text"),
     "quality": (60, (1, 100)),
@@ -53,26 +56,10 @@ class Settings:
             if name not in KEYS:
                 self.warnings.append("%s: unknown setting %s ignored" % (where, name))
                 continue
-            wrong = _wrong(KEYS[name][1], values[name])
-            if wrong:
-                raise PixError("settings", "%s: %s %s" % (where, name, wrong))
+            fault = wrong(KEYS[name][1], values[name])
+            if fault:
+                raise PixError("settings", "%s: %s %s" % (where, name, fault))
             setattr(self, name, values[name])
-
-    def describe(self):
-        # One line a setting, secrets masked.
-        from pix.url import public
-
-        lines = []
-        for name in sorted(KEYS):
-            value = getattr(self, name)
-            if name == "wifi":
-                value = ", ".join([n[0] + (" (key set)" if n[1] else " (open)") for n in value]) or "none"
-            elif KEYS[name][1] == "secret":
-                value = "set" if value else "not set"
-            elif KEYS[name][1] == "text":
-                value = public(value)
-            lines.append("%s: %s" % (name, value))
-        return "\n".join(lines)
 
 
 def load(paths=PATHS):
@@ -81,7 +68,7 @@ def load(paths=PATHS):
     for path in paths:
         text = _read(path)
         if text is not None:
-            settings.update(_parse(text, path), path)
+            settings.update(parse(text, path), path)
     return settings
 
 
@@ -99,10 +86,13 @@ def _read(path):
     return data
 
 
-def _parse(data, path):
+def parse(data, path):
+    # The settings in `data`, the bytes of the file `path`. Raises PixError("settings"), which quotes nothing of them.
     import ujson
 
     try:
+        if data[:3] == b"\xef\xbb\xbf":  # Windows Notepad's byte order mark
+            data = data[3:]
         text = data.decode().strip()
         # MaixPy's parser takes an object whose closing brace is missing for whole: a torn file must not pass.
         if not (text.startswith("{") and text.endswith("}")):
@@ -115,7 +105,7 @@ def _parse(data, path):
     return values
 
 
-def _wrong(kind, value):
+def wrong(kind, value):
     # What is wrong with `value`, as the end of a sentence, or None. Never repeats the value: it may be a secret.
     if kind == "networks":
         good = isinstance(value, list)
@@ -132,6 +122,18 @@ def _wrong(kind, value):
             return "must be from %d to %d" % kind
         return None
     return None if value in kind else "must be one of %s" % ", ".join(kind)
+
+
+def network_fault(name, key):
+    # What is wrong with a network of the settings, a sentence, or None. Limits: NONOS AT 1.7.6 binary.
+    if not 0 < len(name.encode()) <= 32:
+        return "a Wi-Fi name must have 1 to 32 bytes"
+    if len(key.encode()) > 64:
+        return "the key of %s is longer than 64 bytes" % name
+    for c in name + key:
+        if c < " ":
+            return "a name or key holds a control character"
+    return None
 
 
 def _text(value):

@@ -2,7 +2,7 @@
 #
 # One table for the panel's error cards, the console and the log. Every text is plain ASCII; a title has at most 26
 # characters, a cause or remedy of the table at most 76 and a cause with its detail 110, so that a card fits a panel of
-# 240 or 320 pixels in 8-pixel letters.
+# 240 or 320 pixels in 8-pixel letters. Longer than 350 lines: one table.
 
 from micropython import const
 
@@ -19,6 +19,11 @@ No Wi-Fi module
 The ESP8285 does not answer
 Check the board setting and the power supply
 +
+
+modem-firmware
+Wrong modem firmware
+The ESP8285 runs a firmware that cannot be used here
+Flash AT 1.7.4 (NONOS SDK) into the Wi-Fi module
 
 modem-rebooted
 Wi-Fi module restarted
@@ -128,10 +133,75 @@ Endless redirect
 The server sent us on more than 5 times
 Use the final address as URL
 
-bad-response
+not-http
 Not an HTTP answer
-The server's answer is malformed
+What answers there is no web server
 Check that the port is that of a web server
+
+http-version
+Unknown kind of HTTP
+The server speaks another HTTP than 1.0 or 1.1
+Switch HTTP/1.1 on in the server
+
+bad-head
+Answer malformed
+The head of the server's answer breaks the rules of HTTP
+Repair the server or the proxy before it
+
+head-too-long
+Answer's head too long
+The fields of the answer take too much room
+Let the server send fewer or shorter fields and cookies
+
+bad-length
+Answer's length unclear
+The server does not tell one length of its answer
+Repair the server: its Content-Length is wrong
+
+bad-chunks
+Answer malformed
+The pieces of the server's answer break the rules of HTTP
+Repair the server: its chunked coding is wrong
+
+transfer-coding
+Unknown transfer coding
+The answer comes in a coding that this board cannot undo
+Let the server send it plain or chunked
+
+compressed
+Compressed answer
+The server compressed it though it was asked not to
+Switch compression off for pictures there, or use: maixpix serve
+
+no-location
+Redirect to nowhere
+The server sends us on without an address
+Use the final address as URL
+
+no-file
+No file in the answer
+The server's answer carries no file
+Check the URL in a browser
+
+bad-range
+Wrong part of the file
+The server sent another part of the file than was asked for
+Try again; switch ranges off in the server
+
+login-page
+Login page in the way
+This network wants a login in a browser
+Log in with a browser on this network, or use another one
+
+web-page
+A web page, no picture
+The server sent a web page
+Open the URL in a browser; copy the address of the picture itself
+
+endless
+Answer without an end
+The server told no length and did not stop, like a live stream
+Use the address of a still picture, or raise body_kb and body_s
 
 truncated
 Answer cut short
@@ -231,6 +301,11 @@ The camera delivers no frames
 Check the ribbon cable and reset the board
 +
 
+bad-answer
+Receiver not understood
+The receiver's answer is malformed
+Check that the address is that of maixpix serve or a tus server
+
 upload-refused
 Upload refused
 The receiver did not take the file
@@ -274,38 +349,13 @@ class PixError(Exception):
         self.detail = detail
         self.transient = len(record) > 4 if transient is None else transient
 
+    @property
+    def line(self):
+        # Everything on one line, as consoles and logs tell it.
+        return "%s: %s; %s" % (self.code, self.cause, self.remedy)
+
 
 def lookup(code):
     # The record of `code` as a list of lines, or None.
     at = TABLE.find("\n\n%s\n" % code) + 2
     return TABLE[at : TABLE.find("\n\n", at)].split("\n") if at > 1 else None
-
-
-def from_os(error, doing=""):
-    # The PixError for an OSError of a file operation. Numbers are newlib's, as MaixPy raises them; `args[0]` may be
-    # text. `doing` (a file name or a verb) is told with it.
-    number = error.args[0] if error.args else 0
-    if number == 19:  # ENODEV: nothing is mounted at /sd
-        return PixError("no-card", doing)
-    if number == 28:  # ENOSPC
-        return PixError("card-full", doing)
-    what = "error %s" % number
-    return PixError("card-error", "%s, %s" % (doing, what) if doing else what)
-
-
-def on_card(name, action, *args):
-    # action(*args), a file operation; its OSError as the PixError that tells the file `name`.
-    try:
-        return action(*args)
-    except OSError as error:
-        raise from_os(error, name)
-
-
-def if_there(name, action, *args):
-    # The same, but None when there is no such file.
-    try:
-        return action(*args)
-    except OSError as error:
-        if error.args and error.args[0] == 2:  # ENOENT
-            return None
-        raise from_os(error, name)

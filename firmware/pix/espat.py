@@ -9,9 +9,10 @@
 import utime
 from micropython import const
 
+from pix.atcmd import CLOSE_MS, AtCommands
+from pix.atline import LINKS, address, open_link
 from pix.atlink import Link
-from pix.atport import CLOSE_MS, LINKS, after, left
-from pix.atsend import AtSend
+from pix.atport import after, left
 from pix.errors import PixError
 
 _CONNECT_MS = const(20000)
@@ -36,34 +37,34 @@ def quoted(text):
     return bytes(out)
 
 
-class Modem(AtSend):
+class Modem(AtCommands):
     # `connect` is what pix.fetch and pix.upload call. `repair`, set by pix.wifi, mends what `lost` tells; when
     # `repairs_itself` is true, `connect` calls it.
     def __init__(self, open_uart):
         super().__init__(open_uart)
         self.version = (0, 0)
-        self.address = ""
+        self.address = ""  # of the module in its network
         self.repair = None
         self.repairs_itself = False
         self._names = []  # [host, address, when]
 
-    def connect(self, host, port, timeout_ms=_CONNECT_MS, pipelined=False, buffer=None):
-        # Open a TCP link to `host` (name or IPv4 address). `pipelined`: send with CIPSENDBUF, for uploads. `buffer`: a
-        # bytearray that keeps what comes for this link while nobody reads it (4096 bytes unless given).
-        # Raises PixError: dns-failed, refused, connect-timeout, wifi-lost, no-modem, modem-rebooted.
+    def connect(self, host, port, timeout_ms=_CONNECT_MS, pipelined=False):
+        # Open a TCP link to `host` (name or IPv4 address). `pipelined`: send with CIPSENDBUF, for uploads. Raises
+        # PixError: dns-failed, refused, connect-timeout, bytes-lost, wifi-lost, no-modem, modem-rebooted.
         self._awake()
-        address = self.resolve(host, timeout_ms)
-        link = Link(self, self._free(), pipelined, buffer)
+        there = self.resolve(host, timeout_ms)
+        link = Link(self, self._free(), pipelined)
         self.links[link.number] = link
         self.watch_links()
         open_there = True
         try:
-            open_there = self._start(link, address, port, timeout_ms)
+            refusal = self._start(link, there, port, timeout_ms)
+            open_there = not refusal
+            if refusal and not link.error:
+                self._names = [entry for entry in self._names if entry[1] != there]
+                raise PixError(refusal, "%s:%d" % (host, port))
             if link.error:
                 raise PixError(link.error)
-            if not open_there:
-                self._names = [entry for entry in self._names if entry[1] != address]
-                raise PixError(self._reason, "%s:%d" % (host, port))
         except PixError as error:
             self.release(link.number, open_there and not link.closed)
             if error.code == "bytes-lost":
@@ -86,21 +87,24 @@ class Modem(AtSend):
                 raise PixError(self.lost)
             self.repair()
 
-    def _start(self, link, address, port, timeout_ms):
-        # Connect; False when the module says that it cannot, with `_reason` set.
+    def _start(self, link, there, port, timeout_ms):
+        # Connect to `there`, an address or a name. Returns "" when that is done or `link` tells an error, else the code
+        # of what the module says. Raises PixError when it says nothing.
         began = utime.ticks_ms()
-        start = '+CIPSTART=%d,"TCP","%s",%d' % (link.number, address, port)
+        start = b'+CIPSTART=%d,"TCP",%s,%d' % (link.number, quoted(there), port)
         for _ in range(2):
             reasons = []
             final = self.command(start, timeout_ms, reasons.append, tries=1)
             if final == b"OK" or link.error:
-                return True
+                return ""
             if final is None:
-                raise PixError("connect-timeout", "%s:%d" % (address, port))
+                raise PixError("connect-timeout", "%s:%d" % (there, port))
             if b"no ip" in reasons:
                 self.online = False
-                self.lost = self._reason = "wifi-lost"
-                return False
+                self.lost = "wifi-lost"
+                return self.lost
+            if b"DNS Fail" in reasons:
+                return "dns-failed"
             if b"ALREADY CONNECTED" in reasons:
                 self.command("+CIPCLOSE=%d" % link.number, CLOSE_MS)
                 link.closed = False
@@ -112,14 +116,13 @@ class Modem(AtSend):
                 self.poll()
             if link.closed:
                 break
-        self._reason = "refused" if utime.ticks_diff(utime.ticks_ms(), began) < _SYN_MS else "connect-timeout"
-        return False
+        return "refused" if utime.ticks_diff(utime.ticks_ms(), began) < _SYN_MS else "connect-timeout"
 
     def _free(self):
         # A free link number, the highest first: clients of the module's own server get the lowest.
         for attempt in range(2):
             for number in range(LINKS - 1, -1, -1):
-                if self.links[number] is None and not self._stale[number]:
+                if self.links[number] is None and not self.stale[number]:
                     return number
             if not attempt:
                 self.drain()
@@ -128,48 +131,49 @@ class Modem(AtSend):
 
     def resolve(self, host, timeout_ms=_DNS_MS):
         # The IPv4 address of `host`, asked by CIPDOMAIN: CIPSTART with a name can hang for ever in AT 1.7.3
-        # (ESP8266_NONOS_SDK issue 314). A few names are kept for five minutes. Raises PixError("dns-failed").
-        if is_address(host):
+        # (ESP8266_NONOS_SDK issue 314). A few names are kept for five minutes. Where there is no such command, `host`
+        # itself. Raises PixError: dns-failed, and bytes-lost when the answer was damaged.
+        if address(host):
             return host
         now = utime.ticks_ms()
         self._names = [e for e in self._names if utime.ticks_diff(now, e[2]) < _DNS_KEEP_MS]
         for entry in self._names:
             if entry[0] == host:
                 return entry[1]
-        found = []
-
-        def keep(line):
-            if line[:11] == b"+CIPDOMAIN:":
-                found.append(line[11:].decode())
-
+        lines = []
         damages = self.damages
-        final = self.command(b"+CIPDOMAIN=" + quoted(host), min(timeout_ms, _DNS_MS), keep, tries=1)
+        for _ in range(2):
+            final = self.command(b"+CIPDOMAIN=" + quoted(host), min(timeout_ms, _DNS_MS), lines.append, tries=1)
+            if final != b"ERROR" or lines:
+                break
+        else:
+            # A bare ERROR twice: this firmware does not know the command, and CIPSTART must ask.
+            return host
         if final is None and self.damages != damages:
             raise PixError("bytes-lost")
-        if final != b"OK" or not found or not is_address(found[-1]):
+        if final != b"OK":
             raise PixError("dns-failed", host)
-        self._names = self._names[1 - _DNS_NAMES :] + [[host, found[-1], now]]
-        return found[-1]
+        for line in lines:
+            there = address(line[11:]) if line[:11] == b"+CIPDOMAIN:" else ""
+            if there:
+                self._names = self._names[1 - _DNS_NAMES :] + [[host, there, now]]
+                return there
+        raise PixError("bytes-lost")
 
     def open_links(self):
         # Numbers of the links that the module says are open. Raises PixError.
-        numbers = []
-
-        def keep(line):
-            if line[:11] == b"+CIPSTATUS:":
-                numbers.append(line[11] - 48)
-
-        if not self.ask("+CIPSTATUS", on_line=keep):
+        lines = []
+        if not self.ask("+CIPSTATUS", on_line=lines.append):
             raise PixError("no-modem", "it does not tell its links")
-        return numbers
+        return [open_link(line) for line in lines if open_link(line) >= 0]
 
-
-def is_address(text):
-    # True for a dotted IPv4 address.
-    parts = text.split(".")
-    if len(parts) != 4:
-        return False
-    for part in parts:
-        if not part.isdigit() or len(part) > 3 or int(part) > 255:
-            return False
-    return True
+    def firmware(self):
+        # What GMR tells of the firmware, line by line, as bytes; b"" when it does not.
+        lines = []
+        if not self.ask("+GMR", on_line=lines.append):
+            return b""
+        text = b""
+        for line in lines:
+            if line[:1] != b"\x00":
+                text += line + b"\n"
+        return text

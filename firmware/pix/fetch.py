@@ -6,17 +6,30 @@
 # server tells one (RFC 9530), are right; until then the previous file stays as it was.
 
 import ubinascii
+import utime
 from micropython import const
 
-from pix import http
+from pix import content, http
 from pix.errors import PixError
-from pix.resume import PROOF_MS, content_range, repr_digest, strong_validator, sure, wrong_range
+from pix.files import free_bytes, size_of
+from pix.resume import content_range, range_fields, repr_digest, strong_validator, wrong_range
 from pix.retry import Retried
-from pix.store import BLOCK, Part, free_bytes, size_of
+from pix.store import BLOCK, Part
 from pix.url import parse, resolve
 
 _MAX_REDIRECTS = const(5)
 _FLUSH_BYTES = const(65536)  # what a power cut may cost at most
+
+# A body whose length nobody told may be a live stream: how much of it is taken, and for how long, unless told.
+_BODY_S = const(300)
+_MOST_BYTES = const(4194304)  # and at most half of the card's room, unless that is little
+_LITTLE_ROOM = const(524288)
+_NO_ROOM = const(16384)
+
+# Errors after which the part is of no use.
+_USELESS = (
+    "card-full", "too-long", "digest-mismatch", "http-404", "http-410", "endless", "web-page", "login-page",
+)  # fmt: skip
 
 
 class Fetched:
@@ -45,12 +58,15 @@ def fetch(connector, url, path, progress=None, **options):
     # connector: has connect(host, port, timeout_ms) -> link. A link that sets `trusted` (bytes of it that are proven
     #   right) has what lies beyond fetched again; `timeout_ms` is set on it, the longest silence.
     # progress(done, total): after every block, in bytes; total is None when unknown.
-    # headers, token: more (name, value) fields, a bearer token; neither leaves the host and port of `url`.
+    # headers, token: more (name, value) fields, a bearer token; none of them leaves the host and port of `url`.
     # etag: of the file at `path`; when the server still has it, nothing is fetched (`not_modified`).
     # retries: attempts after the first in which nothing new arrived; pauses of 0.25 s doubling to 8 s.
     # total_ms: the longest time for everything. buffer: at least 4096 bytes to work in, made here when absent.
+    # body_kb, body_s: how much of a body without a told length is taken, and for how long; 0: 4 MB or half of the
+    #   card's room, and 300 s.
     # check(path): looks at the whole, proven file before it takes the place of the old one; the PixError it raises
     #   ends the fetch, and the old file stays.
+    #   With it, and for URLs that end like a picture's, a web page is refused by name.
     # again(error, ms): before every pause, with the PixError of the failed attempt.
     return _Fetch(connector, url, path, progress, **options).run()
 
@@ -58,7 +74,7 @@ def fetch(connector, url, path, progress=None, **options):
 class _Fetch(Retried):
     def __init__(
         self, connector, url, path, progress, headers=(), token="", etag="", retries=4, connect_ms=10000, idle_ms=10000,
-        total_ms=1800000, buffer=None, check=None, again=None,
+        total_ms=1800000, buffer=None, body_kb=0, body_s=0, check=None, again=None,
     ):  # fmt: skip
         super().__init__(retries, total_ms)
         self.again = again
@@ -73,7 +89,11 @@ class _Fetch(Retried):
         self.connect_ms = connect_ms
         self.idle_ms = idle_ms
         self.view = memoryview(buffer if buffer is not None else bytearray(BLOCK))[:BLOCK]
+        self.body_kb = body_kb
+        self.body_ms = (body_s or _BODY_S) * 1000
         self.check = check
+        ending = self.url.target.split("?")[0].lower()
+        self.wants_picture = check is not None or ending[ending.rfind(".") + 1 :] in ("jpg", "jpeg", "bmp")
         self.part = Part(path)
         self.validator = ""
         self.total = -1
@@ -105,8 +125,7 @@ class _Fetch(Retried):
         # After the last attempt, which ended with `code`: keep what can be resumed, remove what only takes room.
         if code in ("no-card", "card-error"):
             return
-        useless = code in ("card-full", "too-long", "digest-mismatch", "http-404", "http-410")
-        if useless or not self.validator or not self.part.size:
+        if code in _USELESS or not self.validator or not self.part.size:
             try:
                 self.part.discard()
             except PixError:
@@ -138,21 +157,20 @@ class _Fetch(Retried):
             link.write(head)
             status = response.read_head()
             if status >= 300:
-                sure(response, self.view)
+                response.sure(self.view)
             if status in (301, 302, 303, 307, 308):
-                location = response.header("location")
+                location = response.location()
                 if not location:
-                    raise PixError("bad-response", "status %d without Location" % status)
+                    raise PixError("no-location", "status %d" % status)
                 return resolve(url, location)
             if status == 304 and self.etag:
                 part.discard()
                 return Fetched(self, response, size_of(self.path))
             self.accept(response, status)
-            self.body(response)
+            self.body(response, url.host)
         except PixError as error:
             try:
-                if error.code in ("bad-response", "truncated", "too-long"):
-                    sure(response, self.view)  # lost bytes look like that
+                response.doubt(error, self.view)
             finally:
                 self.keep_proven(response)
             raise
@@ -175,17 +193,11 @@ class _Fetch(Retried):
         return Fetched(self, response, size)
 
     def fields(self, url):
-        same = self.url.same_origin(url)
-        fields = []
-        for field in self.headers:
-            if same or field[0].lower() not in ("authorization", "cookie"):
-                fields.append(field)
+        # The caller's fields may hold any secret of the first host.
+        fields = list(self.headers) if self.url.same_origin(url) else []
         if self.etag and size_of(self.path) is not None:
             fields.append(("If-None-Match", self.etag))
-        if self.part.size:
-            fields.append(("Range", "bytes=%d-" % self.part.size))
-            fields.append(("If-Range", self.validator))
-        return fields
+        return fields + range_fields(self.part.size, self.validator)
 
     def accept(self, response, status):
         # Get the part ready for the body, or raise.
@@ -193,23 +205,21 @@ class _Fetch(Retried):
         if status == 416 and part.size:
             # The file became shorter without its ETag changing.
             self.give_up("the range is refused")
+        if status == 511:  # RFC 6585: sent by what stands between, not by the server
+            raise PixError("login-page")
         if status not in (200, 203, 206):
             if status < 300 or status == 304:
-                raise PixError("bad-response", "status %d carries no file" % status)
+                raise PixError("no-file", "status %d" % status)
             self.wait_for(response)
             raise PixError("http-%d" % status, "", status in (408, 425, 429, 500, 502, 503, 504))
-        coding = response.header("content-encoding", "identity")
-        if coding.lower() != "identity":
-            raise PixError("bad-response", "it is compressed: %s" % coding)
+        content.check_coding(response)
         digest = repr_digest(response.header("repr-digest"))
         if status == 206:
             if not part.size:
-                raise PixError("bad-response", "status 206 was not asked for")
-            wrong = wrong_range(response, part.size, self.total, self.validator)
-            if digest and self.digest not in ("", digest):
-                wrong = "the range has another digest"
+                raise PixError("bad-range", "status 206 was not asked for")
+            wrong = wrong_range(response, part.size, self.total, self.validator, self.digest)
             if wrong:
-                sure(response, self.view)
+                response.sure(self.view)
                 self.give_up(wrong)
             self.total = content_range(response.header("content-range"))[2]
             self.check_room(self.total - part.size)
@@ -218,8 +228,11 @@ class _Fetch(Retried):
         else:
             part.discard()
             self.resumed = 0
-            self.validator = strong_validator(response)
-            self.total = -1 if response.length is None else response.length
+            stream = content.boundary_of(response) is not None
+            if stream:
+                digest = ""
+            self.validator = "" if stream else strong_validator(response)
+            self.total = -1 if stream or response.length is None else response.length
             self.check_room(self.total)
             part.begin(self.key, self.validator, self.total, digest)
             self.digest = digest
@@ -228,21 +241,39 @@ class _Fetch(Retried):
     def give_up(self, why):
         self.part.discard()
         self.restart = True
-        raise PixError("bad-response", why)
+        raise PixError("bad-range", why)
 
     def check_room(self, needed):
         free = free_bytes(self.path[: self.path.rfind("/")] or "/")
         if needed > free:
             raise PixError("card-full", "%d kB needed, %d kB free" % (needed + 1023 >> 10, free >> 10))
+        if needed < 0:
+            if free < _NO_ROOM:
+                raise PixError("card-full", "%d kB free" % (free >> 10))
+            self.most = min(self.body_kb << 10 or _MOST_BYTES, max(free >> 1, min(free, _LITTLE_ROOM)))
 
-    def body(self, response):
+    def bounded(self, size):
+        # Raise PixError "endless" when a body of which nobody told the length got as far as `size` bytes in vain.
+        ms = utime.ticks_diff(utime.ticks_ms(), self.body_from)
+        if self.total < 0 and (size > self.most or ms > self.body_ms):
+            raise PixError("endless", "%d kB in %d s" % (size >> 10, ms // 1000))
+
+    def body(self, response, host):
         part = self.part
         view = self.view
+        self.body_from = utime.ticks_ms()
+        source = response
+        boundary = content.boundary_of(response)
+        if boundary is not None:
+            source = content.Still(response, boundary, lambda: self.bounded(0))
         fill = 0
         while True:
-            got = response.readinto(view[fill:])
+            got = source.readinto(view[fill:])
             fill += got
+            self.bounded(part.size + fill)
             if fill == BLOCK or (fill and not got):
+                if not part.size and self.wants_picture:
+                    self.look(response, view[:fill], host)
                 part.write(view[:fill])
                 fill = 0
                 if part.size % _FLUSH_BYTES == 0:
@@ -253,21 +284,32 @@ class _Fetch(Retried):
             self.in_time("done")
         if self.total >= 0 and part.size != self.total:
             raise PixError("truncated", "%d of %d bytes came" % (part.size, self.total))
-        if not self.digest:
+        if source is not response:
+            response.sure(view)
+        elif not self.digest:
             self.prove(response)
         part.close()
+
+    def look(self, response, head, host):
+        # Raise PixError "web-page" when the content that begins with `head` is one; from a `host` that nobody asked for
+        # it is what a network shows to those who have to log in.
+        title = content.page_title(head, response.header("content-type"))
+        if title is not None and host != self.url.host:
+            raise PixError("login-page", host)
+        if title is not None:
+            raise PixError("web-page", ("%d %s" % (response.status, title)).strip())
 
     def prove(self, response):
         # Without a digest the end of the link is the proof that there was no more, and the link has to vouch for the
         # last bytes. A server may keep the link open in spite of "Connection: close".
-        response.link.timeout_ms = PROOF_MS
+        response.link.timeout_ms = http.PROOF_MS
         try:
             excess = response.drain()
         except PixError as error:
             if error.code == "bytes-lost":
                 raise
             excess = 0
-        sure(response, self.view)
+        response.sure(self.view)
         if excess:
             raise PixError("too-long", "%d bytes expected" % self.part.size)
 

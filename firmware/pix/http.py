@@ -9,6 +9,11 @@ from micropython import const
 from pix.errors import PixError
 from pix.httpwire import Parser, text_of
 
+PROOF_MS = const(1000)  # how long to wait for what proves the last bytes of a link
+_LIKE_DAMAGE = (
+    "not-http", "http-version", "bad-head", "head-too-long", "bad-length", "bad-chunks", "transfer-coding", "truncated",
+    "too-long", "compressed", "no-location", "no-file", "bad-range", "web-page", "login-page", "endless",
+)  # fmt: skip
 _SCRATCH = const(512)  # bytes; head and chunk sizes pass through it, and the little of the body that came with them
 
 
@@ -51,9 +56,10 @@ def _field(name, value):
 
 class Response(Parser):
     # The response on `link` to a request of `method`, its head not yet read: a Parser that feeds itself. `received`
-    # counts the bytes taken from `link`, `body` the bytes of content handed out.
-    def __init__(self, link, method="GET"):
-        super().__init__(method)
+    # counts the bytes taken from `link`, `body` the bytes of content handed out. `also`: names of fields (lower-case
+    # bytes) that shall be kept besides those that pix reads; all others are skipped.
+    def __init__(self, link, method="GET", also=()):
+        super().__init__(method, also)
         self.link = link
         self._view = memoryview(bytearray(_SCRATCH))
         self._data = b""
@@ -63,15 +69,41 @@ class Response(Parser):
 
     def read_head(self):
         # Read up to the body and return the status, 200 to 999. Interim (1xx) responses are skipped. Raises PixError
-        # "bad-response", "truncated", "link-lost", and whatever the link raises.
+        # as Parser does, and whatever the link raises.
         while not self.status:
             self._advance()
         return self.status
 
     def header(self, name, default=""):
-        # The value of a field as text, several joined by ", ". Trailers are not among them.
+        # The value of a field as text, several joined by ", ", what is not ASCII as "?". Trailers are not among them.
         value = self.field(name.lower().encode())
         return default if value is None else text_of(value)
+
+    def exact(self, name):
+        # The same for a value that is sent back or compared: "" when it holds anything but printable ASCII, or is told
+        # twice, differently.
+        values = self._values(name.encode())
+        text = text_of(values[0]) if len(values) == 1 else ""
+        return text if values and text.encode() == values[0] else ""
+
+    def location(self):
+        # The field Location, "" when absent; what is not ASCII in it is percent-encoded byte by byte. Raises PixError
+        # "bad-head" when there are two.
+        values = self._values(b"location")
+        if len(values) > 1:
+            raise PixError("bad-head", "it sends us to two places")
+        out = ""
+        for b in values[0] if values else b"":
+            out += chr(b) if b < 0x7F else "%%%02X" % b
+        return out
+
+    def _values(self, name):
+        # The different values of a field.
+        found = []
+        for key, value in self.fields:
+            if key == name and value not in found:
+                found.append(value)
+        return found
 
     def readinto(self, buf):
         # Read content into `buf` (bytearray or memoryview): the number of bytes, 0 at the proven end. Raises PixError
@@ -113,10 +145,40 @@ class Response(Parser):
 
     def drain(self):
         # After the content: read what may still come until the link ends. Returns the number of excess bytes, some of
-        # them at least. Raises what the link raises ("timeout" for a server that keeps the link open).
-        if self._at == len(self._data):
-            self._fill()
-        return len(self._data) - self._at
+        # them at least; one CR LF, which old servers add, is none. Raises what the link raises ("timeout" for a server
+        # that keeps the link open).
+        rest = self._data[self._at :]
+        while b"\r\n"[: len(rest)] == rest and self._fill():
+            rest += self._data
+        self._data = rest
+        self._at = 0
+        return 0 if rest == b"\r\n" else len(rest)
+
+    def doubt(self, error, view):
+        # The PixError `error` ended this response. If it may come of bytes that the serial line lost or changed, make
+        # sure of what was received; raises PixError "bytes-lost" when that is so.
+        if error.code in _LIKE_DAMAGE:
+            self.sure(view)
+
+    def sure(self, view):
+        # Make sure of all that was received: what was read may be damaged until the link vouches for it (`trusted`,
+        # `prove`; a link without them always does). What is read on the way, into `view`, is dropped. Raises PixError
+        # "bytes-lost" or what the link raises.
+        link = self.link
+        count = self.received
+        if getattr(link, "trusted", count) >= count:
+            return
+        link.timeout_ms = PROOF_MS
+        try:
+            while link.trusted < count and link.readinto(view):
+                pass
+        except PixError as error:
+            if error.code != "timeout":
+                raise
+        if link.trusted < count:
+            if not hasattr(link, "prove"):
+                raise PixError("bytes-lost")
+            link.prove()
 
     def _advance(self):
         if self._at < len(self._data) or self._fill():

@@ -7,12 +7,20 @@ from micropython import const
 
 from pix.errors import PixError
 
-_MAX_LINE = const(2048)  # bytes of one line
-_MAX_HEAD = const(8192)  # bytes of all lines of a head, and of all trailers
-_MAX_FIELDS = const(64)
+_MAX_LINE = const(2048)  # bytes of a line that is kept: status, chunk size, a field that somebody reads
+_MAX_HEAD = const(65536)  # bytes of all lines of a head, and of all trailers
+_MAX_FIELDS = const(64)  # that are kept
+_MAX_BLANK = const(4)  # empty lines before the status line
 _MAX_INTERIM = const(20)  # 1xx responses before the real one
 _MAX_DIGITS = const(18)  # of a length: more than any disk holds, and still a small int
 _UNTIL_CLOSE = const(0x3FFFFFFF)  # `run` of a body that ends with the connection
+
+# The fields that pix reads. All others are skipped as they come, so they may be long and many.
+READ = (
+    b"accept-ranges", b"content-encoding", b"content-length", b"content-range", b"content-type", b"date", b"etag",
+    b"last-modified", b"location", b"repr-digest", b"retry-after", b"transfer-encoding", b"tus-checksum-algorithm",
+    b"upload-offset",
+)  # fmt: skip
 
 _STATUS = const(0)
 _FIELDS = const(1)
@@ -27,22 +35,27 @@ _DONE = const(8)
 
 class Parser:
     # One response to a request of `method`. `status` is 0 until the head of the final response is complete, then
-    # `status`, `reason` (bytes), `fields` (list of lower-case name and value, bytes) and `length` (of the body in
-    # bytes, None when the server did not tell) hold. Every method raises PixError "bad-response" for what RFC 9112
-    # forbids, and for a head beyond the limits above.
-    def __init__(self, method="GET"):
+    # `status`, `reason` (bytes), `fields` (list of lower-case name and value, bytes; those of READ and of `also`) and
+    # `length` (of the body in bytes, None when the server did not tell) hold. Every method raises PixError for what
+    # RFC 9112 forbids, and for a head beyond the limits above: not-http, http-version, bad-head, head-too-long,
+    # bad-length, bad-chunks, transfer-coding, truncated, link-lost.
+    def __init__(self, method="GET", also=()):
         self._head_only = method == "HEAD"
-        self._line = b""
+        self._wanted = READ + tuple(also)
+        self._line = b""  # what came of the present line, of a skipped one its last byte
+        self._skips = False  # in the middle of a line of a field that nobody reads
+        self._kept = None  # was the last field kept (a folded line belongs to it)? None: there was none
+        self._crlf = False  # the last line of the head ended with CR LF
+        self._chunk_end = b""  # how the first chunk line ended
         self._spent = 0
+        self._blank = 0
         self._interim = 0
         self._state = _STATUS
         self._code = 0
-        self._old = False  # HTTP/1.0
         self._started = False
         self.status = 0
         self.reason = b""
         self.fields = []
-        self._into = self.fields
         self.length = None
         self.run = 0  # how many bytes of body come next, at most; 0 when the parser is to be fed
 
@@ -59,18 +72,16 @@ class Parser:
             end = data.find(b"\n", at)
             stop = end + 1 if end >= 0 else len(data)
             self._spent += stop - at
-            if len(self._line) + stop - at > _MAX_LINE:
-                raise _bad("a line is longer than %d bytes" % _MAX_LINE)
             if self._spent > _MAX_HEAD:
-                raise _bad("the head is longer than %d bytes" % _MAX_HEAD)
+                raise PixError("head-too-long", "it is longer than %d bytes" % _MAX_HEAD)
             self._line += data[at:stop]
             at = stop
-            if end >= 0:
+            if end < 0:
+                self._unended(self._line)
+            else:
                 line = self._line
                 self._line = b""
                 self._take(line)
-            elif self._state == _CHUNK_END and len(self._line) >= 2:
-                raise _bad("a chunk is longer than it tells")
         return at
 
     def took(self, count):
@@ -101,26 +112,51 @@ class Parser:
                 found = value if found is None else found + b", " + value
         return found
 
+    def _unended(self, line):
+        # More of `line` is to come: it is judged so far, and not held when nobody reads it.
+        state = self._state
+        if state == _STATUS and line != b"\r":
+            if line[:5] != b"HTTP/"[: len(line)]:
+                raise _no_http(line)
+        elif state == _CHUNK_END and len(line) >= 2:
+            raise _bad_chunks("a chunk is longer than it tells")
+        elif (state == _FIELDS or state == _TRAILERS) and (self._skips or self._unread(line)):
+            _check(line[:-1])
+            self._skips = True
+            self._line = line[-1:]
+            return
+        if len(line) > _MAX_LINE:
+            raise _too_long(state)
+
     def _take(self, line):
         # `line` with its line feed.
         state = self._state
         if state == _SIZE or state == _CHUNK_END:
-            if line[-2:] != b"\r\n":
-                raise _bad("a chunk line ends without CR LF")
-            if state == _CHUNK_END:
-                if line != b"\r\n":
-                    raise _bad("a chunk is longer than it tells")
+            # All chunk lines end as the first one does. Some embedded servers leave out every CR; one that is missing
+            # here and there is damage, and taking it would let a wrong size pass.
+            end = b"\r\n" if line[-2:] == b"\r\n" else b"\n"
+            if end != (self._chunk_end or end):
+                raise _bad_chunks("a chunk line ends without CR LF")
+            self._chunk_end = end
+            if state == _SIZE:
+                self._chunk(line[: -len(end)])
+            elif line != end:
+                raise _bad_chunks("a chunk is longer than it tells")
+            else:
                 self._state = _SIZE
                 self._spent = 0
-            else:
-                self._chunk(line[:-2])
             return
-        line = line[:-2] if line[-2:] == b"\r\n" else line[:-1]
-        if b"\r" in line:
-            raise _bad("a CR stands in the middle of a line")
-        if b"\0" in line or b"\x0b" in line or b"\x0c" in line:
-            raise _bad("a field holds a control character")
-        if state == _STATUS:
+        crlf = line[-2:] == b"\r\n"
+        line = line[:-2] if crlf else line[:-1]
+        _check(line)
+        if not line and self._crlf and not crlf and state != _STATUS:
+            # A doubled line feed would end the head, and the rest of it become content.
+            raise PixError("bad-head", "its empty line ends without CR")
+        self._crlf = crlf
+        if self._skips:
+            self._skips = False
+            self._kept = False
+        elif state == _STATUS:
             self._status_line(line)
         elif line:
             self._field_line(line)
@@ -130,64 +166,80 @@ class Parser:
             self._head_complete()
 
     def _status_line(self, line):
-        # Some servers leave out the reason and even the space before it.
-        version, code, rest = line[:9], line[9:12], line[12:]
-        if version != b"HTTP/1.1 " and version != b"HTTP/1.0 ":
-            raise _bad("it does not begin with HTTP/1.1")
+        # Some servers leave out the reason and even the space before it, some send an empty line first.
+        if not line and self._blank < _MAX_BLANK:
+            self._blank += 1
+            return
+        if line[:5] != b"HTTP/":
+            raise _no_http(line)
+        if line[5:7] != b"1." or not line[7:8].isdigit() or line[8:9] != b" ":
+            raise PixError("http-version", text_of(line[:16]))
+        code, rest = line[9:12], line[12:]
+        if len(line) > _MAX_LINE:
+            raise _too_long(_STATUS)
         if len(code) != 3 or not code.isdigit() or code[:1] == b"0" or rest[:1] not in (b"", b" "):
-            raise _bad("the status line is malformed")
-        self._old = version == b"HTTP/1.0 "
+            raise PixError("bad-head", "the status line is %s" % text_of(line[:40]))
         self._code = int(code)
         self.reason = rest.strip()
-        self.fields = self._into = []
+        self.fields = []
+        self._kept = None
         self._state = _FIELDS
 
-    def _field_line(self, line):
+    def _unread(self, line):
+        # True when `line`, which may be unended, is of a field that nobody reads. A line whose name is still coming
+        # counts as read.
         if line[:1] == b" " or line[:1] == b"\t":
             # A folded line belongs to the one before it (RFC 9112 5.2).
-            if not self._into:
-                raise _bad("the first field line is indented")
-            name, value = self._into.pop()
-            self._into.append((name, value + b" " + line.strip(b" \t")))
-            return
+            if self._kept is None:
+                raise PixError("bad-head", "the first field line is indented")
+            return not self._kept
         colon = line.find(b":")
-        name = line[: max(0, colon)].lower()
+        if colon < 0:
+            return False
+        name = line[:colon].lower()
         if not name or name.strip(b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz"):
-            raise _bad("a field name is malformed")
-        if len(self._into) >= _MAX_FIELDS:
-            raise _bad("there are more than %d fields" % _MAX_FIELDS)
-        self._into.append((name, line[colon + 1 :].strip(b" \t")))
+            raise PixError("bad-head", "the name of a field is malformed")
+        return self._state == _TRAILERS or name not in self._wanted
+
+    def _field_line(self, line):
+        colon = line.find(b":")
+        if self._unread(line):
+            self._kept = False
+            # Changed by one byte, the field would go unread and the chunk sizes become content.
+            if line[colon + 1 :].strip(b" \t").lower()[-7:] == b"chunked":
+                raise PixError("bad-head", "%s says chunked" % text_of(line[:colon]))
+            return
+        if line[:1] == b" " or line[:1] == b"\t":
+            name, value = self.fields.pop()
+            value = (value + b" " + line.strip(b" \t")).strip()
+        elif colon < 0:
+            raise PixError("bad-head", "a line is no field")
+        else:
+            name, value = line[:colon].lower(), line[colon + 1 :].strip(b" \t")
+        if len(value) > _MAX_LINE or len(self.fields) >= _MAX_FIELDS:
+            raise _too_long(_FIELDS)
+        self.fields.append((name, value))
+        self._kept = True
 
     def _head_complete(self):
         code = self._code
+        self._spent = 0
         if code < 200:
             self._interim += 1
-            if code == 101 or self._interim > _MAX_INTERIM:
-                raise _bad("it answers with status %d" % code)
+            if code == 101:
+                raise PixError("http-version", "it switches to another protocol")
+            if self._interim > _MAX_INTERIM:
+                raise PixError("bad-head", "status %d again and again" % code)
             self._state = _STATUS
-            self._spent = 0
+            self._blank = 0
             return
-        self._spent = 0
-        coding = self.field(b"transfer-encoding")
-        told = self.field(b"content-length")
-        length = None
-        for item in [] if told is None else told.split(b","):
-            item = item.strip(b" \t")
-            if len(item) > _MAX_DIGITS or not item.isdigit():
-                raise _bad("Content-Length %s is no length" % text_of(told))
-            if length is not None and int(item) != length:
-                raise _bad("Content-Length is told twice, differently")
-            length = int(item)
-        if coding is not None:
-            # Both would let two readers disagree about the end (RFC 9112 6.1); so would chunks in HTTP/1.0.
-            if length is not None or self._old:
-                raise _bad("its length is told in two ways" if length is not None else "chunked HTTP/1.0")
-            if coding.lower() != b"chunked":
-                raise _bad("transfer coding %s is unknown" % text_of(coding))
+        # Chunks win over a length (RFC 9112 6.3): whoever told both is not asked again on this link.
+        chunked = self._chunked()
+        length = None if chunked else self._told_length()
         if self._head_only or code == 204 or code == 304:
             self.length = 0
             self._state = _DONE
-        elif coding is not None:
+        elif chunked:
             self._state = _SIZE
         elif length is None:
             self.run = _UNTIL_CLOSE
@@ -198,21 +250,51 @@ class Parser:
             self._state = _BODY if length else _DONE
         self.status = code
 
+    def _chunked(self):
+        told = self.field(b"transfer-encoding")
+        codings = []
+        for item in (told or b"").split(b","):
+            item = item.strip(b" \t").lower()
+            if item and item != b"identity":
+                codings.append(item)
+        if codings and codings != [b"chunked"]:
+            raise PixError("transfer-coding", text_of(told))
+        return bool(codings)
+
+    def _told_length(self):
+        told = self.field(b"content-length")
+        length = None
+        for item in [] if told is None else told.split(b","):
+            item = item.strip(b" \t")
+            if len(item) > _MAX_DIGITS or not item.isdigit():
+                raise PixError("bad-length", "Content-Length %s" % text_of(told[:40]))
+            if length is not None and int(item) != length:
+                raise PixError("bad-length", "it tells %s" % text_of(told[:40]))
+            length = int(item)
+        return length
+
     def _chunk(self, line):
         # "1a2b" or "1a2b;extension"; extensions mean nothing to us.
         semicolon = line.find(b";")
-        size = (line if semicolon < 0 else line[:semicolon]).lower()
-        if semicolon < 0:
-            size = size.rstrip(b" \t")
-        if not size or len(size) > _MAX_DIGITS - 3 or size.strip(b"0123456789abcdef"):
-            raise _bad("a chunk size is malformed")
+        size = (line if semicolon < 0 else line[:semicolon]).rstrip(b" \t").lower()
+        digits = size.lstrip(b"0")
+        if not size or len(line) > _MAX_LINE or len(digits) > _MAX_DIGITS - 3 or size.strip(b"0123456789abcdef"):
+            raise _bad_chunks("a chunk size is malformed")
         self._spent = 0
         self.run = int(size, 16)
         if self.run:
             self._state = _CHUNK
         else:
-            self._into = []  # trailers are checked and dropped
-            self._state = _TRAILERS
+            self._kept = None
+            self._state = _TRAILERS  # checked and dropped
+
+
+def _check(line):
+    # What stands in no line of a head.
+    if b"\r" in line:
+        raise PixError("bad-head", "a CR stands in the middle of a line")
+    if b"\0" in line or b"\x0b" in line or b"\x0c" in line:
+        raise PixError("bad-head", "a field holds a control character")
 
 
 def text_of(value):
@@ -223,5 +305,15 @@ def text_of(value):
     return out
 
 
-def _bad(detail):
-    return PixError("bad-response", detail)
+def _no_http(line):
+    # 0x15 0x03 is how TLS refuses what is not TLS (RFC 8446 5.1 and 6).
+    return PixError("not-http", "it speaks TLS" if line[:2] == b"\x15\x03" else "it says %s" % text_of(line[:24]))
+
+
+def _too_long(state):
+    what = "status line" if state == _STATUS else "chunk size" if state == _SIZE else "field"
+    return PixError("bad-chunks" if state == _SIZE else "head-too-long", "a %s of over %d bytes" % (what, _MAX_LINE))
+
+
+def _bad_chunks(detail):
+    return PixError("bad-chunks", detail)

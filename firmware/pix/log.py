@@ -9,7 +9,7 @@ import utime
 from micropython import const
 
 from pix.errors import PixError
-from pix.store import remove, size_of
+from pix.files import remove, size_of
 
 PATHS = ("/sd/pix.log", "/sd/pix.old")
 
@@ -54,7 +54,7 @@ class Log:
     def error(self, error):
         # The exception `error`: a PixError as its code, cause and remedy, anything else with its last two places.
         if hasattr(error, "code"):
-            return self.write("error", "%s: %s; %s" % (error.code, error.cause, error.remedy))
+            return self.write("error", error.line)
         return self.write("crash", trace(error))
 
 

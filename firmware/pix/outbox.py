@@ -1,14 +1,16 @@
 # Pictures that wait on the card until they are safe elsewhere.
 #
 # They are numbered through for the life of the card: s0000001.jpg, s0000002.jpg... The last number stands in a file of
-# one sector, which is overwritten in place, so that a card replaces it whole or not at all. Nothing unsent is ever
+# one sector, which is overwritten in place, so that a card replaces it whole or not at all. Should it be lost, the
+# pictures tell it, and no number is given out that stands in the outbox or in /sd/sent. Nothing unsent is ever
 # removed: when the card gets full, the oldest of those that were sent without proof (/sd/sent) go, and when there are
 # none, new pictures are refused.
 
 import uos
 
-from pix.errors import PixError, on_card
-from pix.store import beside, files, free_bytes, head_of, put, recover, remove, size_of
+from pix.errors import PixError
+from pix.files import beside, files, free_bytes, head_of, on_card, put, remove, size_of
+from pix.store import recover
 
 FOLDER = "/sd/outbox"
 SENT = "/sd/sent"
@@ -23,13 +25,13 @@ class Outbox:
         self._counter = folder + "/number"
         _make(folder)
         recover(folder)
-        # The last number that was given out: what the counter says, or the pictures, should it be damaged.
+        # The last number that was given out: what the counter says, or the pictures, should it be damaged. /sd/sent may
+        # hold thousands, so it is read only then.
         text = head_of(self._counter, 7) or b""
-        last = int(text) if len(text) == 7 and text.isdigit() else 0
-        for name in _names(folder):
-            # A number far ahead is of before the numbers began again.
-            if last < _number(name) < last + 5000000:
-                last = _number(name)
+        good = len(text) == 7 and text.isdigit()
+        last = _last(folder, int(text) if good else 0)
+        if not good and size_of(SENT) is not None:
+            last = _last(SENT, last)
         self._number = last
 
     def new(self):
@@ -44,10 +46,18 @@ class Outbox:
             if not sent:
                 raise PixError("card-full", "%d kB free, %d kB needed" % (free >> 10, self._reserve >> 10))
             remove(SENT + "/" + sent.pop(0))
-        self._number = self._number % 9999999 + 1
+        return self.path(self._fresh())
+
+    def _fresh(self):
+        # The next name that stands in neither folder, its number noted on the card.
+        while True:
+            self._number = self._number % 9999999 + 1
+            name = "s%07d.jpg" % self._number
+            if size_of(self.path(name)) is None and size_of(SENT + "/" + name) is None:
+                break
         counter = self._counter
         on_card(counter, put, counter, b"%07d\n" % self._number, "r+b" if size_of(counter) == 8 else "wb")
-        return "%s/s%07d.jpg" % (self.folder, self._number)
+        return name
 
     def oldest(self, count=8, after="", folder=None):
         # Up to `count` names, oldest first, of those behind the name `after`.
@@ -70,16 +80,25 @@ class Outbox:
         return self.folder + "/" + name
 
     def done(self, name, proven):
-        # The picture is at the receiver: remove it, or, when the receiver gave no proof, keep it in /sd/sent.
+        # The picture is at the receiver: remove it, or, when the receiver gave no proof, keep it in /sd/sent, under a
+        # fresh name if another picture has its own there.
         # The note of pix.upload goes last, so that a cut in between asks the receiver again instead of sending twice.
         path = self.path(name)
         if proven:
             remove(path)
         else:
             _make(SENT)
-            remove(SENT + "/" + name)
-            on_card(path, uos.rename, path, SENT + "/" + name)
+            kept = name if size_of(SENT + "/" + name) is None else self._fresh()
+            on_card(path, uos.rename, path, SENT + "/" + kept)
         remove(beside(path, "^"))
+
+
+def _last(folder, last):
+    # The highest number of the pictures in `folder`, at least `last`. One far ahead is of before they began again.
+    for name in _names(folder):
+        if last < _number(name) < last + 5000000:
+            last = _number(name)
+    return last
 
 
 def _names(folder):
@@ -91,7 +110,9 @@ def _names(folder):
 
 def _number(name):
     # 42 of "s0000042.jpg", 0 for a name of another kind.
-    return int(name[1:8]) if name[:1] == "s" and name[8:] == ".jpg" and name[1:8].isdigit() else 0
+    number = name[1:8]
+    whole = name[:1] == "s" and name[8:] == ".jpg" and len(number) == 7 and not number.strip("0123456789")
+    return int(number) if whole else 0
 
 
 def _make(folder):

@@ -1,11 +1,10 @@
-# What makes a transfer resumable and provable: fields of HTTP (RFC 9110 8.8 and 14, RFC 9530), and links that vouch.
+# Going on where a fetch stopped, by Range and If-Range (RFC 9110 8.8 and 14), and what proves the whole (RFC 9530).
+#
+# Here is decided what is asked of the server, and whether what it sends may go behind the bytes that are there.
 
 import ubinascii
 from micropython import const
 
-from pix.errors import PixError
-
-PROOF_MS = const(1000)  # how long to wait for what proves the last bytes of a link
 _MAX_VALIDATOR = const(200)  # characters; it has to fit the sidecar
 
 
@@ -24,16 +23,25 @@ def content_range(text):
     return (first, last, total) if first <= last < total else wrong
 
 
-def wrong_range(response, at, total, validator):
-    # What is wrong with a 206 to a request for the bytes from `at` on of a file of `total` bytes (-1 unknown) and
-    # `validator`; "" when nothing is. A wrong one is worse than none: it puts bytes where they do not belong.
+def range_fields(at, validator):
+    # The fields of a request, (name, value) pairs, that ask for the bytes from `at` on of the version `validator`, or
+    # for the whole when the server has another one by now; none when nothing is there yet.
+    return [("Range", "bytes=%d-" % at), ("If-Range", validator)] if at else []
+
+
+def wrong_range(response, at, total, validator, digest):
+    # What is wrong with a 206 to a request for the bytes from `at` on of a file of `total` bytes (-1 unknown),
+    # `validator` and `digest` ("" unknown); "" when nothing is. A wrong one is worse than none: it puts bytes where
+    # they do not belong.
     first, last, told = content_range(response.header("content-range"))
     if first != at or last != told - 1 or total not in (-1, told):
         return "it sends another range"
     if response.length is not None and response.length != told - at:
         return "its range and length differ"
-    if validator[:1] == '"' and response.header("etag", validator) != validator:
+    if validator[:1] == '"' and response.field(b"etag") not in (None, validator.encode()):
         return "the range is of another version"
+    if digest and repr_digest(response.header("repr-digest")) not in ("", digest):
+        return "the range has another digest"
     return ""
 
 
@@ -42,11 +50,11 @@ def strong_validator(response):
     # date unless it changed within the second of the answer (RFC 9110 8.8.2.2), else "".
     if response.header("accept-ranges").lower() == "none":
         return ""
-    etag = response.header("etag")
+    etag = response.exact("etag")
     if len(etag) > 2 and etag[0] == '"' and etag[-1] == '"' and len(etag) < _MAX_VALIDATOR:
         return etag
-    modified = response.header("last-modified")
-    date = response.header("date")
+    modified = response.exact("last-modified")
+    date = response.exact("date")
     if modified and date and modified != date and len(modified) < _MAX_VALIDATOR:
         return modified
     return ""
@@ -65,24 +73,3 @@ def repr_digest(text):
         if len(digest) == 32:
             return ubinascii.hexlify(digest).decode()
     return ""
-
-
-def sure(response, view):
-    # Make sure of all that a pix.http.Response has received: what was read may be damaged until the link vouches for it
-    # (`trusted`, `prove`; a link without them always does). What is read on the way, into `view`, is dropped. Raises
-    # PixError "bytes-lost" or what the link raises.
-    link = response.link
-    count = response.received
-    if getattr(link, "trusted", count) >= count:
-        return
-    link.timeout_ms = PROOF_MS
-    try:
-        while link.trusted < count and link.readinto(view):
-            pass
-    except PixError as error:
-        if error.code != "timeout":
-            raise
-    if link.trusted < count:
-        if not hasattr(link, "prove"):
-            raise PixError("bytes-lost")
-        link.prove()

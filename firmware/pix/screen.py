@@ -7,11 +7,11 @@
 import gc
 
 import lcd
-import uio
 from micropython import const
 
 import pix
 from pix.errors import PixError
+from pix.turn import swaps
 
 _CHAR_W = const(8)
 _CHAR_H = const(12)
@@ -56,9 +56,13 @@ class Screen:
         from pix.board import init_lcd
 
         self.width, self.height = init_lcd(name, rotation)
+        self._name = name
+        self._rotation = rotation
         self._columns = (self.width - 2 * _MARGIN) // _CHAR_W
         self._y = None  # where the next stage line goes; None while a picture or card is shown
         self._bar = -1  # cells of the progress bar already drawn
+        self._picture = None  # decoded by `check`, as large as it will be shown
+        self._kind = None  # and what it was
 
     def stage(self, text):
         # What is going on now, in up to three lines below the last one; starts a fresh page when another thing was
@@ -91,54 +95,71 @@ class Screen:
             self._bar = wanted
 
     def check(self, path):
-        # The Kind (pix.picture) of the file at `path`. Raises PixError with the reason when `show` could not show it;
-        # what the panel shows stays.
-        from pix.picture import inspect
+        # Decode the picture file at `path` and keep it for the next `show()`: what was found right is what is shown,
+        # whatever becomes of the file. Returns its Kind (pix.picture). Raises PixError with the reason when it cannot
+        # be shown; what the panel shows stays.
+        from pix.picture import inspect, walk
 
+        self.drop()
         kind = inspect(path)
-        w, h = kind.width, kind.height
-        block = needed = kind.bytes_needed
-        if w > self.width or h > self.height:
-            fitted = self._fitted(w, h)
-            needed += block * fitted[0] * fitted[1] // (w * h)
-        told = "%dx%d needs %d kB" % (w, h, needed >> 10)
-        tried = []
+        w, h = self._room(kind)
+        needed = kind.bytes_needed
+        if kind.width > w or kind.height > h:
+            fitted = self._fitted(kind)
+            needed += kind.bytes_needed * fitted[0] * fitted[1] // (kind.width * kind.height)
+        told = "%dx%d needs %d kB" % (kind.width, kind.height, needed >> 10)
+        walk(path, kind)
         pix.hand_over(pix.PICTURE)
         gc.collect()
         try:
             if needed + _SPARE > gc.mem_free():
                 raise PixError("too-big", told)
-            # The picture, and the one it is shrunk to: each has to find a block in one piece.
-            tried.append(uio.BytesIO(block))
-            tried.append(uio.BytesIO(needed - block))
+            self._picture = self._load(path, kind)
         except MemoryError:
             raise PixError("no-memory", told)
         finally:
-            for stream in tried:
-                stream.close()
-            pix.set_aside(pix.PICTURE)
+            if self._picture is None:
+                self.drop()
+        self._kind = kind
         return kind
 
-    def show(self, path):
-        # Show the picture file at `path`, shrunk to fit, centred on black. Returns its own (width, height).
-        # Raises PixError with the reason when it cannot be shown; what the panel showed stays until then.
-        kind = self.check(path)
-        img = None
+    def show(self, path=None):
+        # Show the picture file at `path`, or without one the picture of the last `check`: shrunk to fit, upright,
+        # centred on black. Returns the file's own (width, height). Raises PixError with the reason when it cannot be
+        # shown; what the panel showed stays until then.
+        if path is not None:
+            self.check(path)
+        if self._picture is None:
+            raise PixError("internal", "no picture was checked")
+        kind = self._kind
+        img = self._picture
         try:
-            img = self._load(path, kind)
-            lcd.display(img)
-        except MemoryError:
-            raise PixError("no-memory", "%dx%d" % (kind.width, kind.height))
+            if (img.width(), img.height()) != self._room(kind):
+                # Not left to lcd.display: it fills borders in pairs of pixels and leaves out an odd one.
+                lcd.clear(lcd.BLACK)
+            if kind.orientation == 1:
+                self._display(0, 0)
+            else:
+                from pix.turn import draw
+
+                draw(self._display, kind.orientation, self._name, self._rotation)
         finally:
             del img
-            gc.collect()
-            pix.set_aside(pix.PICTURE)
+            self.drop()
         self._y = None
         self._bar = -1
         return kind.width, kind.height
 
+    def drop(self):
+        # Give back the memory of a picture that was checked and will not be shown.
+        self._picture = None
+        gc.collect()
+        pix.set_aside(pix.PICTURE)
+
     def error(self, err):
-        # A card: what happened, why, what to do. `err` is a PixError.
+        # A card: what happened, why, what to do. `err` is a PixError. A picture that was checked is not shown any more.
+        if self._picture is not None:
+            self.drop()
         self._clear(None)
         for y in range(0, 3 * _CHAR_H, _CHAR_H):
             lcd.draw_string(0, y, " " * (self.width // _CHAR_W), lcd.WHITE, lcd.RED)
@@ -165,8 +186,6 @@ class Screen:
     def _load(self, path, kind):
         import image
 
-        pix.hand_over(pix.PICTURE)
-        gc.collect()
         try:
             img = image.Image(path)
         except (OSError, ValueError) as error:
@@ -174,12 +193,39 @@ class Screen:
         # A JPEG that the decoder cannot read becomes an image of 0x0 without any exception.
         if img.width() != kind.width or img.height() != kind.height:
             raise PixError("bad-picture", "MaixPy cannot decode it")
-        if kind.width > self.width or kind.height > self.height:
-            return img.resize(*self._fitted(kind.width, kind.height))
+        w, h = self._room(kind)
+        if kind.width > w or kind.height > h:
+            return img.resize(*self._fitted(kind))
         return img
 
-    def _fitted(self, width, height):
+    def _room(self, kind):
+        # The panel's size as the file's pixels lie on it.
+        if swaps(kind.orientation):
+            return self.height, self.width
+        return self.width, self.height
+
+    def _fitted(self, kind):
         # Largest size with the same shape that fits the panel.
-        if width * self.height > height * self.width:
-            return self.width, max(1, height * self.width // width)
-        return max(1, width * self.height // height), self.height
+        w, h = self._room(kind)
+        if kind.width * h > kind.height * w:
+            return w, max(1, kind.height * w // kind.width)
+        return max(1, kind.width * h // kind.height), h
+
+    def _display(self, dx, dy):
+        # The kept picture, centred; (dx, dy) is where the visible part of a turned panel begins.
+        img = self._picture
+        w, h = img.width(), img.height()
+        room = self._room(self._kind)
+        left = (room[0] - w) // 2 + dx
+        top = (room[1] - h) // 2 + dy
+        odd = self._kind.grey and w * h & 1
+        if not odd or w * h > 1:
+            lcd.display(img, oft=(left, top))
+        if odd:
+            # MaixPy sends grey pixels in pairs: it leaves out the last one, and one alone stops the board.
+            import image
+
+            level = img.get_pixel(w - 1, h - 1)
+            dot = image.Image(size=(1, 1))
+            dot.set_pixel(0, 0, (level, level, level))
+            lcd.display(dot, oft=(left + w - 1, top + h - 1))

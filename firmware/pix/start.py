@@ -105,13 +105,9 @@ def supervise(settings, log):
 def key_held(board):
     # True when the key of `board` is down for the whole of 400 ms: a press, not a spike.
     try:
-        from fpioa_manager import fm
-        from Maix import GPIO
+        from pix.board import key as input_of
 
-        from pix.board import pins
-
-        fm.register(pins(board).key, fm.fpioa.GPIOHS24)
-        key = GPIO(GPIO.GPIOHS24, GPIO.IN, GPIO.PULL_UP)
+        key = input_of(board)
     except (ImportError, AttributeError, KeyError):
         return False
     for _ in range(_KEY_MS // 20):
@@ -143,7 +139,7 @@ def _log():
 
 def _tell(settings, log, error):
     # The PixError `error` everywhere: console, log, panel.
-    print("error %s: %s; %s" % (error.code, error.cause, error.remedy))
+    print("error", error.line)
     log.error(error)
     _card(settings, error)
 

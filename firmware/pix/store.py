@@ -19,13 +19,12 @@ import uos
 from micropython import const
 from uhashlib import sha256
 
-from pix.errors import PixError, from_os, if_there, on_card
+from pix.errors import PixError
+from pix.files import beside, files, head_of, hex_of, on_card, put, read_back, remove, size_of, sum_of
 
 BLOCK = const(4096)  # bytes; parts are written in blocks at multiples of it
 
 MAGIC = b"pix-part 1\n"
-_FOLDER = const(0x4000)
-_RESERVE = const(65536)  # bytes that stay free for the directory, the log and the settings
 
 
 class Sidecar:
@@ -68,8 +67,6 @@ class Part:
         info = read_side(self._side, self.target)
         if info is not None and info.state == "done":
             # A commit was cut short: the part may be the only copy there is.
-            from pix.recover import finish
-
             finish(info, self.path)
             remove(self._side, self.target)
 
@@ -188,83 +185,10 @@ class Part:
         self._do(put, self._side, self._info.pack())
 
 
-def beside(path, mark):
-    # The file beside `path` whose extension begins with `mark`: "/sd/show.$jp" for "/sd/show.jpg" and "$".
-    dot = path.rfind(".")
-    if dot <= path.rfind("/"):
-        return path + "." + mark
-    return path[: dot + 1] + mark + path[dot + 1 : dot + 3]
-
-
-def recover(folder):
-    # Finish or undo what a power cut interrupted in `folder`, at every start. Parts that can be resumed stay. Returns
-    # the targets that were completed. Raises PixError.
-    from pix.recover import recover as run
-
-    return run(folder)
-
-
-def size_of(path, name=""):
-    # Bytes in the file, None when there is none. Raises PixError for a card that is gone or broken. Here and below
-    # `name` is what the error calls the file instead of `path`.
-    info = if_there(name or path, uos.stat, path)
-    return info and info[6]
-
-
-def remove(path, name=""):
-    # Remove the file if it is there; one that is not is as good (asked first, because SPIFFS prints a complaint).
-    if size_of(path, name) is not None:
-        on_card(name or path, uos.remove, path)
-
-
-def free_bytes(folder):
-    # Bytes that may be written in the file system of `folder`; a reserve stays. Raises PixError.
-    info = on_card(folder, uos.statvfs, folder)
-    return max(0, info[1] * info[3] - _RESERVE)
-
-
-def files(folder):
-    # The names of the files in `folder`, one by one. Raises PixError.
-    try:
-        for entry in uos.ilistdir(folder):
-            if entry[1] != _FOLDER:
-                yield entry[0]
-    except OSError as error:
-        raise from_os(error, folder)
-
-
 def replace(part, target):
     # Not atomic on FAT; the sidecar says "done" all the while.
     remove(target)
     on_card(target, uos.rename, part, target)
-
-
-def read_back(path, at, end, buffer, visit, name=""):
-    # The bytes of a file from `at` to `end`, in pieces of up to len(buffer) bytes, each given to visit(memoryview).
-    view = memoryview(buffer)
-    try:
-        with open(path, "rb") as f:
-            f.seek(at)
-            while at < end:
-                n = f.readinto(view[: min(end - at, len(view))])
-                if not n:
-                    raise PixError("card-error", "%s is shorter than it was" % (name or path))
-                visit(view[:n])
-                at += n
-    except OSError as error:
-        raise from_os(error, name or path)
-
-
-def sum_of(path, at, end, buffer, name=""):
-    # SHA-256 of the file's bytes from `at` to `end` as hex text.
-    hasher = sha256()
-    read_back(path, at, end, buffer, hasher.update, name)
-    return hex_of(hasher)
-
-
-def hex_of(hasher):
-    # The digest as hex text; the hasher is used up.
-    return ubinascii.hexlify(hasher.digest()).decode()
 
 
 def read_side(path, name=""):
@@ -276,22 +200,79 @@ def read_side(path, name=""):
         return None
 
 
-def head_of(path, most, name=""):
-    # The first `most` bytes of the file, None when there is none. Raises PixError.
-    return if_there(name or path, _read, path, most)
-
-
-def put(path, data, mode="wb"):
-    # Make `data` the file `path`. Raises OSError.
-    with open(path, mode) as f:
-        f.write(data)
-
-
-def _read(path, most):
-    with open(path, "rb") as f:
-        return f.read(most)
-
-
 def _checksum(body):
     # Over everything: MicroPython may leave a file cut anywhere.
     return b"%08x\n" % (ubinascii.crc32(body) & 0xFFFFFFFF)
+
+
+def recover(folder):
+    # Finish or undo every interrupted commit in `folder`; parts that can be resumed stay. Returns the targets that
+    # were completed. A target whose part turns out damaged stays as it was. Raises PixError.
+    completed = []
+    for name in [name for name in files(folder) if _is_side(name)]:
+        side = "%s/%s" % (folder.rstrip("/"), name)
+        part = _sibling(side, "$")
+        info = read_side(side)
+        if info is None:
+            # Torn while it was written: cut anywhere, even to nothing, it is a prefix of one. A file of that name which
+            # is not ours begins otherwise and stays.
+            head = head_of(side, len(MAGIC))
+            gone = MAGIC[: len(head)] == head
+        elif info.state == "done":
+            if finish(info, part):
+                completed.append(info.target)
+            remove(side)
+            continue
+        else:
+            gone = size_of(part) is None or not info.validator
+        if gone:
+            remove(part)
+            remove(side)
+    return completed
+
+
+def finish(info, part):
+    # Take the remaining steps of the commit that the sidecar `info` ("done") tells of. True when the target is now
+    # the new file. The sidecar is the caller's to remove, afterwards.
+    copy = _sibling(part, "#")
+    if size_of(copy) == info.total:
+        # The copy made below was whole when the power went.
+        remove(part)
+        part = copy
+    else:
+        remove(copy)
+        size = size_of(part)
+        if size is None:
+            # Either the rename was the last step that was taken, or somebody removed the part.
+            return size_of(info.target) == info.total
+        if size != info.total or (info.digest and _digest(part, size) != info.digest):
+            remove(part)
+            return False
+        if size_of(info.target) == size and _digest(part, size) == _digest(info.target, size):
+            # FatFs renames by writing the new entry, then deleting the old one. Cut in between, both name the same
+            # clusters, and to remove either would free them under the other: save the content elsewhere first.
+            on_card(copy, _copy, part, size, copy)
+            remove(part)
+            part = copy
+    replace(part, info.target)
+    return True
+
+
+def _copy(source, size, target):
+    with open(target, "wb") as f:
+        read_back(source, 0, size, bytearray(BLOCK), f.write)
+
+
+def _digest(path, size):
+    return sum_of(path, 0, size, bytearray(BLOCK))
+
+
+def _sibling(path, mark):
+    # The name beside "show.~jp" or "show.$jp" that begins its extension with `mark`.
+    dot = path.rfind(".")
+    return path[: dot + 1] + mark + path[dot + 2 :]
+
+
+def _is_side(name):
+    dot = name.rfind(".")
+    return dot > 0 and name[dot + 1 : dot + 2] == "~" and len(name) - dot <= 4

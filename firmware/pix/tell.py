@@ -1,8 +1,22 @@
 # What is going on, told on the console and the panel: what apps give to wifi.bring_up and pix.fetch.
 
+import lcd
 import utime
 
+from pix import config
+from pix.screen import Screen
+
 _UNKNOWN_MS = 2000  # between two lines about a file of unknown length
+
+
+def begin():
+    # What every app begins with: the settings and the panel, (Settings, Screen). What was not understood in the
+    # settings is printed. Raises PixError "settings".
+    settings = config.load()
+    screen = Screen(settings.board, settings.rotation)
+    for warning in settings.warnings:
+        print(warning)
+    return settings, screen
 
 
 class Tell:
@@ -36,3 +50,14 @@ class Tell:
         print("again in %s: %s: %s" % (pause, error.code, error.cause))
         if self.screen is not None:
             self.screen.note("%s, again in %s" % (error.title, pause))
+
+
+class StateLine:
+    # The state of an app in one line at the bottom of `screen`, over whatever it shows.
+    def __init__(self, screen):
+        self._columns = screen.width // 8 - 2
+        self._top = screen.height - 16
+
+    def say(self, text):
+        text = text[: self._columns]
+        lcd.draw_string(8, self._top, text + " " * (self._columns - len(text)), lcd.WHITE, lcd.BLACK)

@@ -8,10 +8,9 @@ from micropython import const
 
 from pix import http
 from pix.errors import PixError
-from pix.resume import repr_digest, sure
-from pix.store import sum_of
-from pix.upload import stream
-from pix.url import parse, resolve
+from pix.files import sum_of
+from pix.resume import repr_digest
+from pix.url import resolve
 
 _SMALL = const(65536)  # bytes: what a break may cost
 _PIECE = const(131072)  # bytes under one checksum: the server drops the whole piece when it breaks off
@@ -51,9 +50,9 @@ def _create(up, job):
     response = _request(up, job, "POST", up.url, fields, 0, job.size if whole else 0)
     if response.status != 201:
         raise _refusal(job, response)
-    location = response.header("location")
+    location = response.location()
     if not location:
-        raise PixError("bad-response", "status 201 without Location")
+        raise PixError("bad-answer", "status 201 without Location")
     job.offset = _offset(job, response, 0)
     location = resolve(up.url, location).text()
     if len(location) > _MAX_LOCATION:
@@ -65,11 +64,11 @@ def _create(up, job):
 
 
 def _ask_offset(up, job):
-    response = _request(up, job, "HEAD", parse(job.location), [])
+    response = _request(up, job, "HEAD", resolve(up.url, job.location), [])
     _check(job, response)
     job.offset = _offset(job, response, -1)
     if job.offset < 0:
-        raise PixError("bad-response", "HEAD tells no offset")
+        raise PixError("bad-answer", "HEAD tells no offset")
     job.resumed = max(job.resumed, job.offset if job.attempts == 1 else 0)
     _finished(up, job, response)
 
@@ -81,14 +80,14 @@ def _patch(up, job):
     fields = [("Upload-Offset", str(at))]
     _body(up, job, fields, at, end, checked)
     job.offset = -1
-    response = _request(up, job, "PATCH", parse(job.location), fields, at, end)
+    response = _request(up, job, "PATCH", resolve(up.url, job.location), fields, at, end)
     if response.status == 409:
         # The server is somewhere else: an earlier connection got further than we know.
         return
     _check(job, response)
     now = _offset(job, response, end)
     if now <= at:
-        raise PixError("bad-response", "the offset does not grow")
+        raise PixError("bad-answer", "the offset does not grow")
     job.offset = now
     job.proven = checked
     _finished(up, job, response)
@@ -136,18 +135,17 @@ def _request(up, job, method, where, fields, at=0, end=0):
     failure = None
     try:
         try:
-            stream(job, link, up.view, head, at, end)
+            job.stream(link, head, at, end)
         except PixError as error:
             if error.code not in ("link-lost", "send-failed"):
                 raise
             failure = error  # a server that refuses answers early and closes
         try:
             response.read_head()
-            sure(response, up.view)
+            response.sure(up.view)
         except PixError as error:
-            if failure is None and error.code in ("bad-response", "truncated"):
-                # Bytes lost between the module and us look like a server's mistake, but pass.
-                sure(response, up.view)
+            if failure is None:
+                response.doubt(error, up.view)
             raise failure or error
     finally:
         link.close()
@@ -159,7 +157,7 @@ def _offset(job, response, default):
     if not text:
         return default
     if not text.isdigit() or len(text) > 15 or int(text) > job.size:
-        raise PixError("bad-response", "Upload-Offset %s" % text[:20])
+        raise PixError("bad-answer", "Upload-Offset %s" % text[:20])
     return int(text)
 
 

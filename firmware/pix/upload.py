@@ -12,9 +12,11 @@ import utime
 from micropython import const
 
 from pix import url
-from pix.errors import PixError, from_os, on_card
+from pix.errors import PixError
+from pix.files import beside, from_os, on_card, put, remove, size_of, sum_of
+from pix.httpwire import text_of
 from pix.retry import Retried
-from pix.store import BLOCK, Sidecar, beside, put, read_side, remove, size_of, sum_of
+from pix.store import BLOCK, Sidecar, read_side
 
 _MAX_ANSWER = const(300)
 _REFUSES_MS = const(1000)  # a receiver that wants no bytes closes so soon after the first ones
@@ -35,7 +37,8 @@ class Sent:
 
 class Uploader:
     # connector: has connect(host, port, timeout_ms, pipelined=True) -> link.
-    # target: http://host/files/ (tus), tcp://host:port (raw) or tcp+name://host:port (raw, with a line both ways).
+    # target: http://host/files/ (tus), tcp://host:port (raw) or tcp+name://host:port (raw, with a line both ways); see
+    #   pix.url.upload_target for what may be left out.
     # token: shared secret; plain tcp:// cannot carry it. board: the name under which the pictures are filed.
     # retries: attempts after the first in which nothing new arrived; pauses of 0.25 s doubling to 8 s.
     # idle_ms, total_ms: the longest silence, and the longest time for one file. buffer: at least 4096 bytes.
@@ -52,15 +55,11 @@ class Uploader:
         self.idle_ms = idle_ms
         self.total_ms = total_ms
         self.view = memoryview(buffer if buffer is not None else bytearray(BLOCK))[:BLOCK]
-        self.raw = target[:3] == "tcp"
-        self.named = target[:9] == "tcp+name:"
-        if token and self.raw and not self.named:
+        scheme, self.url = url.upload_target(target)
+        self.raw = scheme != "http"
+        self.named = scheme == "tcp+name"
+        if token and scheme == "tcp":
             raise PixError("settings", "tcp:// cannot carry the token, tcp+name:// and http:// can")
-        if self.raw:
-            rest = target[8:] if self.named else target[3:]
-            self.url = url.parse("http" + rest + ("" if rest.rfind(":") > 0 else ":3456"))
-        else:
-            self.url = url.parse(target)
         self.key = target
         self.sums = None  # the tus server takes SHA-256 sums of pieces; None: not asked yet
         self.tells = None  # the tus server tells the digest of a file that is complete; None: not seen yet
@@ -140,42 +139,42 @@ class Job(Retried):
         if self._progress is not None:
             self._progress(done, self.size)
 
+    def stream(self, link, head, at, end):
+        # Send `head` (bytes) and the file from `at` to `end`, in segments that hold as much as they can; the card is
+        # read while the modem thinks, where the link allows that. Raises PixError.
+        view = self.up.view
+        left = len(head) + end - at
 
-def stream(job, link, view, head, at, end):
-    # Send `head` (bytes) and the file from `at` to `end`, in segments that hold as much as they can; the card is read
-    # while the modem thinks, where the link allows that. Raises PixError.
-    left = len(head) + end - at
+        def fill(mv):
+            nonlocal head, at
+            self.tell(at)
+            self.in_time("sent")
+            if head:
+                count = min(len(head), len(mv))
+                mv[:count] = head[:count]
+                head = head[count:]
+                mv = mv[count:]
+            if f.readinto(mv) != len(mv):
+                raise PixError("card-error", "%s is shorter than it was" % self.path)
+            at += len(mv)
 
-    def fill(mv):
-        nonlocal head, at
-        job.tell(at)
-        job.in_time("sent")
-        if head:
-            count = min(len(head), len(mv))
-            mv[:count] = head[:count]
-            head = head[count:]
-            mv = mv[count:]
-        if f.readinto(mv) != len(mv):
-            raise PixError("card-error", "%s is shorter than it was" % job.path)
-        at += len(mv)
-
-    if at == end:
-        link.write(head)
-        return
-    try:
-        with open(job.path, "rb") as f:
-            f.seek(at)
-            if hasattr(link, "flush"):
-                link.write(view, fill, left)
-                left = 0
-            while left:
-                piece = view[: min(left, len(view))]
-                fill(piece)
-                link.write(piece)
-                left -= len(piece)
-    except OSError as error:
-        raise from_os(error, job.path)
-    job.tell(end)
+        if at == end:
+            link.write(head)
+            return
+        try:
+            with open(self.path, "rb") as f:
+                f.seek(at)
+                if hasattr(link, "flush"):
+                    link.write(view, fill, left)
+                    left = 0
+                while left:
+                    piece = view[: min(left, len(view))]
+                    fill(piece)
+                    link.write(piece)
+                    left -= len(piece)
+        except OSError as error:
+            raise from_os(error, self.path)
+        self.tell(end)
 
 
 def _send_raw(up, job):
@@ -191,7 +190,7 @@ def _send_raw(up, job):
     began = utime.ticks_ms()
     try:
         try:
-            stream(job, link, up.view, head, 0, job.size)
+            job.stream(link, head, 0, job.size)
         except PixError as error:
             if not up.named or error.code != "link-lost":
                 raise  # else the receiver has refused, and closed
@@ -217,16 +216,20 @@ def _send_raw(up, job):
 
 
 def _answer(job, link, view):
+    # The receiver's line: "ok" with digest and size, or "error" with its reason. Any other may be one that the serial
+    # line damaged.
     line = b""
     while line[-1:] != b"\n":
         got = link.readinto(view[:_MAX_ANSWER])
         line += bytes(view[:got])
         if not got or len(line) > _MAX_ANSWER:
-            raise PixError("bad-response", "no line came back")
-    words = line.decode().split()
-    if words[0] == "error":
+            raise PixError("bad-answer", "no line came back")
+    words = text_of(line.strip()).split()
+    if words[:1] == ["error"]:
         raise PixError("upload-refused", " ".join(words[1:]))
-    if words != ["ok", job.digest, str(job.size)]:
+    if words[:1] != ["ok"] or len(words) != 3:
+        raise PixError("bad-answer", " ".join(words))
+    if words[1:] != [job.digest, str(job.size)]:
         raise PixError("digest-mismatch")
     job.proven = True
 

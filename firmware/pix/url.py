@@ -5,6 +5,8 @@ from micropython import const
 from pix.errors import PixError
 
 _PORT = const(80)
+_TCP_PORT = const(3456)
+_DIGITS = "0123456789"
 
 
 class Url:
@@ -29,12 +31,12 @@ class Url:
         return self.host == other.host and self.port == other.port
 
 
-def parse(text):
-    # The Url of an absolute http URL. Spaces and letters beyond ASCII are percent-encoded; a fragment is dropped.
-    # Raises PixError "https" or "bad-url".
+def parse(text, port=_PORT):
+    # The Url of an absolute http URL, `port` where it names none. Spaces and letters beyond ASCII are percent-encoded;
+    # a fragment is dropped. Raises PixError "https" or "bad-url".
     scheme, rest = _scheme(text)
     if scheme == "https":
-        raise PixError("https")
+        raise PixError("https", _split(public(text)[8:], "/?#")[0])
     if scheme != "http" or rest[:2] != "//":
         raise PixError("bad-url", "it does not begin with http://")
     authority, rest = _split(rest[2:], "/?#")
@@ -43,7 +45,7 @@ def parse(text):
     if at >= 0:
         user = _decoded(authority[:at])
         authority = authority[at + 1 :]
-    host, port = _host(authority)
+    host, port = _host(authority, port)
     rest, _ = _split(rest, "#")
     return Url(host, port, quote(rest if rest[:1] == "/" else "/" + rest, ""), user)
 
@@ -108,6 +110,34 @@ def picture_url(settings, screen, path=""):
     return url
 
 
+def upload_target(text):
+    # What the setting "upload" means: ("http", Url of a tus server), ("tcp", Url with the host and port of a plain
+    # listener) or ("tcp+name", the same with a line both ways). "host:port" is tcp://; an address without a path means
+    # the companion's own, /files/; tcp:// without a port 3456. Raises PixError "https" or "bad-url".
+    scheme, rest = _scheme(text)
+    if "://" not in text and ":" in text and "/" not in text:
+        scheme, rest = "tcp", "//" + text
+    if scheme != "tcp" and scheme != "tcp+name":
+        where = parse(text)
+        if where.target == "/":
+            where.target = "/files/"
+        return "http", where
+    where = parse("http:" + rest, _TCP_PORT)
+    if where.target != "/":
+        raise PixError("bad-url", "tcp:// has no path")
+    return scheme, where
+
+
+def token_for(url, settings):
+    # The setting "token" if `url` (a Url) is of the receiver that it belongs to, which "upload" names, else "". That
+    # is the same host and port; a door of plain TCP has no web pages, so there the host decides. Raises PixError
+    # "https" or "bad-url".
+    if not settings.token or not settings.upload:
+        return ""
+    scheme, own = upload_target(settings.upload)
+    return settings.token if own.same_origin(url) or (scheme != "http" and own.host == url.host) else ""
+
+
 def _scheme(text):
     # ("http", "//host/path"), or ("", text) for a relative reference.
     head, tail = _split(text, ":/?#")
@@ -125,7 +155,7 @@ def _split(text, marks):
     return text, ""
 
 
-def _host(authority):
+def _host(authority, default):
     if authority[:1] == "[":
         raise PixError("bad-url", "the Wi-Fi module cannot do IPv6")
     host, port = _split(authority, ":")
@@ -137,8 +167,8 @@ def _host(authority):
         raise PixError("bad-url", "a host name cannot have %s" % repr(wrong[0]))
     port = port[1:]
     if not port:
-        return host, _PORT
-    if not port.isdigit() or len(port) > 5 or not 0 < int(port) < 65536:
+        return host, default
+    if port.strip(_DIGITS) or len(port) > 5 or not 0 < int(port) < 65536:
         raise PixError("bad-url", "the port must be 1 to 65535")
     return host, int(port)
 

@@ -8,18 +8,16 @@
 import utime
 from micropython import const
 
-from pix import board
-from pix.atport import BASE_BAUD, LARGE_RING, after, left
+from pix import baud, board
+from pix.atline import scanned_name, station_address, version
+from pix.atport import BASE_BAUD, after, left
+from pix.config import network_fault
 from pix.errors import PixError
 from pix.espat import Modem, quoted
-
-# Rates that are tried when the module does not answer at the usual ones.
-_RATES = (921600, 460800, 230400, 1000000, 2000000, 9600, 57600, 74880)
 
 _OFF_MS = const(50)  # EN low for so long is a reset (MaixPy-v1_scripts network_espat.py)
 _READY_MS = const(1500)  # `ready` comes about 0.4 s after EN; a module with another stored rate stays silent
 _RESTART_MS = const(3000)
-_HELLO_MS = const(150)
 _JOIN_MS = const(20000)  # AT 1.x tells a failure after 14 or 15 s
 _SCAN_MS = const(12000)
 _ADDRESS_MS = const(6000)
@@ -30,11 +28,12 @@ _TIMEOUT_CHAR_MS = const(10)
 _TELLING = ("wrong-password", "no-address", "join-timeout", "no-network")
 
 
-def bring_up(settings, progress=None, recover=True):
+def bring_up(settings, progress=None, recover=True, idle=None):
     # Reset the modem, raise its rate and join the first network that works. Returns the Modem. `progress(stage,
-    # detail)` is told every step. `recover`: connect() repairs a restarted modem or a lost network by itself.
-    # Raises PixError: settings, no-modem, no-network, wrong-password, no-address, join-timeout.
-    station = Station(settings, progress)
+    # detail)` is told every step. `recover`: connect() repairs a restarted modem or a lost network by itself. `idle()`
+    # is called while a network is looked for, see Station.
+    # Raises PixError: settings, no-modem, modem-firmware, no-network, wrong-password, no-address, join-timeout.
+    station = Station(settings, progress, idle)
     station.start()
     station.modem.repair = station.recover
     station.modem.repairs_itself = recover
@@ -51,17 +50,23 @@ def watch(modem):
 class Station:
     # One board's Wi-Fi. `modem` stays the same object over restarts of the module. Raises PixError("settings"); limits:
     # NONOS AT 1.7.6 binary.
-    def __init__(self, settings, progress=None):
+    #
+    # `progress(stage, detail)`, both str, is told every step. `idle()` is called while a network is looked for, joined
+    # or waited for (which may take half a minute), at start and in `recover`, whenever nothing has come for a character
+    # timeout (10 ms). Only short notices can come then, so it may take a second or two; no answer's time is charged
+    # with that. It must not use the modem. What it raises ends the search.
+    def __init__(self, settings, progress=None, idle=None):
         self.modem = Modem(self._open_uart)
-        self.baud = settings.baud
+        self.baud = settings.baud  # that is wanted
+        self.firmware = b""  # what the module tells of it
         self.pins = board.pins(settings.board)
         self.progress = progress
+        self.idle = idle
         self.networks = []  # pairs of bytes
         for name, key in settings.wifi:
-            if not 0 < len(name.encode()) <= 32:
-                raise PixError("settings", "a Wi-Fi name must have 1 to 32 bytes")
-            if len(key.encode()) > 64:
-                raise PixError("settings", "the key of %s is longer than 64 bytes" % name)
+            fault = network_fault(name, key)
+            if fault:
+                raise PixError("settings", fault)
             self.networks.append((name.encode(), key.encode()))
 
     def start(self):
@@ -69,17 +74,14 @@ class Station:
         modem = self.modem
         modem.rebooted()
         self._find()
-        if self.baud != modem.baud and not self._raise():
-            self.tell("modem", "no answer at %d baud, staying at %d" % (self.baud, BASE_BAUD))
+        wrong = baud.change(modem, self.baud, self.firmware) if self.baud != modem.baud else ""
+        if wrong:
+            self.tell("modem", "%s, staying at %d" % (wrong, BASE_BAUD))
             self._find()
-        # The rate is settled: make room for what may come at it, and number the links.
-        if not modem.passive:
-            modem.open(modem.baud, LARGE_RING)
-        if not modem.ask("+CIPMUX=1"):
-            raise PixError("no-modem", "it refuses CIPMUX=1")
+        self._number_links()
         modem.numbered = True
         self.tell("modem", "ready at %d baud" % modem.baud)
-        modem.lost = ""
+        modem.lost = "wifi-lost"  # until joined
         self.join()
 
     def recover(self):
@@ -89,9 +91,7 @@ class Station:
         if modem.lost == "wifi-lost":
             self.tell("wifi", "lost, waiting for it")
             try:
-                end = after(_RETURN_MS)
-                while not modem.online and modem.lost == "wifi-lost" and left(end) > 0:
-                    modem.poll()
+                self._searching(self._await_return)
                 if modem.online:
                     self._address()
                 elif modem.lost == "wifi-lost":
@@ -112,19 +112,40 @@ class Station:
             modem.lost = "wifi-lost" if error.code in _TELLING else "no-modem"
             raise
 
+    def _await_return(self):
+        # Wait until the module is back in its network by itself.
+        modem = self.modem
+        end = after(_RETURN_MS)
+        while not modem.online and modem.lost == "wifi-lost" and left(end) > 0:
+            modem.poll()
+            if self.idle is not None:
+                self.idle()
+
+    def _searching(self, action):
+        # Run `action`, a search for a network, with `idle` called in its pauses.
+        self.modem.idle = self.idle
+        try:
+            action()
+        finally:
+            self.modem.idle = None
+
     def tell(self, stage, detail):
         if self.progress is not None:
             self.progress(stage, detail)
 
     # -- the module ---------------------------------------------------------------------------------------
 
-    def _open_uart(self, baud, ring):
+    def _open_uart(self, uart, rate, ring):
+        # See AtPort.
         from fpioa_manager import fm
         from machine import UART
 
         fm.register(self.pins.wifi_rx, fm.fpioa.UART2_TX)
         fm.register(self.pins.wifi_tx, fm.fpioa.UART2_RX)
-        return UART(UART.UART2, baud, 8, None, 1, timeout=1000, timeout_char=_TIMEOUT_CHAR_MS, read_buf_len=ring)
+        if uart is None:
+            return UART(UART.UART2, rate, 8, None, 1, timeout_char=_TIMEOUT_CHAR_MS, read_buf_len=ring)
+        uart.init(rate, 8, None, 1, timeout_char=_TIMEOUT_CHAR_MS, read_buf_len=ring)
+        return uart
 
     def _find(self):
         # Reset the module, find the rate at which it answers, and set what does not depend on the rate. Raises
@@ -137,7 +158,7 @@ class Station:
         modem.tok.strict = False
         wait_ms = _READY_MS
         if not self._reset():
-            self._probe(self.baud, BASE_BAUD)
+            baud.find(modem, self.baud, BASE_BAUD)
             modem.ready = False
             modem.exchange(b"AT+RST\r\n", 1000)
             modem.open(BASE_BAUD)
@@ -145,24 +166,25 @@ class Station:
         end = after(wait_ms)
         while not modem.ready and left(end) > 0:
             modem.poll()
-        self._probe(BASE_BAUD, self.baud)
+        baud.find(modem, BASE_BAUD, self.baud)
         modem.forget_links()
         modem.resetting = False
         # The echo of ATE0 itself still comes; its OK ends it.
         if not modem.ask("E0"):
             raise PixError("no-modem", "it does not obey")
-        self.version = self._version(modem.ask)
-        if not self.version:
+        self.firmware = modem.firmware()
+        if not self.firmware:
             raise PixError("no-modem", "it does not tell its version")
-        # (1, 7) from b"AT version:1.7.4.0(...)..."; (0, 0) for firmware that tells none.
-        at = self.version.find(b"AT version:")
-        numbers = self.version[at + 11 :].split(b".")
-        modem.version = (0, 0)
-        if at >= 0 and len(numbers) > 1 and numbers[0].isdigit() and numbers[1].isdigit():
-            modem.version = int(numbers[0]), int(numbers[1])
+        modem.version = version(self.firmware)
+        if modem.version >= (2, 0):
+            # Other commands, other answers, and +IPD that cannot be proven.
+            raise PixError("modem-firmware", "AT %d.%d" % modem.version)
         if not modem.ask("+CWMODE_CUR=1"):
             modem.ask("+CWMODE=1")
         modem.ask("+SLEEP=0")
+        if modem.version >= (1, 6):
+            # Long notices instead of CONNECT may have been left on, in the module's flash.
+            modem.ask("+SYSMSG_CUR=0")
         # Passive receiving came with 1.7; older ones answer ERROR.
         modem.passive = modem.version >= (1, 7) and modem.ask("+CIPRECVMODE=1")
         self.tell("modem", "AT %d.%d at %d baud" % (modem.version + (modem.baud,)))
@@ -172,59 +194,32 @@ class Station:
         # the module: high, it waits for an SDIO host and AT never starts (MaixPy-v1_scripts network_espat.py).
         pins = self.pins
         if pins.wifi_io0 is not None:
-            board.output(pins.wifi_io0, "GPIOHS9", 0)
+            board.output(pins.wifi_io0, "wifi_io0", 0)
         if pins.wifi_en is None:
             return False
-        board.output(pins.wifi_en, "GPIOHS8", 0)
+        board.output(pins.wifi_en, "wifi_en", 0)
         utime.sleep_ms(_OFF_MS)
-        board.output(pins.wifi_en, "GPIOHS8", 1)
+        board.output(pins.wifi_en, "wifi_en", 1)
         return True
 
-    def _probe(self, *likely):
-        # Find the rate at which the module answers; the likely ones first.
+    def _number_links(self):
+        # Five links instead of one. Refused while data mode is on or a link open, which data mode stored in the
+        # module's flash brings with it after every reset: it is switched off there too.
         modem = self.modem
-        for baud in likely + _RATES:
-            if modem.baud != baud:
-                modem.open(baud)
-            for _ in range(3):
-                # Noise of other rates makes the first answer an ERROR.
-                if modem.exchange(b"AT\r\n", _HELLO_MS) == b"OK":
-                    return
-        raise PixError("no-modem", "its IO0 strap is high" if modem.strapped else "")
-
-    def _version(self, run):
-        # What the module tells of its version, by its method `run`; b"" when it does not.
-        lines = []
-        if run("+GMR", on_line=lines.append) not in (True, b"OK"):
-            return b""
-        text = b""
-        for line in lines:
-            if line[:1] != b"\x00":
-                text += line + b"\n"
-        return text
-
-    def _raise(self):
-        # Change to the wanted rate and try it; False when the module is not understood there.
-        modem = self.modem
-        if not modem.ask("+UART_CUR=%d,8,1,0,0" % self.baud):
-            return False
-        utime.sleep_ms(30)
-        modem.open(self.baud)
-        modem.resetting = True
-        try:
-            for _ in range(3):
-                if modem.exchange(b"AT\r\n", 300) != b"OK":
-                    return False
-            return self._version(modem.command) == self.version
-        except PixError:
-            return False
-        finally:
-            modem.resetting = False
+        if modem.ask("+CIPMUX=1"):
+            return
+        for command in ("+CIPMODE=0", "+SAVETRANSLINK=0", "+CIPCLOSE"):
+            modem.ask(command)
+        if not modem.ask("+CIPMUX=1"):
+            raise PixError("no-modem", "it refuses CIPMUX=1")
 
     # -- the network --------------------------------------------------------------------------------------
 
     def join(self):
         # Join the first network of the settings that works. Raises PixError with the most telling error of all.
+        self._searching(self._join_any)
+
+    def _join_any(self):
         networks = self.networks
         if not networks:
             raise PixError("settings", "no Wi-Fi network is set")
@@ -272,17 +267,14 @@ class Station:
         end = after(_ADDRESS_MS)
         while True:
             lines = []
-            address = b"0.0.0.0"
             if modem.ask("+CIPSTA_CUR?", on_line=lines.append):
                 for line in lines:
-                    at = line.find(b':ip:"')
-                    if at > 0:
-                        address = line[at + 5 : -1]
-            if address != b"0.0.0.0":
-                modem.address = address.decode()
-                modem.online = True
-                modem.lost = ""
-                return
+                    address = station_address(line)
+                    if address and address != "0.0.0.0":
+                        modem.address = address
+                        modem.online = True
+                        modem.lost = ""
+                        return
             if left(end) <= 0:
                 raise PixError("no-address", name.decode())
             utime.sleep_ms(200)
@@ -293,16 +285,3 @@ class Station:
         lines = []
         self.modem.command("+CWLAP", _SCAN_MS, lines.append)
         return [scanned_name(line) for line in lines]
-
-
-def scanned_name(line):
-    # The network's name in a line +CWLAP:(ecn,"name",rssi,"mac",...), b"" when it is none. The name is printed raw, so
-    # it is what stands between the first quote and the last one that fits.
-    if line[:8] != b"+CWLAP:(":
-        return b""
-    first = line.find(b',"')
-    mac = line.rfind(b',"')
-    end = line.rfind(b'",', 0, mac)
-    if not 0 < first < end:
-        return b""
-    return line[first + 2 : end]

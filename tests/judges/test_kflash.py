@@ -18,6 +18,7 @@ import serial
 
 from rig.asm import assemble
 from rig.board_process import ROOT, BoardProcess
+from rig.patience import patient
 
 pytest.importorskip("unicorn", reason="the emulated chip needs the k210 extra")
 
@@ -61,7 +62,7 @@ def command(port: str, *words: str) -> list[str]:
 
 
 def kflash(port: str, *words: str, code: int = 0) -> str:
-    done = subprocess.run(command(port, *words), capture_output=True, text=True, timeout=110, env=ENVIRONMENT)
+    done = subprocess.run(command(port, *words), capture_output=True, text=True, timeout=patient(110), env=ENVIRONMENT)
     assert done.returncode == code, (done.stdout[-800:], done.stderr[-800:])
     return done.stdout
 

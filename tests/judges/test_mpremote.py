@@ -11,6 +11,7 @@ import sys
 import pytest
 
 from rig.board_process import ENGINES, BoardProcess, engine_options, wait_for_prompt
+from rig.patience import patient
 
 
 @pytest.fixture(scope="module", params=ENGINES)
@@ -28,7 +29,7 @@ def mpremote(board, *words: str, code: int = 0) -> str:
         [sys.executable, "-m", "mpremote", "connect", board.pty, *words],
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=patient(100),
         env=dict(os.environ, PYTHONPATH=""),
     )
     assert done.returncode == code, (words, done.stdout, done.stderr)

@@ -12,9 +12,11 @@ import pytest
 from PIL import Image
 
 from maixpix.cli import run as maixpix
+from maixpix.flash import kfpkg
 from maixpix.virtual.live import LiveBoard, LiveOptions
 from maixpix.virtual.mailbox import Mailbox
 from rig.board_process import ENGINES, BoardProcess, engine_options, needs_firmware
+from rig.patience import patient
 from virtualboard.board import Board, BoardConfig
 from virtualboard.clock import Clock
 
@@ -85,8 +87,17 @@ def test_main_py_that_never_ends_is_stopped_for_the_program(tmp_path, capsys):
     [
         (["--card", "{tmp}/none"], "there is no folder {tmp}/none; name an existing folder to be the SD card"),
         (["--camera", "{tmp}/none"], "there is no picture {tmp}/none; name a picture file or a folder of pictures"),
-        (["--run", "{tmp}/none.py"], "cannot read {tmp}/none.py: No such file or directory; name a Python file"),
-        (["--run", "{tmp}/binary"], "{tmp}/binary is no text; name a Python file in UTF-8"),
+        (["--card", "{tmp}/binary"], "{tmp}/binary is a file, no folder; name an existing folder to be the SD card"),
+        (["--camera", "{tmp}/notes.txt"], "{tmp}/notes.txt is no picture; name a picture file or a folder of pictures"),
+        (["--camera", "{tmp}/words"], "there is no picture in the folder {tmp}/words; name a picture file or"),
+        (["--exec", "1", "--screenshot", "{tmp}/panel.txt"], "panel.txt: no picture can be kept as .txt; name it .png"),
+        (["--firmware", "{tmp}/model.kfpkg"], "model.kfpkg puts nothing to address 0, where the chip starts; name a"),
+        (["--firmware", "{tmp}/junk.kfpkg"], "junk.bin is no K210 firmware (its start is unknown); download one"),
+        (["--run", "{tmp}/none.py"], "there is no program {tmp}/none.py; name a Python file"),
+        (
+            ["--run", "{tmp}/binary"],
+            "{tmp}/binary is no text that can be read (line 1); save it as plain text in UTF-8",
+        ),
         (["--engine", "hosted", "--firmware", "x.bin"], "the hosted engine runs no firmware file; add --engine k210"),
         (["--engine", "hosted", "--isp"], "the hosted engine has no boot ROM to flash through; add --engine k210"),
         (
@@ -107,6 +118,11 @@ def test_main_py_that_never_ends_is_stopped_for_the_program(tmp_path, capsys):
 def test_what_cannot_be_had_is_told_in_one_line(options, line, tmp_path, capsys):
     (tmp_path / "binary").write_bytes(bytes(range(128, 256)))
     (tmp_path / "page.bin").write_text("<!doctype html><p>gone")
+    (tmp_path / "words").mkdir()
+    for text in (tmp_path / "notes.txt", tmp_path / "words" / "list.txt"):
+        text.write_text("no picture")
+    kfpkg.write([kfpkg.Part(0x300000, "m.kmodel", b"KMDL" + bytes(99))], tmp_path / "model.kfpkg")
+    kfpkg.write([kfpkg.Part(0, "junk.bin", bytes(range(256)), True)], tmp_path / "junk.kfpkg")
     with socket.socket() as used:
         used.bind(("127.0.0.1", 0))
         used.listen()
@@ -147,7 +163,7 @@ def test_ctrl_c_during_a_program_is_exit_code_130(tmp_path):
     assert process.stdout.readline() == "on\n"
     time.sleep(0.2)
     process.send_signal(signal.SIGINT)
-    assert process.wait(20) == 130
+    assert process.wait(patient(20)) == 130
     assert process.stderr.read().strip() == "maixpix: stopped"
     process.stdout.close()
     process.stderr.close()
@@ -239,7 +255,9 @@ def test_the_console_module_loads_where_there_are_no_pseudo_terminals():
         "assert not HAS_PTY and log.text == 'heard'\n"
         "try: PtyConsole(board)\nexcept OSError as error: print(error.strerror)\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT / "tools", timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT / "tools", timeout=patient(60)
+    )
     assert done.stdout == "this system has no pseudo-terminals\n", done.stderr
 
 

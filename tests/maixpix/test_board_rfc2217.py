@@ -12,6 +12,7 @@ import serial
 from maixpix.board.link import Link
 from maixpix.cli import run as maixpix
 from rig.board_process import ENGINES, BoardProcess, engine_options, needs_firmware, wait_for_prompt
+from rig.patience import patient
 from virtualboard.board import Board, BoardConfig
 from virtualboard.clock import MS, SECOND, Clock
 from virtualboard.host.console import ConsoleLine
@@ -48,12 +49,12 @@ class Bench:
 
     def __exit__(self, *error: object) -> None:
         self._stop.set()
-        self._thread.join(10)
+        self._thread.join(patient(10))
         self.console.close()
         self.board.power_off()
 
     def until(self, condition) -> None:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + patient(10)
         while not condition():
             assert time.monotonic() < deadline, self.happened
             time.sleep(0.01)
@@ -66,7 +67,7 @@ def test_all_bytes_pass_both_ways(monkeypatch):
         bench.board.console_rx.on_write = lambda: bench.board.clock.after(
             SECOND // 10, lambda: heard.extend(bench.board.console_rx.take())
         )
-        with serial.serial_for_url(bench.console.url, 115200, timeout=5) as port:
+        with serial.serial_for_url(bench.console.url, 115200, timeout=patient(5)) as port:
             port.write(everything)
             bench.until(lambda: len(heard) >= len(everything))
             assert bytes(heard) == everything
@@ -76,7 +77,7 @@ def test_all_bytes_pass_both_ways(monkeypatch):
 
 def test_the_programs_rate_is_the_lines_rate():
     with Bench() as bench:
-        with serial.serial_for_url(bench.console.url, 1_500_000, timeout=5) as port:
+        with serial.serial_for_url(bench.console.url, 1_500_000, timeout=patient(5)) as port:
             bench.until(lambda: bench.line.baud == 1_500_000)
             bench.board.clock.after(0, lambda: bench.board.console_tx.write(b"sent at 115200"))
             assert port.read(4) != b"sent"
@@ -87,13 +88,13 @@ def test_the_programs_rate_is_the_lines_rate():
 
 def test_a_second_program_is_turned_away_and_the_first_goes_on():
     with Bench() as bench:
-        with serial.serial_for_url(bench.console.url, 115200, timeout=5) as first:
+        with serial.serial_for_url(bench.console.url, 115200, timeout=patient(5)) as first:
             with socket.create_connection(("127.0.0.1", bench.console.port), 5) as second:
                 assert second.recv(1) == b""
             bench.board.clock.after(0, lambda: bench.board.console_tx.write(b"still here"))
             assert first.read(10) == b"still here"
         bench.until(lambda: bench.console._session is None)
-        with serial.serial_for_url(bench.console.url, 115200, timeout=5):
+        with serial.serial_for_url(bench.console.url, 115200, timeout=patient(5)):
             pass
 
 
@@ -105,7 +106,7 @@ def test_a_program_that_comes_right_after_one_that_was_killed_is_let_in():
         clock.poll(SECOND)
         killed.sendall(b"half a fram" * 500)
         killed.close()
-        with socket.create_connection(("127.0.0.1", port), timeout=10) as second:
+        with socket.create_connection(("127.0.0.1", port), timeout=patient(10)) as second:
             for _ in range(3):  # the board sees both at once
                 clock.poll(SECOND // 10)
             second.sendall(b"print(1)")
@@ -133,7 +134,7 @@ def test_a_client_that_talks_nonsense_loses_its_connection_only(noise):
             except TimeoutError:
                 pass
         bench.until(lambda: bench.console._session is None)
-        with serial.serial_for_url(bench.console.url, 115200, timeout=5) as port:
+        with serial.serial_for_url(bench.console.url, 115200, timeout=patient(5)) as port:
             bench.board.clock.after(0, lambda: bench.board.console_tx.write(b"fine"))
             assert port.read(4) == b"fine"
 
@@ -147,7 +148,7 @@ GOE = [("dtr", False), ("rts", False), ("dtr", True), ("rts", False), ("rts", Tr
 @pytest.mark.parametrize("pace", [True, False])
 def test_kflashs_pattern_ends_in_the_boot_rom(pattern, moves, pace):
     with Bench(pattern, pace) as bench:
-        with serial.serial_for_url(bench.console.url, 115200, timeout=5) as port:
+        with serial.serial_for_url(bench.console.url, 115200, timeout=patient(5)) as port:
             assert bench.happened == []  # opening a port asserts both lines, which must not reset a board
             for line, level in moves:
                 setattr(port, line, level)
@@ -159,7 +160,7 @@ def test_kflashs_pattern_ends_in_the_boot_rom(pattern, moves, pace):
 @pytest.mark.parametrize(("pattern", "moves"), [("dan", GOE), ("goE", DAN)])
 def test_the_other_types_pattern_does_not_reach_the_boot_rom(pattern, moves):
     with Bench(pattern) as bench:
-        with serial.serial_for_url(bench.console.url, 115200, timeout=5) as port:
+        with serial.serial_for_url(bench.console.url, 115200, timeout=patient(5)) as port:
             for number, (line, level) in enumerate(moves):
                 setattr(port, line, level)
                 time.sleep(0.1 * (number % 2))
@@ -167,7 +168,7 @@ def test_the_other_types_pattern_does_not_reach_the_boot_rom(pattern, moves):
 
 
 def test_a_pulse_of_the_reset_line_starts_the_firmware():
-    with Bench() as bench, serial.serial_for_url(bench.console.url, 115200, timeout=5) as port:
+    with Bench() as bench, serial.serial_for_url(bench.console.url, 115200, timeout=patient(5)) as port:
         port.dtr = False
         bench.until(lambda: bench.happened == ["held"])
         port.rts = False
@@ -176,7 +177,7 @@ def test_a_pulse_of_the_reset_line_starts_the_firmware():
 
 def test_a_program_that_dies_lets_go_of_the_lines():
     with Bench() as bench:
-        port = serial.serial_for_url(bench.console.url, 115200, timeout=5)
+        port = serial.serial_for_url(bench.console.url, 115200, timeout=patient(5))
         port.dtr = False
         bench.until(lambda: bench.happened == ["held"])
         port._socket.shutdown(socket.SHUT_RDWR)
@@ -198,7 +199,7 @@ def test_our_commands_and_mpremotes_transport_work_over_it(engine, tmp_path, cap
         with Link(board.rfc2217) as link:
             assert link.eval("6 * 7") == 42
         heard = b""
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + patient(30)
         with serial.Serial(board.pty, 115200, timeout=1) as listening:
             assert maixpix(["reset", "--lines", "--board", "dock", "--port", board.rfc2217]) == 0
             while b"started" not in heard:
@@ -225,7 +226,7 @@ def test_the_boot_key_line_takes_a_running_board_to_its_boot_rom_and_back(tmp_pa
             time.sleep(0.1)
             port.rts = False
             heard = b""
-            deadline = time.monotonic() + 30
+            deadline = time.monotonic() + patient(30)
             while b"[MAIXPY]" not in heard:
                 assert time.monotonic() < deadline, heard
                 heard += port.read(100)

@@ -22,6 +22,7 @@ from maixpix.virtual.web import serving
 from maixpix.virtual.web.view import without_key
 from rig.board_process import ENGINES, FIRMWARE
 from rig.browser import DESKTOP, PHONE, browser
+from rig.patience import patient
 
 KEY = "sesame, open"
 
@@ -37,11 +38,11 @@ class Running:
         self._thread.start()
 
     def ask(self, function):
-        return self.live.mailbox.ask(function).result(20)
+        return self.live.mailbox.ask(function).result(patient(20))
 
     def switch_off(self) -> None:
         self.live.stop()
-        self._thread.join(20)
+        self._thread.join(patient(20))
         assert not self._thread.is_alive()
         self._doors.close()
         self.live.close()
@@ -93,7 +94,7 @@ class Page:
             self.times.append(data["ns"])
 
     async def until(self, condition, limit_s: float = 60) -> None:
-        deadline = time.monotonic() + limit_s
+        deadline = time.monotonic() + patient(limit_s)
         while not condition():
             assert time.monotonic() < deadline, (self.console[-500:], self.log[-5:], self.kinds[-9:])
             await asyncio.sleep(0.02)
@@ -150,10 +151,10 @@ def test_the_panel_is_announced_when_it_changes_and_exact(running, tmp_path):
         async with opened(running.url) as page:
             await page.until(lambda: ">>> " in page.console)
             await page.type("import lcd; lcd.init(); lcd.clear((0, 255, 0)); print('is' + 'done')", "isdone")
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(patient(0.2))
             before = page.kinds.count("panel")
             await page.type("print('no' + 'thing')", "nothing")
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(patient(0.2))
             assert page.kinds.count("panel") == before
             await page.type("lcd.fill_rectangle(10, 20, 30, 40, (255, 0, 0)); print('drawn' + '!')", "drawn!")
             await page.until(lambda: page.kinds.count("panel") > before)
@@ -317,7 +318,7 @@ def test_too_many_pages_are_turned_away(hosted):
             for page in pages:
                 await page.until(lambda page=page: page.hello)
             assert (await pages[0].get("events"))[0] == 503
-        await asyncio.sleep(1.5)  # a closed page is noticed at the next word to it, twice a second
+        await asyncio.sleep(patient(0.6))  # a closed page is noticed at the next word to it, twice a second
         async with opened(hosted.url) as page:
             await page.until(lambda: page.hello)
 

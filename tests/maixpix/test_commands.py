@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import importlib
+import io
 import json
 import pkgutil
 import re
@@ -14,11 +15,14 @@ import threading
 import click
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 
-from maixpix import commands
+from maixpix import commands, ports
 from maixpix.board import bundle
 from maixpix.cli import run as maixpix
 from maixpix.commands import TABLE
+from maixpix.errors import UserError, shorten
+from maixpix.options import Plan
 
 
 @pytest.mark.parametrize("name", TABLE)
@@ -91,7 +95,9 @@ def test_a_card_is_made_without_a_cable(tmp_path, capsys):
 
 def test_a_screenshot_comes_from_the_virtual_boards_page(tmp_path, capsys, monkeypatch):
     monkeypatch.delenv("MAIXPIX_WEB", raising=False)
-    answers = {"/panel.png": b"\x89PNG\r\n\x1a\npicture"}
+    shown = io.BytesIO()
+    Image.new("RGB", (32, 24), (255, 0, 0)).save(shown, format="PNG")
+    answers = {"/panel.png": shown.getvalue()}
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
@@ -110,6 +116,11 @@ def test_a_screenshot_comes_from_the_virtual_boards_page(tmp_path, capsys, monke
     try:
         assert maixpix(["screenshot", str(out), "--web", web]) == 0
         assert out.read_bytes() == answers["/panel.png"]
+        assert maixpix(["screenshot", str(tmp_path / "panel.jpg"), "--web", web]) == 0
+        with Image.open(tmp_path / "panel.jpg") as kept:
+            assert kept.format == "JPEG" and kept.size == (32, 24)
+        assert maixpix(["screenshot", str(tmp_path / "panel.doc"), "--web", web]) == 1
+        assert "no picture can be kept as .doc; name it .png or .jpg" in capsys.readouterr().err
         answers.clear()
         assert maixpix(["screenshot", str(tmp_path / "no.png"), "--web", web]) == 1
         assert "is no picture" in capsys.readouterr().err
@@ -125,3 +136,32 @@ def test_usage_errors_exit_with_2(capsys):
     assert maixpix(["run"]) == 2
     assert maixpix(["flash"]) == 2
     assert maixpix(["deploy", "--to", "moon"]) == 2
+
+
+def test_a_file_is_not_said_to_be_a_missing_folder(tmp_path, capsys):
+    file = tmp_path / "notes.txt"
+    file.write_text("x")
+    for words in (["serve", str(file)], ["card", str(file)], ["setup", "--card", str(file), "--show"]):
+        assert maixpix(words) == 1
+        assert capsys.readouterr().err.startswith(f"maixpix: {file} is a file, no folder; ")
+        assert maixpix([word.replace("notes", "none") for word in words]) == 1
+        assert capsys.readouterr().err.startswith(f"maixpix: there is no folder {tmp_path}/none.txt; ")
+
+
+def test_long_messages_end_behind_a_whole_word():
+    text = "device reports readiness to read but returned no data (device disconnected or multiple access on port?)"
+    assert shorten(text, 80) == "device reports readiness to read but returned no data (device disconnected..."
+    assert shorten("a  few\nwords") == "a few words"
+    assert shorten("x" * 50, 20) == "x" * 17 + "..."
+    assert ports.why_broken(OSError(text)) == "it is gone, or another program reads it too"
+    assert ports.why_broken(OSError("[Errno 5] Input/output error")) == "it is gone"
+
+
+def test_a_plan_is_read_whatever_editor_wrote_it(tmp_path):
+    plan = [{"when": {"ms": 1}, "do": "say", "text": "gr\u00fcezi"}]
+    file = tmp_path / "plan.json"
+    for encoding in ("utf-8", "utf-8-sig", "utf-16", "cp1252"):
+        file.write_bytes(json.dumps(plan, ensure_ascii=False).encode(encoding))
+        assert Plan().convert(str(file), None, None) == plan
+    with pytest.raises(UserError, match=r"there is no fault plan .*none\.json; name a file, or write the JSON itself"):
+        Plan().convert(str(tmp_path / "none.json"), None, None)

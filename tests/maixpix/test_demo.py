@@ -1,8 +1,12 @@
 """`maixpix demo` as users run it: both ways of a picture, its report, its folder, and its refusals."""
 
+import functools
+import http.server
 import json
+import re
 import subprocess
 import sys
+import threading
 from collections import Counter
 
 import pytest
@@ -15,8 +19,10 @@ from maixpix.demo.files import FOLDERS, MARKER, RESULTS, picture_suffix
 from maixpix.demo.portrait import COLOURS, portrait
 from maixpix.demo.run import DemoOptions, judge, link_figures, psnr, rate_line, run_demo
 from maixpix.errors import UserError
+from maixpix.flash import kfpkg
 from maixpix.paths import board_files
 from maixpix.virtual.reach import resolve_url
+from rig.patience import patient
 from virtualboard.clock import SECOND
 
 COFFEE = board_files() / "assets" / "pictures" / "coffee.jpg"
@@ -29,7 +35,7 @@ def demo(tmp_path, *options):
         [sys.executable, "-m", "maixpix", "demo", "--out", str(tmp_path / "out"), *options],
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=patient(110),
         check=False,
     )
 
@@ -316,13 +322,22 @@ def test_wrong_use_is_told_in_words(tmp_path, options, code, words, capsys):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_package_without_firmware_is_refused_before_anything_begins(tmp_path, capsys):
+    package = tmp_path / "model.kfpkg"
+    kfpkg.write([kfpkg.Part(0x300000, "m.kmodel", b"KMDL" + bytes(99))], package)
+    assert maixpix(["demo", "--out", str(tmp_path / "out"), "--firmware", str(package)]) == 1
+    told = capsys.readouterr()
+    assert told.err.startswith("maixpix: model.kfpkg puts nothing to address 0, where the chip starts; ")
+    assert told.out == "" and not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize(
     ("url", "reach", "told"),
     [
         ("http://192.0.2.7/a.jpg", [], "192.0.2.7 is not on this machine, .*; add --reach 192.0.2.7$"),
         ("http://192.0.2.7/a.jpg", ["10.0.0.0/8"], "192.0.2.7 is not on this machine, .*; add --reach 192.0.2.7$"),
         ("http://pictures.example/a.jpg", [], "pictures.example is not on this machine, .*; add --reach any$"),
-        ("https://pictures.example/a.jpg", [], "the board has no https://.*; use an http:// address$"),
+        ("https://pictures.example/a.jpg", [], "pictures.example is not on this machine, .*; add --reach any$"),
         ("http://a..b/a.jpg", ["0.0.0.0/0"], "this machine finds no IPv4 address of a..b; check the name"),
         ("http://[::1]/a.jpg", ["0.0.0.0/0"], "::1 is an IPv6 address, and the board's modem has IPv4 only; "),
         ("http://pc:99999/a.jpg", [], "http://pc:99999/a.jpg is no address: Port out of range"),
@@ -342,6 +357,50 @@ def test_what_the_board_can_reach():
         assert resolve_url(url, known, []) == known
     assert resolve_url("http://192.0.2.7/a.jpg", known, ["192.0.2.0/24"]) == known
     assert resolve_url("http://203.0.113.9/a.jpg", known, ["192.0.2.0/24", "0.0.0.0/0"]) == known
+
+
+@pytest.fixture(scope="module")
+def web(tmp_path_factory):
+    """A web server with pictures that the board alone cannot show; its address."""
+    folder = tmp_path_factory.mktemp("web")
+    with Image.open(COFFEE) as picture:
+        picture.resize((900, 600)).save(folder / "big.jpg", progressive=True)
+        picture.resize((64, 48)).save(folder / "small.png")
+        picture.resize((64, 48)).save(folder / "plain.jpg")
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("big.jpg", "the board alone cannot show it (progressive: "),
+        ("small.png", "the board alone cannot show it (not-jpeg: "),
+        ("plain.jpg", ""),
+    ],
+)
+def test_any_picture_of_the_web_is_shown(tmp_path, web, name, told):
+    done = demo(tmp_path, "--url", f"{web}/{name}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert told in done.stdout and (told or "by the companion" not in done.stdout)
+    assert "the panel shows the picture" in done.stdout
+
+
+def test_https_goes_through_the_companion_at_once(tmp_path):
+    done = demo(tmp_path, "--url", "https://127.0.0.1:1/cat.jpg")
+    assert done.returncode == 1
+    assert "the board's modem has no usable TLS for https://: the companion fetches it" in done.stdout
+    assert re.search(r"fetching http://pc:\d+/fetch\?url=https%3A%2F%2F127\.0\.0\.1%3A1%2Fcat\.jpg", done.stdout)
+    assert "error https" not in done.stdout
+    assert done.stderr.count("\n") == 1
+
+
+def test_the_grey_of_the_snapshot_is_explained(tmp_path):
+    assert "in grey, as minimum builds of MaixPy must take it" in demo(tmp_path).stdout
 
 
 def test_an_url_beyond_this_machine_ends_before_the_board_starts(tmp_path, capsys):

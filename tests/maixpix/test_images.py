@@ -44,6 +44,8 @@ def test_a_build_tells_version_date_machine_and_kind():
     marked[9000:9011] = b"find_blobs\0"
     marked[9100:9117] = b"start_new_thread\0"
     assert (identify_bytes(bytes(marked), HERE).build, identify_bytes(bytes(marked), HERE).threads) == ("full", True)
+    openmv = bytes(marked).replace(b"start_new_thread", b"no_new_threads_\0")
+    assert "openmv build without threads" in identify_bytes(openmv, HERE).title
 
 
 def test_a_flash_header_is_recognised_and_its_digest_checked():

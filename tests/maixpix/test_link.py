@@ -14,6 +14,7 @@ from maixpix.board.link import BoardError, Link
 from maixpix.cli import run as maixpix
 from maixpix.errors import UserError
 from rig.board_process import FIRMWARE, BoardProcess, needs_firmware, wait_for_prompt
+from rig.patience import patient
 from rig.running_board import RunningBoard
 
 START = b"\r\n[MAIXPY] Pll0:freq:806000000\r\n[MAIXPY] Pll1:freq:398666666\r\n[MAIXPY] cpu:freq:403000000\r\n"
@@ -66,7 +67,7 @@ def talker():
     yield make
     stop.set()
     for thread in threads:
-        thread.join(5)
+        thread.join(patient(5))
     for end in ends:
         os.close(end)
 

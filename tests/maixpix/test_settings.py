@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import pytest
 from click.testing import CliRunner
@@ -11,6 +13,7 @@ from maixpix.board import settings
 from maixpix.board.places import FolderPlace
 from maixpix.commands.setup import setup
 from maixpix.errors import UserError
+from rig.terminal import environment
 
 SECRET = "correct horse battery"
 PASSWORD = "open-sesame"
@@ -166,10 +169,104 @@ def test_what_the_board_would_refuse_is_refused_here(tmp_path, args, words):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_short_key_is_refused_without_showing_it(tmp_path):
-    done = run(tmp_path, "--wifi", "Home", input="short\n")
-    assert done.exception.line == "the key of Home has not 8 to 63 characters; check the key"
-    assert "short" not in done.output
+@pytest.mark.parametrize(("key", "noted"), [("five5", True), ("exactly8", False), ("x" * 63, False), ("0" * 64, False)])
+def test_keys_are_taken_as_the_board_takes_them(tmp_path, key, noted):
+    done = run(tmp_path, "--wifi", "Home", input=key + "\n")
+    assert done.exit_code == 0
+    assert stored(tmp_path) == {"wifi": [["Home", key]]}
+    assert ("WEP has keys of 5" in done.output) == noted
+    assert key not in done.output
+
+
+def test_a_key_too_long_for_the_modem_is_refused_without_showing_it(tmp_path):
+    done = run(tmp_path, "--wifi", "Home", input="k" * 65 + "\n")
+    assert done.exception.line == "the key of Home is longer than 64 bytes; check name and key"
+    assert "kkk" not in done.output
+    assert list(tmp_path.iterdir()) == []
+
+
+KEY_FILES = {
+    "plain": b"password1\n",
+    "no end of line": b"password1",
+    "dos": b"password1\r\n",
+    "old mac": b"password1\r",
+    "mark": b"\xef\xbb\xbfpassword1\n",
+    "utf16 windows": "password1\r\n".encode("utf-16"),
+    "utf16 big": b"\xfe\xff" + "password1\n".encode("utf-16-be"),
+    "utf16 bare": "password1\n".encode("utf-16-le"),
+    "utf16 big bare": "password1\n".encode("utf-16-be"),
+    "utf32": "password1\n".encode("utf-32"),
+    "empty lines": b"\r\n\r\npassword1\r\n\r\n",
+    "blanks": b"  password1\t \n",
+    "quotes": b'"password1"\n',
+    "word processor": "\u201cpassword1\u201d\n".encode(),
+    "word processor in cp1252": b"\x93password1\x94\r\n",
+}
+
+
+@pytest.mark.parametrize("kind", KEY_FILES)
+@pytest.mark.parametrize("by", ["file", "stdin"])
+def test_key_files_as_people_make_them(tmp_path, kind, by):
+    folder = tmp_path / "card"
+    folder.mkdir()
+    file = tmp_path / "key.txt"
+    file.write_bytes(KEY_FILES[kind])
+    if by == "file":
+        done = run(folder, "--wifi", "Home", "--key-file", str(file))
+    else:
+        done = run(folder, "--wifi", "Home", "--key-file", "-", input=KEY_FILES[kind])
+    assert done.exit_code == 0, done.output
+    assert stored(folder) == {"wifi": [["Home", "password1"]]}
+    assert "password1" not in done.output
+    assert ("quotes around it are left out" in done.output) == ("quotes" in kind or "word" in kind)
+
+
+def test_a_key_in_latin_1_is_the_key_that_was_meant(tmp_path):
+    file = tmp_path / "key.txt"
+    file.write_bytes("schlüssel".encode("latin-1"))
+    card = tmp_path / "card"
+    card.mkdir()
+    assert run(card, "--wifi", "Home", "--key-file", str(file)).exit_code == 0
+    assert stored(card)["wifi"] == [["Home", "schlüssel"]]
+
+
+@pytest.mark.parametrize(
+    ("data", "line"),
+    [
+        (b"", "the key file has 0 keys for 1 network; give it one line for each network"),
+        (b"one of them\nand another\n", "the key file has 2 keys for 1 network; give it one line for each network"),
+        (
+            b"\x00\x01\x02\x03key",
+            "key.txt is no text: it holds the control character 0x00; save it as plain text in UTF-8",
+        ),
+        (b"\x81\x8d key", "key.txt is no text that can be read (line 1); save it as plain text in UTF-8"),
+        (b"k" * (1 << 20) + b"k", "key.txt is larger than 1024 KiB; name a text file that a person wrote"),
+        (None, "there is no key file key.txt; name a text file with one key a line"),
+    ],
+)
+def test_key_files_that_are_none(tmp_path, monkeypatch, data, line):
+    monkeypatch.chdir(tmp_path)
+    if data is not None:
+        (tmp_path / "key.txt").write_bytes(data)
+    (tmp_path / "card").mkdir()
+    done = run(tmp_path / "card", "--wifi", "Home", "--key-file", "key.txt")
+    assert done.exception.line == line
+    assert list((tmp_path / "card").iterdir()) == []
+
+
+def test_without_a_terminal_the_other_ways_to_give_a_key_are_named(tmp_path):
+    for words, remedy in (
+        (["--wifi", "Home"], "there is no terminal to ask: Key of Home; give --key-file FILE, or set MAIXPIX_WIFI_KEY"),
+        (["--token"], "there is no terminal to ask: Token of the server; set it in MAIXPIX_TOKEN"),
+        (["--server", "http://me@pc"], "password of me for server (empty: none); set it in MAIXPIX_PASSWORD"),
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", "maixpix", "setup", "--card", str(tmp_path), *words],
+            capture_output=True, text=True, stdin=subprocess.DEVNULL, start_new_session=True, env=environment(),
+        )  # fmt: skip
+        assert done.returncode == 1
+        assert remedy.lower() in done.stderr.lower()
+        assert len(done.stderr.splitlines()) == 1, done.stderr
 
 
 def test_damaged_settings_are_not_overwritten_nor_quoted(tmp_path):
@@ -178,6 +275,46 @@ def test_damaged_settings_are_not_overwritten_nor_quoted(tmp_path):
     assert "no whole JSON" in done.exception.line
     assert SECRET not in done.exception.line
     assert (tmp_path / "pix.json").read_text().endswith(SECRET)
+
+
+HAND_MADE = '{"wifi": [["Zürich", "' + SECRET + '"]], "app": "show"}'
+
+
+@pytest.mark.parametrize(
+    ("data", "board_reads"),
+    [
+        (HAND_MADE.encode(), True),
+        (b"\xef\xbb\xbf" + HAND_MADE.replace(", ", ",\r\n").encode(), True),
+        (HAND_MADE.encode("utf-16"), False),
+        (HAND_MADE.encode("latin-1"), False),
+    ],
+)
+def test_settings_of_any_editor_are_read_and_written_as_the_board_reads_them(tmp_path, data, board_reads):
+    (tmp_path / "pix.json").write_bytes(data)
+    shown = run(tmp_path, "--show")
+    assert "wifi: Zürich (key set)" in shown.output
+    assert ("any `maixpix setup` writes it anew" in shown.output) != board_reads
+    assert (tmp_path / "pix.json").read_bytes() == data
+    assert run(tmp_path, "--rotation", "1").exit_code == 0
+    written = (tmp_path / "pix.json").read_bytes()
+    assert json.loads(written) == {"wifi": [["Zürich", SECRET]], "app": "show", "rotation": 1}
+    assert written.startswith(b"{")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('{"server": \u201chttp://pc\u201d}', 'line 1 has a typographic quote where a plain " belongs'),
+        ('{\n  "app": "show",\n}', "line 3, column 1: expecting property name"),
+        ("[" * 100_000, "nested too deeply"),
+        ("[]", "is no JSON object"),
+    ],
+)
+def test_settings_that_cannot_be_read_say_where(tmp_path, text, words):
+    (tmp_path / "pix.json").write_text(text, "utf-8")
+    done = run(tmp_path, "--rotation", "1")
+    assert words in done.exception.line.lower().replace("json", "JSON")
+    assert "\n" not in done.exception.line
 
 
 def test_wrong_values_are_shown_as_such_and_can_be_corrected(tmp_path):

@@ -8,6 +8,7 @@ import pytest
 from rig.device import Device
 from rig.fetching import OLD
 from rig.modem_bench import Bench
+from rig.patience import patient
 from rig.servers import Origin, Raw
 
 
@@ -106,7 +107,7 @@ def file_server(tmp_path):
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
     yield folder, f"http://127.0.0.1:{runner.addresses[0][1]}"
-    asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(10)
+    asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(patient(10))
     loop.call_soon_threadsafe(loop.stop)
     thread.join()
     loop.close()

@@ -1,5 +1,6 @@
 """The tokenizer alone: any split gives the same events, damage never passes for an item."""
 
+import builtins
 import types
 from pathlib import Path
 
@@ -7,23 +8,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-SOURCE = Path(__file__).resolve().parents[2] / "firmware" / "pix" / "atparse.py"
+PIX = Path(__file__).resolve().parents[2] / "firmware" / "pix"
 
 
-def _load():
-    module = types.ModuleType("atparse")
-    real_import = __import__
-
-    def find(name, *args):
-        return types.SimpleNamespace(const=lambda value: value) if name == "micropython" else real_import(name, *args)
-
-    builtins = dict(vars(__import__("builtins")), __import__=find)
-    module.__dict__["__builtins__"] = builtins
-    exec(compile(SOURCE.read_text(encoding="utf-8"), str(SOURCE), "exec"), module.__dict__)
+def _load(name):
+    """A module of pix without I/O, and those that it imports."""
+    module = types.ModuleType(name)
+    module.__dict__["__builtins__"] = {**vars(builtins), "__import__": _find}
+    source = PIX / f"{name}.py"
+    exec(compile(source.read_text(encoding="utf-8"), str(source), "exec"), module.__dict__)
     return module
 
 
-at = _load()
+def _find(name, *args):
+    return types.SimpleNamespace(const=lambda value: value) if name == "micropython" else _load(name[4:])
+
+
+at, lines = _load("atparse"), _load("atline")
 NAMES = {at.LINE: "line", at.PROMPT: "prompt", at.FRAME: "frame", at.DATA: "data", at.WAITING: "waiting"}
 
 
@@ -163,7 +164,7 @@ def printed(items):
 
 
 @given(st.lists(ITEM, max_size=12), st.lists(st.integers(0, 600), max_size=8))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_any_items_in_any_split(items, splits):
     stream, expected = printed(items)
     for strict in (False, True):
@@ -172,7 +173,7 @@ def test_any_items_in_any_split(items, splits):
 
 
 @given(st.binary(max_size=400), st.lists(st.integers(0, 400), max_size=5), st.booleans())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_noise_never_breaks_it(noise, splits, strict):
     found, tok = events(noise, splits, strict)
     assert 0 <= tok.remaining <= 8192
@@ -259,5 +260,61 @@ def test_what_is_no_item_behind_a_payload_is_damage(line):
 
 
 def test_the_longest_legal_lines_are_well_formed():
-    assert at.well_formed(b'+CIPSTATUS:4,"TCP","255.255.255.255",65535,65535,0', 0)
-    assert not at.well_formed(b'+CIPSTATUS:4,"TCP"', 1)
+    assert lines.well_formed(b'+CIPSTATUS:4,"TCP","255.255.255.255",65535,65535,0', 0)
+    assert not lines.well_formed(b'+CIPSTATUS:4,"TCP"', 1)
+
+
+@pytest.mark.parametrize("byte", [0x00, 0x1F, 0x7F, 0x80, 0xB1, 0xFF])
+@pytest.mark.parametrize("line", [b"+CIPDOMAIN:10.0.0.1", b'+CIPSTATUS:4,"TCP"', b'+CIPSTA_CUR:ip:"10.0.0.1"'])
+def test_only_names_of_networks_hold_any_byte(line, byte):
+    assert lines.well_formed(line, 0)
+    assert not lines.well_formed(line[:14] + bytes((byte,)) + line[15:], 0)
+    assert lines.well_formed(b'+CWLAP:(4,"caf' + bytes((byte,)) + b'",-50,"3c:84:6a:00:00:01",6)', 0)
+
+
+def test_lines_that_were_cut_are_not_well_formed():
+    whole = b'+CIPSTATUS:4,"TCP","192.168.4.2",80,1234,0'
+    assert [lines.well_formed(whole[:end], 0) for end in range(11, 14)] == [False, False, True]
+    assert not lines.well_formed(b'+CIPSTATUS:7,"TCP"', 0)
+    assert [lines.well_formed(b"+CIPDOMAIN:10.0.0.1"[:end], 0) for end in range(11, 20)] == [False] * 8 + [True]
+
+
+@given(st.binary(max_size=60))
+@settings(deadline=None)
+def test_whatever_a_line_holds_it_tells_something(junk):
+    for line in (junk, b"+CIPSTATUS:" + junk, b"+CWLAP:(" + junk, b'+CIPSTA_CUR:ip:"' + junk, b"AT version:" + junk):
+        assert lines.open_link(line) in (-1, 0, 1, 2, 3, 4)
+        assert isinstance(lines.address(line), str)
+        assert isinstance(lines.station_address(line), str)
+        assert isinstance(lines.scanned_name(line), bytes)
+        assert all(number >= 0 for number in lines.version(line))
+        assert lines.number(line, 0, len(line)) >= -1
+        if line:
+            lines.well_formed(line, 0)
+            lines.well_formed(line, 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        (b"192.168.4.2", "192.168.4.2"),
+        ("255.255.255.255", "255.255.255.255"),
+        ("010.0.0.001", "010.0.0.001"),
+        ("10.0.0", ""),
+        ("10.0.0.256", ""),
+        ("10.0..1", ""),
+        ("1\u00b2.0.0.1", ""),
+        (b"10.0.0.\xb1", ""),
+        (b"", ""),
+        ("pictures.lan", ""),
+    ],
+)
+def test_addresses(text, address):
+    assert lines.address(text) == address
+
+
+def test_versions():
+    assert lines.version(b"AT version:1.7.4.0(May 11 2020)\nSDK version:3.0.4") == (1, 7)
+    assert lines.version(b"AT version:1.") == (0, 0)
+    assert lines.version(b"1.7.4") == (0, 0)
+    assert lines.version(b"AT version:1.\xb7.4.0") == (0, 0)

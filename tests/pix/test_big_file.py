@@ -10,7 +10,7 @@ from rig.app_board import run
 from rig.servers import Origin
 from virtualboard.board import BoardConfig, WifiNetwork
 from virtualboard.hosted.heap import Heap
-from virtualboard.hosted.launch import run_app
+from virtualboard.launch import RUN_LIMIT_S, run_app
 
 SCRIPT = """
 import utime
@@ -43,7 +43,7 @@ RING = 49152 + 4096  # pix.RING, set aside before anything is measured, with wha
 def fetch(tmp_path, board_card):
     card = board_card(tmp_path / "card")
 
-    def start(content, at="1.1", baud=2_000_000, faults=(), seed=0, digest=False, timeout_s=110):
+    def start(content, at="1.1", baud=2_000_000, faults=(), seed=0, digest=False, timeout_s=RUN_LIMIT_S):
         (card / "pix.json").write_text(json.dumps({"wifi": [["home", "k"]], "baud": baud}))
         origin = Origin(content)
         origin.digest = digest

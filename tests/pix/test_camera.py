@@ -8,7 +8,7 @@ from PIL import Image, ImageOps
 
 from maixpix.demo.run import psnr
 from virtualboard.board import BoardConfig
-from virtualboard.hosted.launch import run_app
+from virtualboard.launch import run_app
 
 ROOT = Path(__file__).resolve().parents[2]
 PICTURES = ROOT / "assets" / "pictures"

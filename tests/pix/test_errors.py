@@ -6,9 +6,11 @@ import pytest
 
 # fmt: off
 CODES = {
-    "no-modem", "modem-rebooted", "wrong-password", "no-network", "no-address", "join-timeout", "wifi-lost",
-    "dns-failed", "refused", "connect-timeout", "link-lost", "timeout", "send-failed", "bytes-lost", "http-status",
-    "redirect-loop", "bad-response", "truncated", "too-long", "https", "bad-url", "digest-mismatch", "no-card",
+    "no-modem", "modem-firmware", "modem-rebooted", "wrong-password", "no-network", "no-address", "join-timeout",
+    "wifi-lost", "dns-failed", "refused", "connect-timeout", "link-lost", "timeout", "send-failed", "bytes-lost", "http-status",
+    "redirect-loop", "not-http", "http-version", "bad-head", "head-too-long", "bad-length", "bad-chunks",
+    "transfer-coding", "compressed", "no-location", "no-file", "bad-range", "login-page", "web-page", "endless",
+    "bad-answer", "truncated", "too-long", "https", "bad-url", "digest-mismatch", "no-card",
     "card-full", "card-error", "not-picture", "not-jpeg", "progressive", "jpeg-kind", "bmp-kind", "too-big",
     "bad-picture", "no-memory", "settings", "no-camera", "sensor-timeout", "upload-refused", "internal",
 }
@@ -39,6 +41,11 @@ def test_statuses(pix_modules, code, title, transient):
     assert error.args[0].startswith(code + ": ")
 
 
+def test_one_line_tells_everything(pix_modules):
+    error = pix_modules.PixError("refused", "pc:80")
+    assert error.line == f"refused: {error.cause}; {error.remedy}" and error.cause.endswith(": pc:80")
+
+
 def test_details_are_made_fit(pix_modules):
     error = pix_modules.PixError("settings", "wifi[0]\r\n\x1b[2Jé" + "x" * 200)
     assert len(error.cause) == 110 and error.cause.endswith("...")
@@ -55,5 +62,5 @@ def test_an_unknown_code_is_a_fault_of_ours(pix_modules):
     [((19,), "no-card"), ((28,), "card-full"), ((5,), "card-error"), (("text",), "card-error"), ((), "card-error")],
 )
 def test_errors_of_the_file_system(pix_modules, args, code):
-    error = pix_modules.load("errors").from_os(OSError(*args), "/sd/x")
+    error = pix_modules.load("files").from_os(OSError(*args), "/sd/x")
     assert error.code == code and "/sd/x" in error.cause

@@ -265,11 +265,11 @@ def test_a_peer_that_talks_first(bench):
 
 def test_two_links_at_once(bench):
     modem = bench.bring_up()
-    first, second = BODY[:9000], BODY[9000:12000]
+    first, second = BODY[:5000], BODY[9000:12000]
     bench.serve(80, lambda: Once(first))
     bench.serve(81, lambda: Once(second))
-    one = modem.connect(SERVER, 80, buffer=bytearray(9000))
-    two = modem.connect(SERVER, 81, buffer=bytearray(4096))
+    one = modem.connect(SERVER, 80)
+    two = modem.connect(SERVER, 81)
     assert one.number != two.number
     one.write(b"GET")
     head = read_all(one, limit=1000, size=500)
@@ -294,7 +294,7 @@ def test_an_overflowing_side_buffer_breaks_only_its_own_link(boards):
     modem = bench.bring_up()
     bench.serve(80, lambda: Once(BODY))
     bench.serve(81, lambda: Timed([(300, b"late"), (10, None)]))
-    flood = get(modem, 80, buffer=bytearray(2000))
+    flood = get(modem, 80)
     calm = get(modem, 81)
     assert read_all(calm) == b"late"
     out = bytearray()

@@ -55,11 +55,11 @@ def test_statuses(device, httpbin_url, status):
 def test_credentials(device, httpbin_url):
     host = httpbin_url.removeprefix("http://")
     assert fetch(device, f"http://ann:p%40ss@{host}/basic-auth/ann/p@ss").status == 200
-    device.load("store").remove("/sd/file.bin")
+    device.load("files").remove("/sd/file.bin")
     assert failing(device, f"http://ann:wrong@{host}/basic-auth/ann/p@ss").code == "http-401"
     assert fetch(device, f"{httpbin_url}/bearer", token="t0k").status == 200
     assert json.loads(stored(device)) == {"authenticated": True, "token": "t0k"}
-    device.load("store").remove("/sd/file.bin")
+    device.load("files").remove("/sd/file.bin")
     assert failing(device, f"{httpbin_url}/bearer").code == "http-401"
 
 
@@ -67,7 +67,7 @@ def test_credentials(device, httpbin_url):
 def test_redirects(device, httpbin_url, kind):
     fetch(device, f"{httpbin_url}/{kind}/5")
     assert json.loads(stored(device))["url"] == httpbin_url + "/get"
-    device.load("store").remove("/sd/file.bin")
+    device.load("files").remove("/sd/file.bin")
     assert failing(device, f"{httpbin_url}/{kind}/6").code == "redirect-loop"
 
 
@@ -163,12 +163,12 @@ def test_not_modified(device, httpbin_url):
 
 def test_compressed_though_not_asked(device, httpbin_url):
     error = failing(device, f"{httpbin_url}/gzip")
-    assert error.code == "bad-response" and "gzip" in error.cause
+    assert error.code == "compressed" and "gzip" in error.cause
 
 
 def test_a_delay_within_and_beyond_the_patience(device, httpbin_url):
     assert fetch(device, f"{httpbin_url}/delay/0.3", idle_ms=5000).status == 200
-    device.load("store").remove("/sd/file.bin")
+    device.load("files").remove("/sd/file.bin")
     assert failing(device, f"{httpbin_url}/delay/1", idle_ms=200, retries=0).code == "timeout"
 
 

@@ -43,7 +43,7 @@ def test_httpbin_over_the_modem(board, httpbin_url):
     assert board.fetch(httpbin_url + "/stream-bytes/9000?seed=1&chunk_size=700").bytes == 9000
     board.fetch(httpbin_url + "/redirect-to?url=%2Frange%2F5000")
     assert board.stored() == {"file.bin": bytes(97 + i % 26 for i in range(5000))}
-    for path, code in (("/status/404", "http-404"), ("/redirect/6", "redirect-loop"), ("/gzip", "bad-response")):
+    for path, code in (("/status/404", "http-404"), ("/redirect/6", "redirect-loop"), ("/gzip", "compressed")):
         with pytest.raises(board.PixError) as e:
             board.fetch(httpbin_url + path)
         assert e.value.code == code
@@ -68,7 +68,7 @@ def test_spoilt_bytes_never_make_a_wrong_file(board, origin, digest, change):
         board.fetch(server.url(), retries=8, idle_ms=1500)
         lane.mangle = None
         assert board.stored() == {"file.bin": PICTURE}
-        board.device.load("store").remove("/sd/file.bin")
+        board.device.load("files").remove("/sd/file.bin")
     assert len(server.requests) > 2
 
 

@@ -14,7 +14,7 @@ from maixpix.demo.run import expected_panel, psnr
 from rig.app_board import SERVER, run
 from rig.panel_text import card_of
 from virtualboard.board import BoardConfig, WifiNetwork
-from virtualboard.hosted.launch import run_app
+from virtualboard.launch import run_app
 
 ROOT = Path(__file__).resolve().parents[2]
 PICTURES = ROOT / "assets" / "pictures"
@@ -130,7 +130,7 @@ def test_a_bad_picture_leaves_the_last_one_on_panel_and_card_even_over_a_reset(v
 def test_the_card_stays_until_there_is_a_picture(virtual):
     bad = b"<html>not yet</html>"
     outcome, _, _ = virtual([bad], 7_000)
-    assert card_of(outcome.panel)[0] == "Not a picture"
+    assert card_of(outcome.panel)[0] == "A web page, no picture"
     outcome, _, requests = virtual([bad, bad, picture(BLUE)], 15_000)
     assert len(requests) >= 3 and shows(outcome.panel, BLUE)
 

@@ -5,10 +5,10 @@ from urllib.parse import urljoin, urlsplit
 
 import h11
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-relaxed = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=200)
+relaxed = settings(max_examples=200)
 
 
 def request(modules, url, **more):

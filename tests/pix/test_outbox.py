@@ -1,6 +1,7 @@
 """pix.outbox: names that never come twice, oldest first, nothing unsent removed, whatever the power does."""
 
 import random
+import shutil
 
 import pytest
 
@@ -45,6 +46,52 @@ def test_a_damaged_counter_goes_on_behind_the_pictures(device, outbox, damage):
     (device.folder / "outbox" / "number").write_bytes(damage)
     again = device.restart()
     assert again.load("outbox").Outbox(reserve_kb=64).new() == "/sd/outbox/s0000006.jpg"
+
+
+def test_a_deleted_outbox_gives_no_number_of_sent_pictures_again(device, outbox):
+    first, second = fill(device, outbox, 2)
+    outbox.done(first, False)
+    outbox.done(second, False)
+    sent = {entry.name: entry.read_bytes() for entry in (device.folder / "sent").iterdir()}
+    shutil.rmtree(device.folder / "outbox")
+    board = device.restart()
+    box = board.load("outbox").Outbox(reserve_kb=64)
+    (name,) = fill(board, box, 1)
+    assert name == "s0000003.jpg"
+    box.done(name, False)
+    kept = {entry.name: entry.read_bytes() for entry in (device.folder / "sent").iterdir()}
+    assert kept == {**sent, name: b"picture 0"}
+
+
+def test_done_replaces_no_other_picture(device, outbox):
+    """Somebody put a picture of that name there meanwhile: both stay."""
+    (name,) = fill(device, outbox, 1)
+    (device.folder / "sent").mkdir()
+    (device.folder / "sent" / name).write_bytes(b"another picture")
+    device = device.restart()
+    box = device.load("outbox").Outbox(reserve_kb=64)
+    box.done(name, False)
+    kept = {entry.name: entry.read_bytes() for entry in (device.folder / "sent").iterdir()}
+    assert kept == {name: b"another picture", "s0000002.jpg": b"picture 0"}
+    assert box.new() == "/sd/outbox/s0000003.jpg"
+
+
+@pytest.mark.parametrize("where", ["outbox", "sent"])
+def test_no_number_is_given_out_that_stands_somewhere(device, outbox, where):
+    """The counter is behind: an old copy of the folder was put back."""
+    fill(device, outbox, 1)
+    (device.folder / where).mkdir(exist_ok=True)
+    for number in (2, 3, 6_000_000):
+        (device.folder / where / f"S{number:07}.JPG").write_bytes(b"x")
+    board = device.restart()
+    box = board.load("outbox").Outbox(reserve_kb=64)
+    assert box.new() == "/sd/outbox/s0000004.jpg"
+
+
+def test_a_strange_digit_in_a_name_is_no_number(device, outbox):
+    (device.folder / "outbox" / "s000000².jpg").write_bytes(b"x")
+    board = device.restart()
+    assert board.load("outbox").Outbox(reserve_kb=64).waiting() == 0
 
 
 def test_numbers_begin_again_after_ten_million(device, outbox):

@@ -1,21 +1,24 @@
 """What `pix.picture` says about files, and what the loader then makes of those it lets through."""
 
 import json
+from pathlib import Path
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
+from maixpix.demo.verdicts import psnr
 from rig.app_board import run
 from virtualboard.board import BoardConfig
-from virtualboard.hosted.launch import run_app
+from virtualboard.launch import run_app
 
 SCRIPT = """
 import ujson, uos
-from pix.picture import inspect
+from pix.picture import inspect, walk
 from pix.errors import PixError
 for name in sorted(uos.listdir("/sd/in")):
     try:
         kind = inspect("/sd/in/" + name)
+        walk("/sd/in/" + name, kind)
         import image
         img = image.Image("/sd/in/" + name)
         print(ujson.dumps([name, kind.format, kind.width, kind.height, kind.bytes_needed, img.width(), img.height()]))
@@ -27,7 +30,7 @@ for name in sorted(uos.listdir("/sd/in")):
 def bmp(depth, compression, width=8, height=4, top_down=False, grey_ramp=True):
     palette = b"".join(bytes((i, i, i if grey_ramp else 0, 0)) for i in range(256)) if depth == 8 else b""
     masks = b"\x00\xf8\x00\x00\xe0\x07\x00\x00\x1f\x00\x00\x00" if compression == 3 else b""
-    rows = bytes((width * depth + 31) // 32 * 4 * height)
+    rows = b"\x07" * ((width * depth + 31) // 32 * 4 * height)
     offset = 54 + len(palette) + len(masks)
     head = b"BM" + (offset + len(rows)).to_bytes(4, "little") + bytes(4) + offset.to_bytes(4, "little")
     info = (40).to_bytes(4, "little") + width.to_bytes(4, "little")
@@ -53,7 +56,7 @@ def verdicts(tmp_path_factory, board_card):
     photo.save(folder / "real.web", "WEBP")
     photo.save(folder / "b24.bmp")
     whole = (folder / "base.jpg").read_bytes()
-    (folder / "cut.jpg").write_bytes(whole[: len(whole) // 2])
+    (folder / "cut.jpg").write_bytes(whole[:-30])
     (folder / "head.jpg").write_bytes(whole[:30])
     (folder / "noise.jpg").write_bytes(b"\xff\xd8" + b"\x00" * 100)
     (folder / "arith.jpg").write_bytes(whole.replace(b"\xff\xc0", b"\xff\xc9", 1))
@@ -107,9 +110,9 @@ def test_what_it_lets_through_loads(verdicts, name, format, width, height, heap)
         ("loss.jpg", "jpeg-kind", "coding C3"),
         ("ext.jpg", "jpeg-kind", "coding C1"),
         ("tall.jpg", "jpeg-kind", "chroma sampling"),
-        ("cut.jpg", "bad-picture", "ends too early"),
+        ("cut.jpg", "bad-picture", "damaged or cut off"),
         ("head.jpg", "bad-picture", "ends in its header"),
-        ("noise.jpg", "bad-picture", "header is damaged"),
+        ("noise.jpg", "bad-picture", "ends in its header"),
         ("arith.jpg", "jpeg-kind", "arithmetic coding"),
         ("page.jpg", "not-picture", "web page"),
         ("empty.jpg", "not-picture", "empty"),
@@ -152,3 +155,121 @@ except PixError as e:
 """
     outcome = run(BoardConfig(card=str(card), faults=faults), script)
     assert f"told {code} " in outcome.console and words in outcome.console, outcome.console
+
+
+# -- pictures from public reports, and a show that is over ---------------------------------------------------------
+
+PICTURES = Path(__file__).parent / "pictures"
+FETCHED = """
+from pix.errors import PixError
+from pix.screen import Screen
+from pix.store import Part
+screen = Screen()
+screen.show("/sd/show.jpg")
+part = Part("/sd/show.jpg")
+part.begin("key")
+part.write(open("/sd/new.jpg", "rb").read())
+part.close()
+try:
+    screen.check(part.path)
+    part.commit()
+    print("shown", screen.show())
+except PixError as e:
+    part.discard()
+    print("refused", e.code, e.cause)
+"""
+
+
+@pytest.fixture
+def replace(tmp_path, board_card):
+    """replace(data): what happens when these bytes were fetched for /sd/show.jpg; (last line, panel, old file kept)."""
+    card = board_card(tmp_path / "card")
+    Image.new("RGB", (320, 240), (0, 80, 160)).save(card / "show.jpg")
+    before = (card / "show.jpg").read_bytes()
+
+    def run_it(data):
+        (card / "new.jpg").write_bytes(data)
+        outcome = run(BoardConfig(card=str(card)), FETCHED)
+        assert outcome.ok, outcome.console
+        kept = (card / "show.jpg").read_bytes()
+        assert kept in (before, data)
+        return outcome.lines[-1][1], outcome.panel, kept == before
+
+    return run_it
+
+
+@pytest.mark.parametrize("name", ["trailing-96-bytes.jpg", "motion-photo.jpg"])
+def test_what_lies_behind_the_picture_is_of_no_importance(replace, name):
+    data = (PICTURES / name).read_bytes()
+    said, panel, kept = replace(data)
+    assert (said, kept) == ("shown (320, 240)", False)
+    with Image.open(PICTURES / name) as wanted:
+        assert psnr(panel, wanted.convert("RGB")) > 25
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("rgb-adobe.jpg", "jpeg-kind MaixPy cannot decode this kind of JPEG: RGB colours"),
+     ("scan-with-a-hole.jpg", "bad-picture ")],
+)  # fmt: skip
+def test_what_would_be_shown_wrong_never_replaces_a_picture(replace, name, words):
+    said, panel, kept = replace((PICTURES / name).read_bytes())
+    assert said.startswith("refused " + words)
+    assert kept
+    assert psnr(panel, Image.new("RGB", (320, 240), (0, 80, 160))) > 35
+
+
+def test_a_photo_held_on_its_side_stands_upright(replace):
+    data = (PICTURES / "exif6.jpg").read_bytes()
+    said, panel, kept = replace(data)
+    assert (said, kept) == ("shown (320, 240)", False)
+    with Image.open(PICTURES / "exif6.jpg") as photo:
+        wanted = Image.new("RGB", (320, 240))
+        upright = ImageOps.exif_transpose(photo).convert("RGB").resize((180, 240), Image.Resampling.NEAREST)
+        wanted.paste(upright, (70, 0))
+    assert psnr(panel, wanted) > 20
+
+
+def test_the_file_may_go_once_it_was_checked(tmp_path, board_card):
+    """What was decoded is what is shown: the file is not read again."""
+    card = board_card(tmp_path / "card")
+    Image.new("RGB", (32, 24), (255, 0, 0)).save(card / "a.bmp")
+    code = """
+import uos
+from pix.screen import Screen
+screen = Screen()
+screen.check("/sd/a.bmp")
+uos.remove("/sd/a.bmp")
+print(screen.show())
+"""
+    outcome = run(BoardConfig(card=str(card)), code)
+    assert outcome.lines[-1][1] == "(32, 24)"
+    assert outcome.panel.getbbox() == (144, 108, 176, 132)
+
+
+def test_pictures_can_be_shown_for_ever(tmp_path, board_card):
+    """No show leaves memory behind, neither a picture that was checked in vain."""
+    card = board_card(tmp_path / "card")
+    Image.effect_mandelbrot((320, 240), (-2, -1.5, 1, 1.5), 50).convert("RGB").save(card / "a.jpg")
+    (card / "bad.jpg").write_bytes((card / "a.jpg").read_bytes()[:4000])
+    code = """
+import gc
+from pix.errors import PixError
+from pix.screen import Screen
+screen = Screen()
+for i in range(6):
+    for name in ("bad", "a"):
+        try:
+            screen.check("/sd/%s.jpg" % name)
+            if i % 2:
+                screen.show()
+        except PixError as e:
+            screen.error(e)
+    if i % 2:
+        gc.collect()
+        print(gc.mem_free())
+"""
+    outcome = run(BoardConfig(card=str(card)), code)
+    assert outcome.ok, outcome.console
+    free = [int(line) for _, line in outcome.lines if line.isdigit()]
+    assert len(free) == 3 and free[0] - free[2] < 1000

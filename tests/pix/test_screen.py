@@ -168,7 +168,7 @@ screen.progress(10, 100)
 # -- pictures ----------------------------------------------------------------------------------------------------
 
 
-def bmp(card, size, colour=(248, 0, 0)):
+def bmp(card, size, colour=(255, 0, 0)):
     Image.new("RGB", size, colour).save(card / "in.bmp")
 
 

@@ -12,17 +12,17 @@ import subprocess
 import pytest
 
 from maixpix.companion import UploadLimits, running
+from rig.patience import patient
 from rig.receivers import Listener, Sending, Tus
 from rig.uploads import Station, receiver, stored
 from virtualboard.board import BoardConfig
-from virtualboard.hosted.launch import run_app
+from virtualboard.launch import run_app
 
 MATCHES = """
 import sys
-sys.path.append("/sd/apps")
-import send
+from pix.pick import matches
 for name, pattern in %r:
-    print("match", send.matches(name, pattern))
+    print("match", matches(name, pattern))
 """
 
 
@@ -97,14 +97,13 @@ def test_files_of_the_board_itself_have_no_date(station):
     """MaixPy dates them 2060 and the time since its start, which says nothing after the next start."""
     program = """
 import sys, uos, utime
-sys.path.append("/sd/apps")
-import send
+from pix.pick import paths
 for name in ("x10.jpg", "x9.jpg", "x1.jpg"):
     with open("/sd/new/" + name, "wb") as f:
         f.write(b"x")
     utime.sleep_ms(2500)
 print([uos.stat("/sd/new/" + name)[8] >= 1893456000 for name in uos.listdir("/sd/new")])
-print([path[8:] for path in send.paths("new")])
+print([path[8:] for path in paths("new")])
 """
     files(station, ["new/old7.jpg"])
     result = run_app(BoardConfig(card=str(station.card)), program)
@@ -250,6 +249,6 @@ def test_nc_itself(station, tmp_path):
         subprocess.Popen(["nc", "-l", "-p", str(port)], stdout=out, stdin=subprocess.DEVNULL) as nc,
     ):
         result = station.run("send", {"upload": f"tcp://pc:{port}", "send": "x.jpg"})
-        nc.wait(20)
+        nc.wait(patient(20))
     assert "sent /sd/x.jpg 30003 bytes" in result.console, result.console
     assert (tmp_path / "x.jpg").read_bytes() == body

@@ -13,7 +13,7 @@ from maixpix.demo.run import expected_panel, link_figures, psnr
 from rig.panel_text import card_of
 from rig.servers import Raw
 from virtualboard.board import BoardConfig, WifiNetwork
-from virtualboard.hosted.launch import run_app
+from virtualboard.launch import RUN_LIMIT_S, run_app
 
 ROOT = Path(__file__).resolve().parents[2]
 PICTURES = ROOT / "assets" / "pictures"
@@ -54,7 +54,7 @@ def show(tmp_path, board_card):
     previous = Image.new("RGB", (320, 240), (0, 80, 160))
     previous.save(card / "show.jpg")
 
-    def run(picture, server="", wifi_key=KEY, ssid="home", faults=(), timeout_s=60.0, **config):
+    def run(picture, server="", wifi_key=KEY, ssid="home", faults=(), timeout_s=RUN_LIMIT_S, **config):
         settings = {"wifi": [[ssid, wifi_key]], "server": server, "picture": picture, **config.pop("settings", {})}
         (card / "pix.json").write_text(json.dumps(settings))
         board = BoardConfig(card=str(card), wifi=[WifiNetwork("home", KEY)], names={"pc": "127.0.0.1"}, **config)

@@ -42,7 +42,7 @@ def test_a_commit_leaves_the_target_alone_on_the_card(device):
 
 
 def test_names_are_short(device):
-    beside = device.load("store").beside
+    beside = device.load("files").beside
     assert beside("/sd/show.jpg", "$") == "/sd/show.$jp"
     assert beside("/sd/a.b/model.kmodel", "~") == "/sd/a.b/model.~km"
     assert beside("/sd/a.b/plain", "^") == "/sd/a.b/plain.^"
@@ -253,7 +253,7 @@ def test_the_limit_goes_when_the_refuse_is_overwritten(device):
         nonlocal got
         got += piece
 
-    store.read_back(part.path, 0, part.size, bytearray(1000), visit)
+    device.load("files").read_back(part.path, 0, part.size, bytearray(1000), visit)
     assert got == content[: 4 * BLOCK]
 
 
@@ -288,12 +288,12 @@ def test_a_full_card(device):
     part = device.load("store").Part(TARGET)
     part.discard()
     assert device.listing() == {"show.jpg": OLD}
-    assert device.load("store").free_bytes("/sd") == 0, "the reserve is not given away"
+    assert device.load("files").free_bytes("/sd") == 0, "the reserve is not given away"
 
 
 def test_free_space(device):
     geometry = device.card.geometry
-    free = device.load("store").free_bytes("/sd")
+    free = device.load("files").free_bytes("/sd")
     assert free == device.card.files.free_clusters() * geometry.cluster_bytes - 65536
 
 
@@ -327,8 +327,8 @@ def test_no_card(tmp_path):
     device.card.files.stat = device.card.files.ilistdir = device.card.files.statvfs = nothing_mounted
     store = device.load("store")
     assert code_of(device, store.recover, "/sd") == "no-card"
-    assert code_of(device, store.free_bytes, "/sd") == "no-card"
-    assert code_of(device, store.size_of, TARGET) == "no-card"
+    assert code_of(device, device.load("files").free_bytes, "/sd") == "no-card"
+    assert code_of(device, device.load("files").size_of, TARGET) == "no-card"
 
 
 def test_a_part_that_shrank_is_not_committed(device):

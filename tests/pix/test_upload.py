@@ -5,6 +5,8 @@ import random
 
 import pytest
 
+from rig.links import Bytes
+from rig.patience import patient
 from rig.receivers import Listener, Sending, Tus
 
 SMALL = random.Random(1).randbytes(7012)
@@ -256,7 +258,7 @@ def test_nonsense_offsets_are_refused(device, links, tus, value):
     tus.statuses = [("POST", 201, {"Location": "/tus/u0", "Upload-Offset": value})]
     with pytest.raises(device.PixError) as caught:
         sender(device, links, tus.url, retries=0).send(put(device, SMALL))
-    assert caught.value.code == "bad-response"
+    assert caught.value.code == "bad-answer"
 
 
 def test_a_server_that_stays_away(device, links, tus):
@@ -334,7 +336,14 @@ def test_the_line_brings_a_proof_back(device, links, listener):
     [
         (b"error too big; send less\n", "upload-refused"),
         (b"ok 00 1\n", "digest-mismatch"),
-        (b"x" * 400, "bad-response"),
+        (b"x" * 400, "bad-answer"),
+        (b"\n", "bad-answer"),
+        (b" \t \r\n", "bad-answer"),
+        (b"\xff\xfe ok\n", "bad-answer"),
+        (b"ok \xe9\x80 7012\n", "digest-mismatch"),
+        (b"error caf\xe9\n", "upload-refused"),
+        (b"ok\n", "bad-answer"),
+        (b"\0\0\0\n", "bad-answer"),
     ],
 )
 def test_other_answers_are_no_proof(device, links, listener, line, code):
@@ -342,6 +351,31 @@ def test_other_answers_are_no_proof(device, links, listener, line, code):
     with pytest.raises(device.PixError) as caught:
         sender(device, links, f"tcp+name://127.0.0.1:{nc.port}", retries=0).send(put(device, SMALL))
     assert caught.value.code == code
+
+
+def test_every_byte_of_a_receivers_line_may_be_damaged(device, links, listener):
+    """Each ends in the proof or in a PixError."""
+    digest = hashlib.sha256(b"x").hexdigest()
+    good = f"ok {digest} 1\n".encode()
+    lines = [good[:at] + bytes([good[at] ^ 1 << bit]) + good[at + 1 :] for at in range(len(good)) for bit in (0, 5, 7)]
+    lines += [good[:at] for at in range(len(good))]
+    upload = device.load("upload")
+    path = put(device, b"x")
+    for line in lines:
+        job = upload.Job(upload.Uploader(links, "tcp+name://127.0.0.1:9"), path, "", None)
+        try:
+            upload._answer(job, Bytes([line, b""]), memoryview(bytearray(400)))
+        except device.PixError as error:
+            assert error.code in ("bad-answer", "digest-mismatch", "upload-refused")
+        assert not job.proven or line.split() == good.split()
+
+
+def test_the_name_in_the_upload_address_logs_in_at_every_request(device, links, tus):
+    address = tus.url.replace("127.0.0.1", "me:secret@127.0.0.1")
+    assert sender(device, links, address).send(put(device, LARGE)).proven
+    assert tus.methods()[0] == "POST" and tus.methods().count("PATCH") == 3
+    told = {request[2].get("Authorization") for request in tus.requests}
+    assert told == {"Basic bWU6c2VjcmV0"}
 
 
 @pytest.mark.parametrize(
@@ -361,7 +395,7 @@ def wait_for(nc, count):
     """The listener's `count` connections once nothing more comes."""
     import time
 
-    end = time.monotonic() + 5
+    end = time.monotonic() + patient(5)
     before = None
     while time.monotonic() < end:
         now = [len(data) for data in nc.received]
@@ -383,4 +417,4 @@ def test_an_answer_that_is_no_http_is_told(device, links, listener):
     nc = listener(lambda data: b"220 mail ready\r\n\r\n" if len(data) > 7012 else None)
     with pytest.raises(device.PixError) as caught:
         sender(device, links, f"http://127.0.0.1:{nc.port}/files/").send(put(device, SMALL))
-    assert caught.value.code == "bad-response" and device.pauses == []
+    assert caught.value.code == "not-http" and device.pauses == []

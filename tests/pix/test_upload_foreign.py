@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from rig.patience import patient
 from rig.receivers import Sending
 
 SERVER = """
@@ -44,7 +45,7 @@ def foreign(tmp_path_factory):
     port = free_port()
     process = subprocess.Popen([sys.executable, "-c", SERVER, str(folder), str(port)])
     try:
-        end = time.monotonic() + 30
+        end = time.monotonic() + patient(30)
         while True:
             try:
                 socket.create_connection(("127.0.0.1", port), 1).close()
@@ -93,13 +94,13 @@ def test_each_netcat_takes_a_raw_upload(device, tmp_path, command, size):
         netcat = subprocess.Popen([program, *arguments], stdin=subprocess.PIPE, stdout=out)
     try:
         # It takes one connection only, so none can be spent on finding out whether it listens.
-        end = time.monotonic() + 30
+        end = time.monotonic() + patient(30)
         while not is_listening(port):
             assert netcat.poll() is None and time.monotonic() < end
             time.sleep(0.01)
         uploader = device.load("upload").Uploader(Sending(device), f"tcp://127.0.0.1:{port}")
         sent = uploader.send("/sd/a.jpg")
-        assert netcat.wait(20) == 0
+        assert netcat.wait(patient(20)) == 0
     finally:
         netcat.kill()
         netcat.wait()

@@ -4,10 +4,10 @@ import types
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-relaxed = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=200)
+relaxed = settings(max_examples=200)
 
 SCREEN = types.SimpleNamespace(width=320, height=240)
 
@@ -92,8 +92,47 @@ def test_user_and_password_are_not_shown(url, text, shown):
     assert url.public(text) == shown
 
 
-def test_settings_are_described_without_them(pix_modules):
-    config = pix_modules.load("config")
-    values = config.Settings()
-    values.update({"picture": "http://ann:s3cret@pc/x.jpg", "command": "http://u:s3cret@pc/c"}, "here")
-    assert "s3cret" not in values.describe() and "picture: http://pc/x.jpg" in values.describe()
+@pytest.mark.parametrize(
+    ("upload", "command", "told"),
+    [
+        ("http://pc:8000/files/", "http://pc:8000/command", True),
+        ("http://pc:8000", "http://PC:8000/elsewhere?x", True),
+        ("http://pc:8000", "http://pc:8001/command", False),
+        ("http://pc:8000", "http://pc.example:8000/command", False),
+        ("http://pc", "http://other/command", False),
+        ("tcp+name://pc:3456", "http://pc:8000/command", True),
+        ("tcp+name://pc:3456", "http://other:8000/command", False),
+        ("", "http://pc:8000/command", False),
+    ],
+)
+def test_the_token_goes_to_its_own_host_only(url, upload, command, told):
+    settings = types.SimpleNamespace(upload=upload, token="s3cret")
+    assert url.token_for(url.parse(command), settings) == ("s3cret" if told else "")
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("http://pc:8000", ("http", "pc", 8000, "/files/")),
+        ("http://pc:8000/", ("http", "pc", 8000, "/files/")),
+        ("http://pc/tus", ("http", "pc", 80, "/tus")),
+        ("HTTP://me:pw@pc", ("http", "pc", 80, "/files/")),
+        ("pc:3000", ("tcp", "pc", 3000, "/")),
+        ("192.168.1.10:8000", ("tcp", "192.168.1.10", 8000, "/")),
+        ("tcp://pc", ("tcp", "pc", 3456, "/")),
+        ("tcp://pc:1/", ("tcp", "pc", 1, "/")),
+        ("TCP+name://pc", ("tcp+name", "pc", 3456, "/")),
+    ],
+)
+def test_upload_targets(url, text, meant):
+    scheme, where = url.upload_target(text)
+    assert (scheme, where.host, where.port, where.target) == meant
+
+
+@pytest.mark.parametrize(
+    "text", ["", "pc", "pc/files/", "pc:80/x", "tcp://", "tcp:pc:80", "tcp://pc/x", "ftp://pc", "tcpx://pc:1", "pc:²"]
+)
+def test_what_is_no_upload_target(url, pix_modules, text):
+    with pytest.raises(pix_modules.PixError) as caught:
+        url.upload_target(text)
+    assert caught.value.code == "bad-url"

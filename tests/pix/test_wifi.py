@@ -1,5 +1,7 @@
 """Bring-up, joining and coming back, against the real modem part over real lanes."""
 
+from itertools import pairwise
+
 import pytest
 
 from rig.modem_bench import Once, read_all
@@ -13,18 +15,15 @@ def stages(bench):
     return [f"{stage} {detail}" for _, stage, detail in bench.stages]
 
 
-@pytest.mark.parametrize(
-    ("profile", "passive", "ring"),
-    [("1.1", False, 49152), ("1.3", False, 49152), ("1.6", False, 49152), ("1.7.4", True, 8192)],
-)
-def test_every_firmware_comes_up(boards, profile, passive, ring):
+@pytest.mark.parametrize(("profile", "passive"), [("1.1", False), ("1.3", False), ("1.6", False), ("1.7.4", True)])
+def test_every_firmware_comes_up(boards, profile, passive):
     bench = boards(profile)
     modem = bench.bring_up()
-    assert (modem.passive, modem.ring, modem.address) == (passive, ring, "192.168.4.50")
+    assert (modem.passive, modem.ring, modem.address) == (passive, 49152, "192.168.4.50")
     assert modem.version == tuple(int(n) for n in profile.split(".")[:2])
     assert modem.baud == 1000000 == bench.modem.uart.baud
-    assert not bench.modem.echo
-    assert bench.modem.mux
+    assert not bench.modem.settings.echo
+    assert bench.modem.settings.mux
     assert modem.online
     assert stages(bench)[-1] == "wifi home, address 192.168.4.50"
     assert bench.clock.now < 4 * SECOND
@@ -185,7 +184,7 @@ def test_a_control_character_in_a_key_is_refused_without_showing_it(boards):
 
 
 def test_scanned_names(boards):
-    name = boards().load("wifi").scanned_name
+    name = boards().load("atline").scanned_name
     assert name(b'+CWLAP:(4,"home",-50,"3c:84:6a:00:00:01",6,-6,0)') == b"home"
     assert name(b'+CWLAP:(4,"a","b",-50,",-50,"3c:84:6a:00:00:01",6,-6,0,4,4,7,0)') == b'a","b",-50,'
     assert name(b'+CWLAP:(0,"",-50,"3c:84:6a:00:00:01",6,-6,0)') == b""
@@ -284,16 +283,24 @@ def test_a_dead_module_is_named_and_bounded(boards):
     assert bench.clock.now - before < 45 * SECOND
 
 
-def test_the_interrupt_never_writes_into_garbage(boards):
-    # The UART object in use stays referenced when the modem that made it is gone.
+def test_one_uart_and_its_ring_serve_all_modems(boards):
+    # The receive interrupt writes into them also when the modem that made them is garbage.
     bench = boards()
-    modem = bench.bring_up()
-    uart = modem.uart
-    del modem
-    assert bench.load("atport")._serving is uart
+    uart = bench.bring_up().uart
     assert bench.ports[1].serving is uart
-    again = bench.bring_up()
-    assert bench.load("atport")._serving is again.uart is bench.ports[1].serving is not uart
+    for _ in range(3):
+        again = bench.bring_up()
+        assert again.uart is uart is bench.ports[1].serving
+        assert again.ring == 49152 == uart.ring.capacity
+
+
+def test_hanging_up_stops_the_interrupt_and_the_next_modem_has_its_ring(boards):
+    bench = boards()
+    bench.bring_up()
+    bench.load("atport").hang_up()
+    assert bench.ports[1].serving is None
+    bench.load("atport").hang_up()
+    assert bench.bring_up().ring == 49152
 
 
 def test_commands_survive_a_busy_module(boards):
@@ -302,3 +309,44 @@ def test_commands_survive_a_busy_module(boards):
     modem = bench.bring_up()
     assert bench.modem.stats.busy > 0
     assert modem.online
+
+
+@pytest.mark.parametrize("profile", ["1.1", "1.7.4"])
+def test_idle_has_its_turn_while_a_network_is_looked_for(boards, profile):
+    # An idle of two seconds, as long as a picture takes to be taken and kept, spoils no answer.
+    bench = boards(profile, [AccessPoint("home", SECRET, dhcp_ms=3000)])
+    turns = []
+
+    def idle():
+        turns.append((bench.clock.now // MS, bench.stages[-1][1]))
+        bench.run(2000 if len(turns) % 50 == 1 else 5)
+
+    modem = bench.bring_up(networks=[("away", "k"), ("home", SECRET)], idle=idle, recover=True)
+    assert modem.online
+    assert len(turns) > 50
+    assert {stage for _, stage in turns} == {"wifi"}
+    times = [when for when, _ in turns]
+    assert max(b - a for a, b in pairwise(times)) < 2500
+    bench.modem.drop_wifi()
+    bench.run(200)
+    assert not bench.load("wifi").watch(modem)
+    before = len(turns)
+    bench.clock.after(3 * SECOND, bench.modem.restore_wifi)
+    modem.repair()
+    assert len(turns) > before + 10
+    assert modem.idle is None
+    before = len(turns)
+    assert modem.ask("")
+    assert len(turns) == before
+
+
+def test_what_idle_raises_ends_the_search(boards):
+    bench = boards()
+    error = bench.PixError("card-full")
+
+    def idle():
+        raise error
+
+    with bench.raises("card-full"):
+        bench.bring_up(idle=idle)
+    assert bench.bring_up().online

@@ -2,19 +2,18 @@
 
 import functools
 from dataclasses import dataclass
-from pathlib import Path
 
 from PIL import Image
 
 from virtualboard.board import Board
-from virtualboard.faults import Faults
-from virtualboard.host.console import ConsoleLog
+from virtualboard.clock import MS
 from virtualboard.hosted import loader
-from virtualboard.hosted.engine import Engine, Program
 from virtualboard.network.script import Script
+from virtualboard.program import Program
+from virtualboard.running import RunningBoard
 
 # The same files again and again: each is compiled once in this process. What it costs the board stays.
-loader.compile_device = functools.cache(loader.compile_device)
+loader.compiled = functools.cache(loader.compiled)
 
 SERVER = "127.0.0.1"  # scripts answer before any real port of this machine is tried
 
@@ -86,16 +85,11 @@ def run(config, program, answer=None, end_ms=None, port=80, watch=None, on_snap=
                 return Served(answer, board)
 
             board.network.attach(SERVER, port, factory)
-        faults = Faults(board, config.faults, config.seed)
-        source = program.read_text() if isinstance(program, Path) else program
-        name = program.name if isinstance(program, Path) else "main.py"
-        engine = Engine(board, Program(source, name), end_ns=None if end_ms is None else end_ms * 1_000_000)
-        ConsoleLog(board, hear)
+        running = RunningBoard(board)
         if watch is not None:
-            watch(board, engine)
-        code = engine.run()
-        report = engine.report()
-        report["faults"] = faults.happened
+            watch(board, running.engine.machine)
+        code = running.run_program(Program.of(program), hear, None if end_ms is None else end_ms * MS)
+        report = running.report()
         panel = board.panel.image()
     finally:
         board.power_off()

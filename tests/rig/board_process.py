@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from rig.patience import patient
+
 ROOT = Path(__file__).resolve().parents[2]
 FIRMWARE = os.environ.get("MAIXPY_FIRMWARE", "")
 
@@ -42,7 +44,7 @@ class BoardProcess:
         self._ready = threading.Event()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        assert self._ready.wait(30), self.said
+        assert self._ready.wait(patient(30)), self.said
         text = "".join(self.said)
         self.pty, self.rfc2217, self.page = (
             (re.search(pattern, text) or [""])[0] for pattern in (r"/dev/\S+", r"rfc2217://\S+", r"http://\S+")
@@ -60,10 +62,10 @@ class BoardProcess:
         if self.process.poll() is None:
             self.process.send_signal(number)
         try:
-            return self.process.wait(20)
+            return self.process.wait(patient(20))
         finally:
             self.process.kill()
-            self._reader.join(5)
+            self._reader.join(patient(5))
             self.process.stdout.close()
             self.process.stderr.close()
 
@@ -79,7 +81,7 @@ def wait_for_prompt(board: BoardProcess, limit_s: float = 90) -> None:
     import serial
 
     heard = b""
-    deadline = time.monotonic() + limit_s
+    deadline = time.monotonic() + patient(limit_s)
     with serial.Serial(board.pty, 115200, timeout=0.3) as line:
         while b">>> " not in heard:
             assert time.monotonic() < deadline, heard

@@ -16,6 +16,8 @@ import aiohttp
 import pytest
 from PIL import Image
 
+from rig.patience import patient
+
 DESKTOP = (1100, 660)
 PHONE = (390, 844)
 
@@ -60,7 +62,7 @@ class Browser:
         return result["result"].get("value")
 
     async def until(self, expression: str) -> None:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + patient(20)
         while not await self.value(expression):
             assert time.monotonic() < deadline, f"never true: {expression}; {self.complaints}"
             await asyncio.sleep(0.05)
@@ -86,7 +88,7 @@ async def browser(profile: Path):
     )  # fmt: skip
     try:
         port_file = profile / "DevToolsActivePort"
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + patient(60)
         while not (port_file.exists() and port_file.read_text().count("\n")):
             assert process.poll() is None, "Chromium ended at once"
             assert time.monotonic() < deadline, "Chromium did not start"

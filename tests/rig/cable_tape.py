@@ -7,7 +7,6 @@ pulled at byte n. Replaying takes no real time: board and line run in virtual ti
 from __future__ import annotations
 
 import functools
-import gc
 import os
 import pty
 import select
@@ -18,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from unittest import mock
 
+from rig.patience import patient
 from virtualboard.board import Board, BoardConfig
 from virtualboard.clock import MS
 from virtualboard.hosted import loader
@@ -63,7 +63,7 @@ class Recorder:
 
     def close(self) -> Tape:
         os.write(self._wake, b"x")
-        self._thread.join(10)
+        self._thread.join(patient(10))
         for end in (self._slave, self._master, self._inner, self._stop, self._wake):
             os.close(end)
         return self.tape
@@ -71,14 +71,9 @@ class Recorder:
 
 @contextmanager
 def many_starts() -> Iterator[None]:
-    """For hundreds of boards in one process: every file is compiled once, old objects are not searched for garbage."""
-    gc.collect()
-    gc.freeze()
-    try:
-        with mock.patch.object(loader, "compile_device", functools.cache(loader.compile_device)):
-            yield
-    finally:
-        gc.unfreeze()
+    """For hundreds of boards in one process: every file is compiled once."""
+    with mock.patch.object(loader, "compiled", functools.cache(loader.compiled)):
+        yield
 
 
 class _Run:

@@ -8,6 +8,7 @@ import subprocess
 
 import pytest
 
+from rig.patience import patient
 from virtualboard.card.fat32 import SECTOR
 
 
@@ -56,7 +57,9 @@ def fsck(volume, tmp_path):
     image, part = tmp_path / "fsck.img", tmp_path / "fsck.part"
     dump(volume, image)
     partition(volume, image, part)
-    done = subprocess.run([tool("fsck.vfat"), "-n", "-V", str(part)], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [tool("fsck.vfat"), "-n", "-V", str(part)], capture_output=True, text=True, timeout=patient(60)
+    )
     return done.returncode, done.stdout + done.stderr
 
 
@@ -66,7 +69,7 @@ def mtools(volume, image, *arguments):
     config.write_text(f'drive x: file="{image}" offset={volume.geometry.start * SECTOR}\nmtools_skip_check=1\n')
     environment = {**os.environ, "MTOOLSRC": str(config), "TZ": "UTC", "LC_ALL": "C.UTF-8"}
     done = subprocess.run(
-        [tool(arguments[0]), *arguments[1:]], capture_output=True, text=True, timeout=60, env=environment
+        [tool(arguments[0]), *arguments[1:]], capture_output=True, text=True, timeout=patient(60), env=environment
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

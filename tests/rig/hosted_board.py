@@ -6,6 +6,7 @@ the board until it is terminated. What a person at the board can do comes as lin
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -14,8 +15,9 @@ import sys
 def main() -> None:
     from virtualboard.board import Board, BoardConfig
     from virtualboard.clock import Clock
+    from virtualboard.host.board_time import announced
     from virtualboard.host.console import PtyConsole
-    from virtualboard.hosted.engine import Engine
+    from virtualboard.running import RunningBoard
 
     config = json.loads(sys.argv[1])
     modem, paced = config.pop("modem", ""), config.pop("paced", False)
@@ -29,7 +31,8 @@ def main() -> None:
     elif modem == "absent":
         del board.pads.serial_in[board.model.modem_tx]
         del board.pads.serial_out[board.model.modem_rx]
-    console = PtyConsole(board)
+    running = RunningBoard(board)
+    console = PtyConsole(running.console)
 
     def command() -> None:
         for word in os.read(0, 4096).decode().split("\n"):
@@ -37,9 +40,10 @@ def main() -> None:
                 board.press(down=word == "key down")
 
     board.clock.listen(0, command)
-    print(console.name, flush=True)
-    engine = Engine(board, repl=True)
-    engine.run()
+    gc.freeze()  # the device's gc.collect() searches what the device has made, and nothing else
+    with announced(board.clock, console.name):
+        print(console.name, flush=True)
+        running.run()
 
 
 if __name__ == "__main__":

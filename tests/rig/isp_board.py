@@ -16,6 +16,8 @@ import tty
 import zlib
 from dataclasses import dataclass, field
 
+from rig.patience import patient
+
 FLASH_SIZE = 16 * 1024 * 1024
 OK, BAD_LENGTH, BAD_CHECKSUM, INVALID, BUSY = 0xE0, 0xE1, 0xE2, 0xE3, 0xE7
 
@@ -61,7 +63,7 @@ class IspBoard:
 
     def __exit__(self, *exc: object) -> None:
         os.write(self._wake, b"x")
-        self._thread.join(5)
+        self._thread.join(patient(5))
         if self._speaking is not None:
             self._speaking.join()
         for fd in (self._master, self._slave, self._stop, self._wake):

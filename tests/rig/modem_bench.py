@@ -13,16 +13,15 @@ from pathlib import Path
 
 from virtualboard.clock import MS, Clock
 from virtualboard.esp8285 import AccessPoint, Air, Modem
-from virtualboard.hosted.chip import UART1_RX, Chip
+from virtualboard.hosted.chip import Chip
 from virtualboard.hosted.streams import BytesIO
 from virtualboard.hosted.uart import uart_class
 from virtualboard.network import Network
 from virtualboard.network.script import Script
-from virtualboard.pins import Pads
+from virtualboard.pins import GPIOHS0, UART1_RX, Pads
 from virtualboard.wire import Lane
 
 PIX = Path(__file__).resolve().parents[2] / "firmware" / "pix"
-GPIOHS0 = 24
 SERVER = "127.0.0.1"
 
 
@@ -33,15 +32,27 @@ def _code(name):
 
 
 class Bench:
-    """`load("wifi")` gives pix.wifi; `modem` is the module, `air` and `network` its world."""
+    """`load("wifi")` gives pix.wifi; `modem` is the module, `air` and `network` its world.
 
-    def __init__(self, profile="1.1", points=(("home", "correct horse"),), rtt_ms=4, io0=0, enable=8, names=None):
+    `allow`: networks in which links go to real sockets.
+    """
+
+    def __init__(
+        self,
+        profile="1.1",
+        points=(("home", "correct horse"),),
+        rtt_ms=4,
+        io0=0,
+        enable=8,
+        names=None,
+        allow=("127.0.0.0/8",),
+    ):
         self.clock = Clock()
         self.pads = Pads()
         self.air = Air([AccessPoint(*point) if isinstance(point, tuple) else point for point in points])
         self.to_chip = Lane(self.clock, "to_chip")
         self.to_modem = Lane(self.clock, "to_modem")
-        self.network = Network(self.clock, names or {}, rtt_ns=rtt_ms * MS)
+        self.network = Network(self.clock, names or {}, rtt_ns=rtt_ms * MS, allow=allow)
         self.modem = Modem(self.clock, self.to_modem, self.to_chip, self.air, self.network, profile=profile)
         self.pads.serial_in[6] = self.to_chip
         self.pads.serial_out[7] = self.to_modem
@@ -78,10 +89,10 @@ class Bench:
     def settings(self, networks=(("home", "correct horse"),), baud=1000000, board="dock"):
         return types.SimpleNamespace(wifi=[list(n) for n in networks], baud=baud, board=board)
 
-    def bring_up(self, recover=False, **settings):
+    def bring_up(self, recover=False, idle=None, **settings):
         """The driver's modem, joined."""
         self._patch_pins()
-        return self.load("wifi").bring_up(self.settings(**settings), self._stage, recover)
+        return self.load("wifi").bring_up(self.settings(**settings), self._stage, recover, idle)
 
     def _stage(self, stage, detail):
         self.stages.append((self.clock.now // MS, stage, detail))

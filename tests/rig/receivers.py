@@ -10,6 +10,8 @@ import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from rig.patience import patient
+
 
 class Tus:
     """A tus 1.0.0 server in memory. `files` maps id -> bytearray, `lengths` id -> announced length.
@@ -233,7 +235,7 @@ class Listener:
 
     def _serve(self, connection, data, limit):
         with connection:
-            connection.settimeout(20)
+            connection.settimeout(patient(20))
             try:
                 while piece := connection.recv(4096):
                     data += piece

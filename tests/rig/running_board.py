@@ -15,6 +15,8 @@ import tty
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from rig.patience import patient
+
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 
@@ -57,7 +59,7 @@ class RunningBoard:
         fd = os.open(self.port, os.O_RDWR | os.O_NOCTTY)
         heard = b""
         try:
-            deadline = time.monotonic() + limit_s
+            deadline = time.monotonic() + patient(limit_s)
             while not re.search(until, heard):
                 left = deadline - time.monotonic()
                 assert left > 0, f"{until!r} not in {heard[-600:]!r}"
@@ -99,7 +101,7 @@ class CutCable:
 
     def close(self) -> None:
         self.cut = True
-        self._thread.join(5)
+        self._thread.join(patient(5))
 
 
 def device_tree(folder: Path, version: str, files: int = 4) -> Path:

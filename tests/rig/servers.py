@@ -6,6 +6,8 @@ import re
 import socket
 import threading
 
+from rig.patience import patient
+
 
 class Raw:
     """A TCP server; `answer(connection, head)` is called in a thread of its own for each request."""
@@ -35,7 +37,7 @@ class Raw:
 
     def _serve(self, connection):
         with connection:
-            connection.settimeout(10)
+            connection.settimeout(patient(10))
             head = b""
             try:
                 while b"\r\n\r\n" not in head:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rig.board_process import ROOT
+from rig.patience import patient
 
 # A terminal of its own, as a login has it: passwords are read from there and not from stdin.
 _OWN_TERMINAL = (
@@ -43,7 +44,7 @@ def maixpix(
     )
     os.close(slave)
     shown, seen, left = "", 0, list(answers)
-    deadline = time.monotonic() + limit_s
+    deadline = time.monotonic() + patient(limit_s)
     try:
         while True:
             assert time.monotonic() < deadline, shown
@@ -61,7 +62,7 @@ def maixpix(
             if left and left[0][0] in shown[seen:] and shown.endswith((": ", "\n")):
                 seen = len(shown)
                 os.write(master, left.pop(0)[1].encode() + b"\n")
-        assert process.wait(20) == code, shown
+        assert process.wait(patient(20)) == code, shown
     finally:
         process.kill()
         process.wait()
@@ -86,5 +87,5 @@ def serving(*words: str) -> Iterator[tuple[int, list[str]]]:
         yield int(found[1]), said
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(patient(20))
         process.stdout.close()

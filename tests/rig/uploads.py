@@ -6,9 +6,10 @@ import time
 
 from benchmarks.upload_station import KEY, PICTURES, TOKEN, plant, play, scenes
 from maixpix.companion import ServeSettings
+from rig.patience import patient
 from virtualboard.board import BoardConfig, WifiNetwork
 from virtualboard.hosted import font
-from virtualboard.hosted.launch import run_app
+from virtualboard.launch import RUN_LIMIT_S, run_app
 
 __all__ = ["KEY", "PICTURES", "TOKEN", "Station", "arrived", "play", "receiver", "state_line", "stored", "taken"]
 
@@ -30,7 +31,7 @@ class Station:
         self._runs += 1
         return scenes(self.card.parent / f"scenes{self._runs}", self._runs)
 
-    def run(self, app, settings, ssid="home", timeout_s=60.0, panel=None, end_ms=None, on_event=None, **config):
+    def run(self, app, settings, ssid="home", timeout_s=RUN_LIMIT_S, panel=None, end_ms=None, on_event=None, **config):
         # Plain tcp:// cannot carry a token.
         token = "" if settings.get("upload", "").startswith("tcp:") else TOKEN
         whole = {"wifi": [[ssid, KEY]], "colour": "on", "token": token, **settings}
@@ -79,7 +80,7 @@ def receiver(tmp_path, **options):
 
 def arrived(tmp_path, count):
     """`stored` once it has `count` files: nobody is told when a plain tcp:// upload is on the disk."""
-    end = time.monotonic() + 30
+    end = time.monotonic() + patient(30)
     while len(stored(tmp_path)) < count and time.monotonic() < end:
         time.sleep(0.02)
     return stored(tmp_path)

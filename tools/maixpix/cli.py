@@ -68,7 +68,7 @@ def run(args: list[str]) -> int:
     except UserError as error:
         if os.environ.get("MAIXPIX_DEBUG"):
             raise
-        print(f"maixpix: {error.line}", file=sys.stderr)
+        print(error.told, file=sys.stderr)
         return error.exit_code
     return code if isinstance(code, int) else 0
 

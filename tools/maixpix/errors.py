@@ -3,6 +3,16 @@
 from __future__ import annotations
 
 
+def shorten(text: str, most: int = 100) -> str:
+    """`text` on one line of at most `most` characters; what is too long ends with "..." behind a whole word."""
+    line = " ".join(text.split())
+    if len(line) <= most:
+        return line
+    head = line[: most - 3]
+    whole = head[: head.rfind(" ")] if " " in head[most // 2 :] else head
+    return whole.rstrip(" ,;:(") + "..."
+
+
 class UserError(Exception):
     """A failure that the user can do something about.
 
@@ -21,6 +31,11 @@ class UserError(Exception):
         """Cause and remedy on one line, whatever line breaks a library put into its messages."""
         text = f"{self.message}; {self.remedy}" if self.remedy else self.message
         return " ".join(text.split())
+
+    @property
+    def told(self) -> str:
+        """The line as the command line prints it."""
+        return f"maixpix: {self.line}"
 
     def __str__(self) -> str:
         return self.line

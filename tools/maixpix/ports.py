@@ -14,7 +14,7 @@ import click
 from serial.tools import list_ports
 
 from maixpix.boards import Board
-from maixpix.errors import UserError
+from maixpix.errors import UserError, shorten
 
 PORT_VARIABLE = "MAIXPIX_PORT"
 
@@ -156,6 +156,24 @@ def open_error(device: str, error: BaseException) -> UserError:
         why = "nothing listens there" if "refused" in text.lower() else text
         return UserError(f"cannot open {device}: {why}", "start the board or server at that address, or correct it")
     return UserError(f"cannot open {device}: {text}", "replug the board, or choose another port (`maixpix ports`)")
+
+
+_BROKEN = (
+    ("returned no data", "it is gone, or another program reads it too"),
+    ("Input/output error", "it is gone"),
+    ("ClearCommError", "it is gone"),
+    ("Bad file descriptor", "it is gone"),
+    ("object has no", "it is gone"),
+    ("NoneType", "it is gone"),
+    ("timeout", "it takes no more bytes"),
+)
+"""A piece of what pyserial says of a port that breaks while it is used -> the same in few words."""
+
+
+def why_broken(error: BaseException) -> str:
+    """Why an open port broke, in a few whole words."""
+    text = str(error)
+    return next((words for piece, words in _BROKEN if piece in text), shorten(text or type(error).__name__, 80))
 
 
 def _guess(vid: int | None, pid: int | None) -> str:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.table import Column
+
+from maixpix.errors import shorten
 
 LINE_EVERY_S = 5.0
+_COLUMNS = 80  # of a line that goes to no terminal
 
 
 def stderr() -> Console:
@@ -24,15 +28,27 @@ def say(text: str) -> None:
 
 
 def byte_bars(console: Console | None = None) -> Progress:
-    """Bars that count bytes, with rate and time left."""
+    """Bars that count bytes, with rate and time left, each on one line: the title gives way first, then the bar."""
     return Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
+        TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)),
+        BarColumn(bar_width=None, table_column=Column(min_width=8, ratio=1)),
+        DownloadColumn(table_column=Column(no_wrap=True)),
+        TransferSpeedColumn(table_column=Column(no_wrap=True)),
+        TimeRemainingColumn(compact=True, table_column=Column(no_wrap=True)),
         console=console or stderr(),
+        expand=True,
     )
+
+
+def note(text: str) -> None:
+    """One line that people should know of, though nothing has failed."""
+    say(f"note: {text}")
+
+
+def notes(lines: Iterable[str]) -> None:
+    """A line for each of `lines`, as `note`."""
+    for line in lines:
+        note(line)
 
 
 class Meter:
@@ -69,7 +85,8 @@ class Meter:
         if done == total or now - self._last >= LINE_EVERY_S:
             self._last = now
             of = f" of {total:,}" if total else ""
-            self.console.print(f"{self.title}: {done:,}{of} bytes", markup=False)
+            amount = f": {done:,}{of} bytes"
+            self.console.print(shorten(self.title, _COLUMNS - len(amount)) + amount, markup=False)
 
 
 @contextmanager

@@ -61,10 +61,13 @@ class BoardConfig:
     """Host names the network resolves, name -> IPv4 address."""
     reach: list[str] = field(default_factory=lambda: ["127.0.0.0/8"])
     """Address ranges that links may reach on this machine's network."""
+    dns: bool = False
+    """Names that are not in `names` are looked up by this machine's resolver."""
     rtt_ms: float = 4.0
     """Round trip to every peer, milliseconds of virtual time."""
-    grace_ms: int = GRACE_NS // MS
-    """Real milliseconds that a peer may think for nothing (see `clock`): more on a machine that is busy."""
+    grace_ms: float = GRACE_NS / MS
+    """A peer that answers within so many real milliseconds answers at once; of a slower one all its time is seen (see
+    `clock`). More of it makes figures of a busy machine comparable, and hides what a server really takes."""
     boot_baud: int = 74880
     """Rate of the modem's boot ROM text: 74880 with a 26 MHz crystal, 115200 with 40 MHz."""
     faults: list[dict[str, Any]] = field(default_factory=list)
@@ -96,7 +99,7 @@ class Board:
             self.model = MODELS[config.model]
         except KeyError:
             raise ValueError(f"no board model {config.model!r}; known: {', '.join(MODELS)}") from None
-        self.clock = clock or Clock(config.grace_ms * MS)
+        self.clock = clock or Clock(round(config.grace_ms * MS))
         self.pads = Pads()
         self.panel = Panel(
             self.clock,
@@ -114,7 +117,9 @@ class Board:
         self.to_modem = Lane(self.clock, "to_modem")
         self.console_rx = Lane(self.clock, "console_rx")
         self.console_tx = Lane(self.clock, "console_tx")
-        self.network = Network(self.clock, config.names, rtt_ns=round(config.rtt_ms * MS), allow=tuple(config.reach))
+        self.network = Network(
+            self.clock, config.names, rtt_ns=round(config.rtt_ms * MS), allow=tuple(config.reach), dns=config.dns
+        )
         self.air = Air(
             [AccessPoint(w.ssid, w.password, rssi=w.rssi, dhcp_ms=w.dhcp_ms, dhcp_ok=w.dhcp_ok) for w in config.wifi]
         )

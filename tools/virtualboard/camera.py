@@ -13,6 +13,7 @@ from pathlib import Path
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from virtualboard.clock import SECOND, Clock
+from virtualboard.kept import Kept
 
 ADDRESS = 0x30
 """7-bit SCCB address."""
@@ -39,12 +40,14 @@ _LOW_OF_GREEN = bytes((v & 0x1C) << 3 for v in range(256))
 _LOW_OF_BLUE = bytes(v >> 3 for v in range(256))
 
 
-class Camera:
+class Camera(Kept):
     """A sensor that sees the picture `source`, or those of the folder `source` one after the other by name.
 
     Without a source it sees colour bars. `present` false is a board without a camera. `fps` is the rate at the
     sensor's undivided clock. Raises FileNotFoundError when there is no such file, or no picture in the folder.
     """
+
+    KEPT = ("_in_reset", "_powered_down", "_banks", "_bank", "frames")
 
     def __init__(self, clock: Clock, source: Path | None = None, fps: int = 15, present: bool = True) -> None:
         self._clock = clock

@@ -11,8 +11,12 @@ Three rules make runs both true and repeatable:
   watch is held, virtual time never passes real time: a peer that thinks for a second costs a second.
 * Nothing else ever waits in real time: sleeping boards, slow wires and busy cards cost nothing.
 
-A watch begins with a short grace during which virtual time stands still. A peer that answers within it (every
-healthy server on loopback) therefore answers at the same virtual instant in every run.
+A watch begins with a short grace during which virtual time stands still. A peer that answers within it (a server on
+loopback that has its answer ready) therefore answers at the same virtual instant in every run. A peer that needs longer
+is seen to need all the time that it took: the grace is not taken off. So it bounds what virtual time can hide of a
+peer's thinking, and `longest_hidden_ns` tells how much that was.
+
+Longer than 350 lines: alarms, watches and the rule between them are one thing.
 """
 
 from __future__ import annotations
@@ -24,13 +28,16 @@ from collections.abc import Callable
 from itertools import count
 
 Action = Callable[[], None]
+Mark = tuple[int, int]
+"""An instant in both times: virtual ns, real ns (monotonic)."""
 
 US = 1_000
 MS = 1_000_000
 SECOND = 1_000_000_000
 
-GRACE_NS = 250 * MS
-"""Real nanoseconds for which virtual time stands still when a watch begins."""
+GRACE_NS = 20 * MS
+"""Real nanoseconds for which virtual time stands still when a watch begins: longer than an idle machine needs to
+schedule a server and to answer from memory, shorter than a server's thinking that a board's program could notice."""
 
 _POLL_EVERY_NS = 2 * MS
 """Real nanoseconds between two looks at host inputs while virtual time runs freely."""
@@ -58,16 +65,37 @@ class Alarm:
 class Watch:
     """Interest in one real file descriptor; made by `Clock.watch` and `Clock.listen`."""
 
-    __slots__ = ("_clock", "fileno", "holds_time", "on_ready", "real_start", "virtual_start", "write")
+    __slots__ = (
+        "_clock",
+        "answer",
+        "fileno",
+        "grace_ns",
+        "holds_time",
+        "on_ready",
+        "real_start",
+        "virtual_start",
+        "write",
+    )
 
-    def __init__(self, clock: Clock, fileno: int, on_ready: Action, write: bool, holds_time: bool) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        fileno: int,
+        on_ready: Action,
+        write: bool,
+        holds_time: bool,
+        grace_ns: int,
+        since: Mark | None = None,
+    ) -> None:
         self._clock = clock
         self.fileno = fileno
         self.on_ready = on_ready
         self.write = write
         self.holds_time = holds_time
-        self.virtual_start = clock.now
-        self.real_start = time.monotonic_ns()
+        self.grace_ns = grace_ns
+        self.answer: Alarm | None = None
+        """What the peer did, if virtual time has not come yet to where it did it."""
+        self.virtual_start, self.real_start = since or (clock.now, time.monotonic_ns())
 
     def cancel(self) -> None:
         """Stop watching. Harmless when already cancelled."""
@@ -80,8 +108,12 @@ class Watch:
 
     def allows(self, real_now: int) -> int:
         """Latest virtual time that this watch permits at `real_now` (monotonic ns)."""
-        waited = real_now - self.real_start - self._clock.grace_ns
-        return self.virtual_start + max(0, waited)
+        waited = real_now - self.real_start
+        return self.virtual_start + (waited if waited >= self.grace_ns else 0)
+
+    def opens_at(self, when: int) -> int:
+        """Real time (monotonic ns) from which on virtual time `when` is permitted."""
+        return self.real_start + max(self.grace_ns, when - self.virtual_start)
 
 
 class Clock:
@@ -97,6 +129,8 @@ class Clock:
         self.grace_ns = grace_ns
         self.waited_ns = 0
         """Real nanoseconds spent waiting for watched peers, for reports."""
+        self.longest_hidden_ns = 0
+        """Longest real time that a peer took and virtual time does not show; never more than a watch's grace."""
         self._alarms: list[tuple[int, int, Alarm]] = []
         self._order = count()
         self._watches: list[Watch] = []
@@ -130,13 +164,29 @@ class Clock:
 
     # -- real peers ---------------------------------------------------------------------------------------
 
-    def watch(self, fileno: int, on_ready: Action, write: bool = False) -> Watch:
-        """Wait for a real peer: calls `on_ready` when readable (or writable); holds time back until cancelled."""
-        return self._add(Watch(self, fileno, on_ready, write, holds_time=True))
+    def mark(self, later_ns: int = 0) -> Mark:
+        """This instant in both times, the virtual one `later_ns` further on: `since` for a watch that begins later."""
+        return self.now + later_ns, time.monotonic_ns()
+
+    def watch(
+        self,
+        fileno: int,
+        on_ready: Action,
+        write: bool = False,
+        grace_ns: int | None = None,
+        since: Mark | None = None,
+    ) -> Watch:
+        """Wait for a real peer: calls `on_ready` when readable (or writable); holds time back until cancelled.
+
+        `grace_ns` is the clock's unless told otherwise; with 0 both times go on together at once. `since` is when the
+        peer was given what it may answer; now unless told otherwise.
+        """
+        grace_ns = self.grace_ns if grace_ns is None else grace_ns
+        return self._add(Watch(self, fileno, on_ready, write, holds_time=True, grace_ns=grace_ns, since=since))
 
     def listen(self, fileno: int, on_ready: Action) -> Watch:
         """Serve a host input (console, live view) whenever it is ready, without holding time back."""
-        return self._add(Watch(self, fileno, on_ready, write=False, holds_time=False))
+        return self._add(Watch(self, fileno, on_ready, write=False, holds_time=False, grace_ns=0))
 
     @property
     def held(self) -> bool:
@@ -162,6 +212,9 @@ class Clock:
 
     def advance_to(self, when: int) -> None:
         """Let virtual time pass until `when` (ns). A time already past runs what is due now and returns."""
+        if self._nothing_before(when):
+            self.now = when
+            return
         if self._running:
             raise RuntimeError("an alarm action tried to advance the clock; only engines may")
         self._running = True
@@ -169,6 +222,14 @@ class Clock:
             self._advance_to(max(when, self.now))
         finally:
             self._running = False
+
+    def reach(self, when: int) -> None:
+        """Engines that execute first: the instruction that runs is at `when` (ns). Never turns time back.
+
+        Runs no alarm: one that was set for an instant before `when` meanwhile runs as soon as the engine advances.
+        """
+        if when > self.now:
+            self.now = when
 
     def step_to(self, when: int) -> None:
         """Let virtual time pass until `when` (ns), or until an alarm has run or host input came, if that is earlier.
@@ -191,15 +252,14 @@ class Clock:
         """
         while self._holding or self._pace:
             real_now = time.monotonic_ns()
-            lack = until - self._allowed(real_now)
-            if lack > 0 and self._holding:
-                lack = max(lack, self._grace_left(real_now))
-            elif lack <= 0 and real_now - self._last_poll <= _POLL_EVERY_NS:
+            lack = self._opens_at(until) - real_now
+            if lack <= 0 and real_now - self._last_poll <= _POLL_EVERY_NS:
                 return
             ready = self._select(max(0, min(lack, SECOND)))
-            self.waited_ns += time.monotonic_ns() - real_now
+            real_end = time.monotonic_ns()
+            self.waited_ns += real_end - real_now
             for watch in ready:
-                self._serve(watch)
+                self._answered(watch, real_end)
 
     def run_until(self, reached: Callable[[], bool], deadline: int) -> bool:
         """Advance alarm by alarm until `reached()` is true or `deadline` (virtual ns) has come.
@@ -219,13 +279,43 @@ class Clock:
     def poll(self, timeout_ns: int = 0) -> None:
         """Serve ready descriptors, waiting up to `timeout_ns` of real time for one. Virtual time stands."""
         for watch in self._select(timeout_ns):
+            self._answered(watch, time.monotonic_ns())
+
+    def _answered(self, watch: Watch, real_now: int) -> None:
+        """A descriptor is ready: what the peer did, it did at the latest instant that virtual time may show now.
+
+        That instant may lie ahead, as virtual time stood still for the grace and alarms were due meanwhile.
+        """
+        due = watch.allows(real_now) if watch.holds_time else self.now
+        if due <= self.now:
             self._serve(watch)
+        elif watch in self._watches:
+            self._holding -= 1
+            watch.answer = self.at(due, lambda: self._answer_comes(watch))
+            self._register(watch.fileno)
+
+    def _answer_comes(self, watch: Watch) -> None:
+        watch.answer = None
+        self._holding += 1
+        self._register(watch.fileno)
+        self._serve(watch)
 
     def _serve(self, watch: Watch) -> None:
         if watch in self._watches:
             # A peer's answer is told by an alarm; counting it here as well would make its packets' timing matter.
             self._happened += not watch.holds_time
             watch.on_ready()
+
+    def _nothing_before(self, when: int) -> bool:
+        """True when time may simply become `when`: no alarm until then, nothing real to wait for or to look at.
+
+        Most advances are such; a processor's work passes in steps of microseconds.
+        """
+        if self._running or self._holding or self._pace or when <= self.now:
+            return False
+        if self._alarms and self._alarms[0][0] <= when:
+            return False
+        return not self._watches or time.monotonic_ns() - self._last_poll <= _POLL_EVERY_NS
 
     def _advance_to(self, target: int, seen: int | None = None) -> None:
         while seen is None or self._happened == seen:
@@ -254,30 +344,30 @@ class Clock:
     def _wait_real(self, step: int) -> int:
         """Wait until real time permits `step`, or a descriptor was served; returns how far time may go."""
         real_now = time.monotonic_ns()
-        allowed = self._allowed(real_now)
-        if allowed >= step and real_now - self._last_poll <= _POLL_EVERY_NS and not self._holding:
+        lack = max(0, self._opens_at(step) - real_now)
+        if not lack and real_now - self._last_poll <= _POLL_EVERY_NS and not self._holding:
             return step
-        lack = max(0, step - allowed)
-        if lack and self._holding:
-            # A watch in its grace permits nothing yet; what is lacking includes the rest of the grace.
-            lack = max(lack, self._grace_left(real_now))
         ready = self._select(min(lack, SECOND))
         real_end = time.monotonic_ns()
         self.waited_ns += real_end - real_now
-        # What the peer did, it did at the latest instant that virtual time may show.
         self.now = min(step, max(self.now, self._allowed(real_end)))
         for watch in ready:
-            self._serve(watch)
+            self._answered(watch, real_end)
         return self.now
 
     def _allowed(self, real_now: int) -> int:
-        limits = [w.allows(real_now) for w in self._watches if w.holds_time]
+        limits = [w.allows(real_now) for w in self._watches if w.holds_time and w.answer is None]
         if self._pace:
             limits.append(self._pace_virtual + real_now - self._pace_real)
         return min(limits) if limits else self.now + SECOND * 3600
 
-    def _grace_left(self, real_now: int) -> int:
-        return max((w.real_start + self.grace_ns - real_now for w in self._watches if w.holds_time), default=0)
+    def _opens_at(self, when: int) -> int:
+        """Real time from which on virtual time `when` is permitted; 0 when nothing holds it back."""
+        holding = [w for w in self._watches if w.holds_time and w.answer is None]
+        times = [w.opens_at(when) for w in holding if when > w.virtual_start]
+        if self._pace:
+            times.append(self._pace_real + when - self._pace_virtual)
+        return max(times, default=0)
 
     # -- the selector -------------------------------------------------------------------------------------
 
@@ -302,14 +392,21 @@ class Clock:
     def _forget(self, watch: Watch) -> None:
         if watch in self._watches:
             self._watches.remove(watch)
-            self._holding -= watch.holds_time
+            if watch.answer is not None:
+                watch.answer.cancel()
+                watch.answer = None
+            else:
+                self._holding -= watch.holds_time
+            if watch.holds_time:
+                hidden = time.monotonic_ns() - watch.real_start - (self.now - watch.virtual_start)
+                self.longest_hidden_ns = max(self.longest_hidden_ns, min(hidden, watch.grace_ns))
             self._register(watch.fileno)
 
     def _register(self, fileno: int) -> None:
         """Make the selector agree with the watches on `fileno` (one part may read while another writes)."""
         if self._selector is None:
             self._selector = selectors.DefaultSelector()
-        mine = [w for w in self._watches if w.fileno == fileno]
+        mine = [w for w in self._watches if w.fileno == fileno and w.answer is None]
         events = 0
         for watch in mine:
             events |= selectors.EVENT_WRITE if watch.write else selectors.EVENT_READ

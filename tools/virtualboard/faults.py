@@ -23,7 +23,6 @@ import json
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from virtualboard.clock import MS
@@ -165,9 +164,8 @@ TRIGGERS: dict[frozenset[str], Options] = {
 """What starts a fault: the keys of "when" -> what each may be."""
 
 
-def load_plan(text_or_path: str) -> list[Entry]:
-    """A plan from JSON text or from a file of it; ValueError says what is wrong with it."""
-    text = text_or_path if text_or_path.lstrip().startswith(("[", "{")) else _read(Path(text_or_path))
+def parse_plan(text: str) -> list[Entry]:
+    """A plan from JSON text; ValueError says what is wrong with it."""
     try:
         plan = json.loads(text)
     except json.JSONDecodeError as error:
@@ -176,15 +174,6 @@ def load_plan(text_or_path: str) -> list[Entry]:
         raise ValueError("the fault plan is not JSON: it is nested too deeply") from None
     check_plan(plan)
     return plan
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ValueError(f"cannot read the fault plan {path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ValueError(f"the fault plan {path} is no text in UTF-8") from None
 
 
 def check_plan(plan: Any) -> None:

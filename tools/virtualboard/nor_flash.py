@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 
 from virtualboard.clock import MS, SECOND, US, Clock
+from virtualboard.kept import Kept
 
 PAGE = 256
 """Bytes that one program instruction can write."""
@@ -43,15 +44,17 @@ _CHIP_ERASE_NS = 40 * SECOND
 _STATUS_NS = 10 * MS
 
 
-class NorFlash:
+class NorFlash(Kept):
     """A flash chip of `size` bytes, blank (all 0xFF) at first; `data` is its content.
 
     Two ways in. `transfer` runs one whole instruction, whatever the number of data lines: for DMA and quad
     transfers. `select` and `exchange` are the chip's pins on a one-bit SPI bus, byte by byte. `busy_until` tells
     (virtual ns) how long an erase or a program goes on; until then only the status registers can be read.
 
-    `quad_enabled` is the QE bit as the chip was shipped ("IQ" parts: set).
+    `quad_enabled` is the QE bit as the chip was shipped ("IQ" parts: set). `state` and `restore` are of the registers.
     """
+
+    KEPT = ("_status", "_write_enabled", "_reset_armed", "_asleep", "busy_until")
 
     def __init__(self, clock: Clock, size: int = 16 << 20, quad_enabled: bool = True) -> None:
         if size <= 0 or size & (size - 1) or size % (64 << 10):
@@ -161,6 +164,11 @@ class NorFlash:
     def busy(self) -> bool:
         """True while an erase, a program or a status write goes on."""
         return self._clock.now < self.busy_until
+
+    @property
+    def idle(self) -> bool:
+        """True when nobody talks to the chip and it has nothing to do."""
+        return not self._selected and not self.busy
 
     def _answer(self, instruction: int, address: int, count: int) -> bytes:
         """What the chip gives for an instruction that reads."""

@@ -20,6 +20,7 @@ from pathlib import Path
 from PIL import Image
 
 from virtualboard.clock import Clock
+from virtualboard.kept import Kept
 
 _SWRESET, _SLPIN, _SLPOUT = 0x01, 0x10, 0x11
 _INVOFF, _INVON, _DISPOFF, _DISPON = 0x20, 0x21, 0x28, 0x29
@@ -40,7 +41,7 @@ _FIVE = [i << 3 | i >> 2 for i in range(32)]
 _SIX = [i << 2 | i >> 4 for i in range(64)]
 
 
-class Panel:
+class Panel(Kept):
     """A panel of `width` x `height` pixels as a person sees it, the board held upright.
 
     `memory` is the size of the frame memory in the same view (default: 320x240, or the glass where that is
@@ -50,7 +51,13 @@ class Panel:
 
     After power-on the panel sleeps and is dark. `on_frame` is called whenever a memory write has filled its
     window; `frames` counts these. Unknown commands are counted in `unknown` and otherwise ignored.
+    `state` and `restore` are of the registers; `memory` is the frame memory.
     """
+
+    KEPT = (
+        "asleep", "display_on", "inverted", "madctl", "pixel_format", "frames", "resets", "_command", "_parameters",
+        "_carry", "_columns", "_rows", "_pointer", "_counted", "_held_in_reset",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -155,6 +162,17 @@ class Panel:
             self.madctl = data[0]
         elif command == _COLMOD and data:
             self.pixel_format = data[0]
+
+    @property
+    def memory(self) -> bytes:
+        """The frame memory, two bytes a pixel in the order of the wire, line by line as a person sees it."""
+        return self._memory.tobytes()
+
+    @memory.setter
+    def memory(self, data: bytes) -> None:
+        if len(data) != 2 * len(self._memory):
+            raise ValueError(f"this panel's memory has {2 * len(self._memory)} bytes, not {len(data)}")
+        self._memory[:] = array("H", data)
 
     # -- what a person sees -------------------------------------------------------------------------------
 

@@ -12,6 +12,16 @@ from virtualboard.wire import Lane
 
 PADS = 48
 
+UARTHS_RX, UARTHS_TX = 18, 19
+GPIOHS0, GPIOHS_COUNT = 24, 32
+GPIO0, GPIO_COUNT = 56, 8
+UART1_RX, UART1_TX = 64, 65
+"""Numbers of the functions that a pad can carry (Kendryte SDK `fpioa.h`, `fpioa_function_t`): pin n of GPIOHS is
+`GPIOHS0 + n`, UART2's are 2 higher than UART1's, UART3's 4."""
+
+RESV0 = 120
+"""Number of no function: what a pad has that carries nothing."""
+
 OnLevel = Callable[[bool], None]
 
 

@@ -68,7 +68,8 @@ class Lane:
     def __init__(self, clock: Clock, name: str, tx_baud: int = 115200, rx_baud: int = 115200) -> None:
         self._clock = clock
         self.name = name
-        self._tx_baud = tx_baud
+        self.tx_baud = tx_baud
+        """The sender's rate. A change concerns bytes written after it."""
         self._rx_baud = rx_baud
         self._bursts: deque[_Burst] = deque()
         self._free_at = 0
@@ -81,15 +82,6 @@ class Lane:
         """Bytes that have reached the receiver so far (before any mangling)."""
         self.busy_ns = 0
         """Virtual nanoseconds for which the line has been, or is booked to be, shifting bits."""
-
-    @property
-    def tx_baud(self) -> int:
-        """The sender's rate. A change concerns bytes written after it."""
-        return self._tx_baud
-
-    @tx_baud.setter
-    def tx_baud(self, baud: int) -> None:
-        self._tx_baud = baud
 
     @property
     def rx_baud(self) -> int:
@@ -121,10 +113,10 @@ class Lane:
         if data:
             start = max(self._clock.now, self._free_at)
             burst = self._bursts[-1] if self._bursts else None
-            if burst is not None and burst.continues(start, self._tx_baud, self._rx_baud):
+            if burst is not None and burst.continues(start, self.tx_baud, self._rx_baud):
                 burst.data += data
             else:
-                burst = _Burst(bytearray(data), start, self._tx_baud, self._rx_baud)
+                burst = _Burst(bytearray(data), start, self.tx_baud, self._rx_baud)
                 self._bursts.append(burst)
             self._free_at = burst.arrival(len(burst.data))
             self.busy_ns += self._free_at - start

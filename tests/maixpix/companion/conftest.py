@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from maixpix.companion import HttpLimits, ServeSettings, running
+from rig.patience import patient
 
 
 @dataclasses.dataclass
@@ -43,7 +44,7 @@ class Client:
     def request(
         self, method: str, target: str, headers: dict[str, str] | None = None, body: bytes | None = None
     ) -> Answer:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=patient(20))
         try:
             connection.putrequest(method, target, skip_host="Host" in (headers or {}), skip_accept_encoding=True)
             for name, value in (headers or {}).items():
@@ -95,7 +96,7 @@ def companion(folder: Path, tmp_path: Path):
     with contextlib.ExitStack() as stack:
 
         def start(**changes):
-            settings = ServeSettings(folder=folder, port=0, http=HttpLimits(head_s=1.0))
+            settings = ServeSettings(folder=folder, port=0, http=HttpLimits(head_s=patient(1.0)))
             return stack.enter_context(running(dataclasses.replace(settings, **changes)))
 
         yield start

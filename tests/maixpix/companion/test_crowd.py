@@ -9,6 +9,7 @@ import threading
 import tracemalloc
 
 from maixpix.companion.uploads.partial import Partial
+from rig.patience import patient
 
 BOARDS = 50
 SIZE = 2_000_000
@@ -48,7 +49,7 @@ class Board:
 
     def is_answered(self) -> bool:
         """Read to the end; whether it was acknowledged with the right digest."""
-        self.socket.settimeout(60)
+        self.socket.settimeout(patient(60))
         answer = b""
         while piece := self.socket.recv(4096):
             answer += piece
@@ -63,7 +64,7 @@ def test_memory_is_bounded_with_fifty_boards_and_a_disk_that_stops(receiver, mon
     write = Partial.write
 
     def write_later(self: Partial, piece: bytes | memoryview) -> None:
-        assert disk.wait(60)
+        assert disk.wait(patient(60))
         write(self, piece)
 
     monkeypatch.setattr(Partial, "write", write_later)

@@ -13,6 +13,7 @@ from PIL import Image
 
 from maixpix.companion import FetchLimits
 from maixpix.companion.fetching import is_public
+from rig.patience import patient
 
 
 class Site(BaseHTTPRequestHandler):
@@ -43,7 +44,7 @@ class Site(BaseHTTPRequestHandler):
         elif self.path == "/text":
             self.answer(200, b"just text", "image/png")
         elif self.path == "/slow":
-            self.stop.wait(20)
+            self.stop.wait(patient(20))
         else:
             self.answer(404, b"", "text/plain")
 
@@ -78,7 +79,7 @@ def site(make_gradient):
 
 @pytest.fixture
 def fetch(companion, client_for, site):
-    limits = FetchLimits(max_bytes=200_000, total_s=1.0)
+    limits = FetchLimits(max_bytes=200_000, total_s=patient(1.0))
     client = client_for(companion(allow_fetch=True, fetch_private=True, fetch=limits))
     return lambda path, more="": client.get(f"/fetch?url={quote(site + path, safe='')}{more}")
 

@@ -20,6 +20,7 @@ from maixpix.companion import HttpLimits, ServeSettings, running
 from maixpix.companion.boards import AWAY_S, BoardDesk
 from maixpix.companion.events import EventHub
 from maixpix.companion.hosts import PageSecret
+from rig.patience import patient
 
 
 @pytest.fixture
@@ -146,7 +147,7 @@ def read_event(response) -> tuple[str, dict]:
 
 
 def test_events_arrive_live(receiver, tus, make_jpeg):
-    connection = http.client.HTTPConnection("127.0.0.1", receiver.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", receiver.port, timeout=patient(10))
     connection.request("GET", "/events")
     response = connection.getresponse()
     assert response.headers["Content-Type"] == "text/event-stream"
@@ -172,11 +173,11 @@ def test_live_views_are_limited_and_end_with_the_companion(folder, uploads):
     with running(settings) as server:
         views = []
         for _ in range(2):
-            connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+            connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=patient(10))
             connection.request("GET", "/events")
             views.append((connection, connection.getresponse()))
             assert read_event(views[-1][1])[0] == "hello"
-        extra = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+        extra = http.client.HTTPConnection("127.0.0.1", server.port, timeout=patient(10))
         extra.request("GET", "/events")
         assert extra.getresponse().status == 503
         extra.close()

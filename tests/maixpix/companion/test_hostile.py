@@ -13,12 +13,16 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from maixpix.companion import HttpLimits, UploadLimits
+from rig.patience import patient
 
 
 def knock(port: int, data: bytes, half_close: bool = True) -> bytes:
     """What comes back for `data` until the end from there; what came before a reset counts too."""
     answer = b""
-    with contextlib.suppress(ConnectionError), socket.create_connection(("127.0.0.1", port), timeout=20) as peer:
+    with (
+        contextlib.suppress(ConnectionError),
+        socket.create_connection(("127.0.0.1", port), timeout=patient(20)) as peer,
+    ):
         # A server that has seen enough resets the connection while this side still sends.
         with contextlib.suppress(ConnectionError):
             peer.sendall(data)
@@ -106,7 +110,7 @@ def test_a_dripping_head_is_cut_off(companion, client_for):
     """One byte of a header field at a time, each well within any idle time: the head as a whole has its time."""
     server = companion(http=HttpLimits(head_s=0.5))
     drops = 0
-    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as peer:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=patient(20)) as peer:
         peer.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Slow: ")
         with contextlib.suppress(ConnectionError):
             for drops in range(1000):  # noqa: B007
@@ -120,7 +124,8 @@ def test_dripping_heads_do_not_use_up_the_places(companion, client_for):
     server = companion(http=HttpLimits(head_s=0.5, max_connections=20))
     with contextlib.ExitStack() as stack:
         peers = [
-            stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=20)) for _ in range(20)
+            stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=patient(20)))
+            for _ in range(20)
         ]
         for peer in peers:
             peer.sendall(b"GET / HTTP/1.1\r\nX-Slow: ")

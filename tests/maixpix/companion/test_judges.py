@@ -13,6 +13,7 @@ from tusclient.exceptions import TusCommunicationError, TusUploadFailed
 from tusclient.storage.filestorage import FileStorage
 
 from maixpix.errors import UserError
+from rig.patience import patient
 
 
 def body_of(size: int) -> bytes:
@@ -143,5 +144,5 @@ def test_a_second_companion_keeps_out_of_the_folder(companion_process, companion
     with pytest.raises(UserError, match="another companion receives"):
         companion(uploads=uploads)
     process.terminate()
-    assert process.wait(timeout=20) == 0
+    assert process.wait(timeout=patient(20)) == 0
     assert companion(uploads=uploads).port > 0

@@ -15,11 +15,12 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageChops, ImageStat
 
 from maixpix.companion import HttpLimits, PictureLimits
+from rig.patience import patient
 
 
 def digest_of(body: bytes) -> str:
@@ -71,7 +72,7 @@ def test_the_etag_changes_with_the_picture(client, folder, make_gradient):
     assert after["ETag"] != before["ETag"]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60)
 @given(first=st.integers(0, 9000), last=st.one_of(st.none(), st.integers(0, 9000)), original=st.booleans())
 def test_ranges_put_together_give_the_whole(client, first, last, original):
     target = "/pictures/b-tall.jpg" + ("" if original else "?size=200x200")
@@ -296,7 +297,7 @@ def test_slideshow_without_pictures_says_so(client, folder):
 def test_silent_and_dripping_connections_are_cut_off(companion):
     server = companion(http=HttpLimits(head_s=0.3))
     for opening in (b"", b"GET / HTTP/1.1\r\nHost: localhost\r\nX-A: "):
-        with socket.create_connection(("127.0.0.1", server.port), timeout=10) as peer:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=patient(10)) as peer:
             peer.sendall(opening)
             assert receive_end(peer) == b""
 
@@ -310,12 +311,12 @@ def receive_end(peer) -> bytes:
 
 def test_too_many_connections_are_refused_and_places_come_back(companion, client_for):
     server = companion(http=HttpLimits(head_s=30, max_connections=3))
-    peers = [socket.create_connection(("127.0.0.1", server.port), timeout=10) for _ in range(3)]
-    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as extra:
+    peers = [socket.create_connection(("127.0.0.1", server.port), timeout=patient(10)) for _ in range(3)]
+    with socket.create_connection(("127.0.0.1", server.port), timeout=patient(10)) as extra:
         assert receive_end(extra) == b""
     for peer in peers:
         peer.close()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + patient(10)
     while server.companion.gate.connections and time.monotonic() < deadline:
         time.sleep(0.01)
     assert client_for(server).get("/pictures.json").status == 200
@@ -337,7 +338,7 @@ def test_too_many_connections_are_refused_and_places_come_back(companion, client
 )
 def test_hostile_bytes_do_not_hurt(companion, client_for, attack):
     server = companion()
-    peer = socket.create_connection(("127.0.0.1", server.port), timeout=10)
+    peer = socket.create_connection(("127.0.0.1", server.port), timeout=patient(10))
     with peer, contextlib.suppress(OSError):
         peer.sendall(attack)
         peer.shutdown(socket.SHUT_WR)

@@ -16,6 +16,7 @@ from maixpix.companion import PictureLimits, ServeSettings, running
 from maixpix.companion.app import Companion
 from maixpix.companion.run import announcement
 from maixpix.errors import UserError
+from rig.patience import patient
 
 
 @pytest.mark.parametrize(
@@ -121,13 +122,13 @@ def test_signals_end_it_cleanly(companion_process, end):
         idle.sendall(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert b"event: hello" in idle.recv(4000) + idle.recv(4000)
         process.send_signal(end)
-        assert process.wait(timeout=20) == 0
+        assert process.wait(timeout=patient(20)) == 0
     assert "stopping" in process.stdout.read()
 
 
 def test_importing_it_opens_nothing():
     code = "import maixpix.companion, threading; assert threading.active_count() == 1"
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=30)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=patient(30))
 
 
 def test_converted_pictures_are_kept_where_asked(folder, tmp_path, client_for):

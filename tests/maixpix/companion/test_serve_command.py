@@ -15,6 +15,7 @@ from maixpix.cli import run
 from maixpix.commands.serve import DEFAULTS, default_uploads
 from maixpix.companion.amounts import bytes_text, parse_bytes, parse_seconds, seconds_text
 from maixpix.errors import UserError
+from rig.patience import patient
 
 
 @pytest.fixture
@@ -52,7 +53,7 @@ def test_it_receives_into_the_current_directory_and_says_so(serve, tus_for, clie
     assert "snap.jpg" in client_for(server).get("/gallery").text
     assert "snap.jpg" not in client_for(server).get("/pictures.json").text
     server.process.send_signal(signal.SIGINT)
-    assert server.process.wait(20) == 0
+    assert server.process.wait(patient(20)) == 0
 
 
 def test_it_can_be_told_to_receive_nothing(serve, tus_for, client_for):

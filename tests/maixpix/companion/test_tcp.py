@@ -23,12 +23,13 @@ from maixpix.companion import UploadLimits
 from maixpix.companion.problems import Refused
 from maixpix.companion.uploads.intake import MAX_BUFFER, Intake
 from maixpix.companion.uploads.tcp import parse_header
+from rig.patience import patient
 
 
 def send(server, data: bytes, half_close: bool = True) -> bytes | None:
     """What came back until the orderly close; None for a reset."""
     try:
-        with socket.create_connection(("127.0.0.1", server.tcp_port), timeout=15) as peer:
+        with socket.create_connection(("127.0.0.1", server.tcp_port), timeout=patient(15)) as peer:
             peer.sendall(data)
             if half_close:
                 peer.shutdown(socket.SHUT_WR)
@@ -94,7 +95,7 @@ def test_the_optional_line_gets_one_line_back(receiver, make_jpeg, stored_files,
 def test_the_line_may_come_in_pieces(receiver, make_jpeg, stored_files):
     body = make_jpeg(3)
     data = f"#maixpix name=a.jpg size={len(body)}\n".encode() + body
-    with socket.create_connection(("127.0.0.1", receiver.tcp_port), timeout=15) as peer:
+    with socket.create_connection(("127.0.0.1", receiver.tcp_port), timeout=patient(15)) as peer:
         peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for position in range(0, 60, 7):
             peer.sendall(data[position : position + 7])
@@ -148,7 +149,7 @@ def test_an_empty_connection_is_reset(receiver, stored_files):
 def test_a_reset_in_mid_file_keeps_nothing(receiver, uploads, stored_files, make_jpeg):
     peer = socket.create_connection(("127.0.0.1", receiver.tcp_port))
     peer.sendall(make_jpeg(4, (800, 600))[:3000])
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + patient(10)
     while not list((uploads / ".partial").glob("*.part")) and time.monotonic() < deadline:
         time.sleep(0.01)
     assert list((uploads / ".partial").glob("*.part"))
@@ -204,7 +205,7 @@ def test_too_many_senders_are_reset(companion, uploads, make_jpeg):
     assert send(server, make_jpeg(7)) is None
     for peer in held:
         peer.close()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + patient(10)
     while (answer := send(server, make_jpeg(7))) is None and time.monotonic() < deadline:
         time.sleep(0.02)
     assert answer == b""
@@ -228,7 +229,7 @@ def test_netcat_sends_a_file(receiver, tmp_path, make_jpeg, stored_files, progra
             [program, *options, "127.0.0.1", str(receiver.tcp_port)],
             stdin=file,
             check=True,
-            timeout=20,
+            timeout=patient(20),
             capture_output=True,
         )
     assert list(stored_files().values()) == [source.read_bytes()]
@@ -238,7 +239,7 @@ def test_netcat_sends_a_file(receiver, tmp_path, make_jpeg, stored_files, progra
 def test_a_plain_sender_sees_a_reset_where_a_token_is_asked_for(companion, uploads, stored_files, caplog, size):
     """It cannot show one. An orderly close would tell it that its file is safe, also if it only waits for the close."""
     server = companion(uploads=uploads, tcp_port=0, token="open-sesame")
-    with socket.create_connection(("127.0.0.1", server.tcp_port), timeout=20) as peer:
+    with socket.create_connection(("127.0.0.1", server.tcp_port), timeout=patient(20)) as peer:
         with contextlib.suppress(OSError):  # the reset may be here already: EPIPE, ECONNRESET, or ENOTCONN of shutdown
             peer.sendall(b"x" * size)
             peer.shutdown(socket.SHUT_WR)

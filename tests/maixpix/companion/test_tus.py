@@ -15,6 +15,7 @@ import pytest
 
 from maixpix.companion import UploadLimits
 from maixpix.companion.uploads.partial import Partial
+from rig.patience import patient
 
 
 def repr_digest(body: bytes) -> str:
@@ -207,7 +208,7 @@ def test_refused_creations(tus, uploads, headers, status):
 def test_bodies_beyond_the_length_are_refused(tus, receiver):
     url = tus.create(10)["Location"]
     assert tus.patch(url, 0, b"x" * 11).status == 413
-    with socket.create_connection(("127.0.0.1", receiver.port), timeout=10) as peer:
+    with socket.create_connection(("127.0.0.1", receiver.port), timeout=patient(10)) as peer:
         peer.sendall(
             f"PATCH {url} HTTP/1.1\r\nHost: localhost\r\nTus-Resumable: 1.0.0\r\nUpload-Offset: 0\r\n"
             "Content-Type: application/offset+octet-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -236,7 +237,7 @@ def test_the_token_is_asked_for(companion, uploads, tus_for, make_jpeg):
 
 
 def start_patch(server, url: str, offset: int, announced: int, body: bytes) -> socket.socket:
-    peer = socket.create_connection(("127.0.0.1", server.port), timeout=10)
+    peer = socket.create_connection(("127.0.0.1", server.port), timeout=patient(10))
     peer.sendall(
         f"PATCH {url} HTTP/1.1\r\nHost: localhost\r\nTus-Resumable: 1.0.0\r\nUpload-Offset: {offset}\r\n"
         f"Content-Type: application/offset+octet-stream\r\nContent-Length: {announced}\r\n\r\n".encode()
@@ -246,7 +247,7 @@ def start_patch(server, url: str, offset: int, announced: int, body: bytes) -> s
 
 
 def wait_until(reached, seconds: float = 10) -> bool:
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + patient(seconds)
     while not reached() and time.monotonic() < deadline:
         time.sleep(0.01)
     return reached()
@@ -287,7 +288,7 @@ def test_an_unproven_piece_is_dropped_when_the_connection_breaks(tus, receiver, 
     url = tus.create(1000)["Location"]
     part = uploads / ".partial" / (url.rsplit("/", 1)[1] + ".part")
     tus.patch(url, 0, b"a" * 100)
-    peer = socket.create_connection(("127.0.0.1", receiver.port), timeout=10)
+    peer = socket.create_connection(("127.0.0.1", receiver.port), timeout=patient(10))
     peer.sendall(
         f"PATCH {url} HTTP/1.1\r\nHost: localhost\r\nTus-Resumable: 1.0.0\r\nUpload-Offset: 100\r\n"
         f"Upload-Checksum: {checksum('sha1', b'b' * 900)}\r\n"
@@ -338,7 +339,7 @@ def test_a_creation_that_fails_leaves_nothing(companion, uploads, tus_for, make_
             return tus.create(len(body), body, Upload_Checksum=checksum("sha1", b"other")).status
         if trouble == "460 digest":
             return tus.create(len(body), body, Repr_Digest=repr_digest(b"other")).status
-        with socket.create_connection(("127.0.0.1", server.port), timeout=20) as peer:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=patient(20)) as peer:
             if trouble == "413":
                 peer.sendall(chunked(f"Upload-Length: {len(body) - 1}\r\n", body))
                 return int(peer.recv(1000).split()[1])

@@ -7,6 +7,7 @@ import threading
 
 import pytest
 
+from rig.patience import patient
 from virtualboard.clock import MS, SECOND
 from virtualboard.network import SEGMENT_GAP_NS, Script
 
@@ -248,7 +249,7 @@ class Loopback:
     def _serve(self):
         client, _ = self.socket.accept()
         with client:
-            client.settimeout(30)
+            client.settimeout(patient(30))
             while len(self.heard) < self.want:
                 piece = client.recv(65536)
                 if not piece:
@@ -266,7 +267,7 @@ class Loopback:
                 self.was_reset = not isinstance(error, TimeoutError)
 
     def close(self):
-        self.thread.join(30)
+        self.thread.join(patient(30))
         self.socket.close()
         assert not self.thread.is_alive()
 
@@ -354,7 +355,7 @@ def test_upload_to_a_real_server_that_reads_late(bench):
         b.wait(1)
         assert b.read() in (b"", b"\r\nSEND OK\r\n")
     assert True in waits
-    thread.join(30)
+    thread.join(patient(30))
     assert heard == body
     assert b.modem.stats.links[0].acked == len(body)
     listener.close()

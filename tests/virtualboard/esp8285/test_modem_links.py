@@ -4,6 +4,7 @@ import socket
 
 import pytest
 
+from rig.patience import patient
 from virtualboard.clock import MS, SECOND
 from virtualboard.network import Script
 
@@ -279,7 +280,7 @@ def test_close_all(bench, server):
 def test_udp_both_ways_on_a_real_socket(bench):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as there:
         there.bind(("127.0.0.1", 0))
-        there.settimeout(5)
+        there.settimeout(patient(5))
         b = bench("1.7.4").online(mux=True, passive=True)
         line = b'AT+CIPSTART=3,"UDP","127.0.0.1",%d' % there.getsockname()[1]
         assert b.ask(line) == b"3,CONNECT\r\n\r\nOK\r\n"
@@ -296,7 +297,7 @@ def test_udp_both_ways_on_a_real_socket(bench):
 def test_udp_to_another_target_and_its_refusals(bench):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as there:
         there.bind(("127.0.0.1", 0))
-        there.settimeout(5)
+        there.settimeout(patient(5))
         port = there.getsockname()[1]
         b = bench("1.6").online()
         assert b.ask(b'AT+CIPSTART="UDP","127.0.0.1",9') == b"CONNECT\r\n\r\nOK\r\n"
@@ -314,8 +315,8 @@ def test_server_accepts_real_clients_and_scripted_ones(bench):
     assert b.ask(b"AT+CIPSERVER=1,0") == b"\r\nERROR\r\n"
     assert b.ask(b"AT+CIPSERVER=1,8266") == b"\r\nOK\r\n"
     assert b.ask(b"AT+CIPSERVER=1,8266") == b"no change\r\n\r\nOK\r\n"
-    with socket.create_connection(("127.0.0.1", b.network.listening[8266]), timeout=5) as client:
-        client.settimeout(5)
+    with socket.create_connection(("127.0.0.1", b.network.listening[8266]), timeout=patient(5)) as client:
+        client.settimeout(patient(5))
         assert b.until(b"CONNECT\r\n", 10) == b"0,CONNECT\r\n"
         client.sendall(b"GET / HTTP/1.0\r\n\r\n")
         assert b.until(b"\r\n\r\n", 10) == b"\r\n+IPD,0,18:GET / HTTP/1.0\r\n\r\n"

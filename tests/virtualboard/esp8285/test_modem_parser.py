@@ -82,7 +82,7 @@ WORDS = st.sampled_from(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     profile=st.sampled_from(sorted(PROFILES)),
     pieces=st.lists(st.tuples(st.one_of(WORDS, st.binary(max_size=40)), st.integers(0, 3_000_000)), max_size=40),
@@ -112,7 +112,7 @@ def test_no_bytes_break_the_receiver(profile, pieces):
     assert answer == b"\r\nOK\r\n"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(line=st.binary(max_size=120).filter(lambda line: b"\n" not in line), profile=st.sampled_from(sorted(PROFILES)))
 def test_every_line_after_at_gets_one_final_answer(line, profile):
     clock = Clock()

@@ -16,9 +16,9 @@ pytest.importorskip("unicorn", reason="the k210 engine needs the extra maixpix[k
 from virtualboard.board import Board, BoardConfig
 from virtualboard.clock import MS, SECOND
 from virtualboard.faults import Faults
-from virtualboard.hosted.launch import run_app
 from virtualboard.k210.engine import K210Engine
 from virtualboard.k210.repl import ReplTimeout
+from virtualboard.launch import run_app
 
 
 @pytest.fixture(scope="session")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import http.server
 import io
 import json
 import random
 import re
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -100,6 +103,73 @@ def test_show(
         told.append(re.findall(r"^(?:fetched|shown|joined|fetching)\b", said, re.MULTILINE))
     assert told[0] == told[1]
     assert psnr(opened(results[0][2]), opened(results[1][2])) > 36
+
+
+ANSWERS = Path(__file__).resolve().parents[2] / "pix" / "cases"
+
+FETCH_ALL = """
+import sys
+sys.path.append("/sd")
+from pix import config, fetch, files, wifi
+from pix.errors import PixError
+modem = wifi.bring_up(config.load())
+for name in %r:
+    path = "/sd/" + name + ".jpg"
+    try:
+        fetch.fetch(modem, "http://pc:%d/" + name + ".jpg", path, retries=0, check=lambda path: None)
+        print("case", name, files.sum_of(path, 0, files.size_of(path), bytearray(512)))
+    except PixError as error:
+        print("case", name, error.line)
+"""
+
+# File of tests/pix/cases by the name under which a board asks for it.
+CASES = {
+    "stream": "camera-stream.http", "csp": "csp-3600-bytes", "none": "content-encoding-none", "gzip": "gzip-not-asked",
+    "chunks": "length-and-chunked", "crlf": "crlf-after-body", "utf8": "redirect-utf8",
+}  # fmt: skip
+
+
+@contextmanager
+def raw_answers() -> Iterator[tuple[int, list[bytes]]]:
+    """A server of CASES, of a web page for anything else and of nothing that is HTTP: (port, targets asked for)."""
+    asked: list[bytes] = []
+
+    def serve(connection: socket.socket) -> None:
+        with connection:
+            head = connection.recv(4096)
+            target = head.split()[1]
+            asked.append(target)
+            name = target.decode().strip("/").removesuffix(".jpg")
+            page = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n<html><title>Sign in</title>"
+            answer = (ANSWERS / CASES[name]).read_bytes() if name in CASES else page
+            connection.sendall(b"220 mail ready\r\n" if name == "mail" else answer)
+            with contextlib.suppress(OSError):  # the board closes when it has its picture
+                for _ in range(60 if name == "stream" else 0):
+                    connection.sendall(answer.partition(b"\r\n\r\n")[2])
+
+    def accept(listener: socket.socket) -> None:
+        with contextlib.suppress(OSError):  # closed at the end
+            while True:
+                threading.Thread(target=serve, args=listener.accept()[:1], daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=accept, args=(listener,), daemon=True).start()
+        yield listener.getsockname()[1], asked
+
+
+def test_answers_of_ordinary_servers(both: Callable, prepare: Prepare) -> None:
+    names = [*CASES, "page", "mail"]
+    with raw_answers() as (port, asked):
+        results = both(FETCH_ALL % (names, port), lambda card: prepare(card, {}), at="1.7.4", names=PC)
+    plain = (ANSWERS / "csp-3600-bytes").read_bytes().partition(b"\r\n\r\n")[2]
+    digest = hashlib.sha256(plain).hexdigest()
+    for said, _, _ in results:
+        told = dict(re.findall(r"^case (\w+) (.+?)\r?$", said, re.MULTILINE))
+        assert {name for name in told if told[name] == digest} == {"stream", "csp", "none", "chunks", "crlf"}, told
+        codes = {name: line.partition(":")[0] for name, line in told.items() if line != digest}
+        assert codes == {"gzip": "compressed", "utf8": "web-page", "page": "web-page", "mail": "not-http"}
+        assert "200 Sign in" in told["page"] and "maixpix serve" in told["gzip"]
+    assert asked.count(b"/%E7%8C%AB.jpg") == 2
 
 
 @pytest.fixture

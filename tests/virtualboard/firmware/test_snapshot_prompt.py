@@ -6,10 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+from rig.patience import patient
+
 
 def maixpix(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "maixpix", *arguments], capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-m", "maixpix", *arguments], capture_output=True, text=True, timeout=patient(120), check=False
     )
 
 

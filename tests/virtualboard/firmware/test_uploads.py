@@ -19,12 +19,15 @@ from PIL import Image
 
 from maixpix.companion import running
 from maixpix.demo.verdicts import psnr
-from maixpix.virtual.chip_run import run_on_chip
-from maixpix.virtual.live import LiveOptions
+from maixpix.virtual.engines import fill_flash
+from rig.patience import patient
 from rig.receivers import Listener
 from rig.uploads import KEY, TOKEN, arrived, plant, receiver, stored, taken
 from virtualboard.board import BoardConfig, WifiNetwork
-from virtualboard.hosted.launch import run_app
+from virtualboard.clock import Clock
+from virtualboard.engine import K210, EngineOptions
+from virtualboard.launch import run_app
+from virtualboard.nor_flash import NorFlash
 
 Run = Callable[..., str]
 
@@ -43,22 +46,23 @@ class Engine:
 def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, board_card: Callable) -> Engine:
     scene = request.getfixturevalue("scene")
     firmware = request.getfixturevalue("firmware") if request.param == "k210" else None
-    panel = tmp_path_factory.mktemp("panel") / "panel.png"
+    kept = tmp_path_factory.mktemp("chip") / "flash"
 
     def run(card: Path, app: str, at: str = "1.1", **settings: object) -> str:
         """Start an app from power-on; returns the console."""
         whole = {"wifi": [["home", KEY]], **settings}
         (card / "pix.json").write_text(json.dumps(whole))
         names = {"pc": "127.0.0.1"}
-        if firmware is None:
-            config = BoardConfig(card=str(card), camera=str(scene), at=at, wifi=[WifiNetwork("home", KEY)], names=names)
-            return run_app(config, card / "apps" / f"{app}.py").console
-        said: list[str] = []
-        live = LiveOptions("k210", firmware, card=card, camera=scene, at=at, wifi=[("home", KEY)], names=names,
-                           paced=False)  # fmt: skip
-        run_on_chip(live, f"/sd/apps/{app}.py", lambda when, text: said.append(text), panel)
-        return "".join(said)
+        config = BoardConfig(card=str(card), camera=str(scene), at=at, wifi=[WifiNetwork("home", KEY)], names=names)
+        script, path = card / "apps" / f"{app}.py", f"/sd/apps/{app}.py"
+        return run_app(config, script, timeout_s=600, engine=options, board_path=path).console
 
+    options = EngineOptions(repl=False)
+    if firmware is not None:
+        flash = NorFlash(Clock())
+        fill_flash(flash, firmware)
+        flash.save(kept)
+        options = EngineOptions(K210, flash=str(kept))
     card = board_card(tmp_path_factory.mktemp(request.param) / "card")
     plant(card / "outbox", 1)
     return Engine(request.param, run, card, run(card, "snap", snaps=1, snap_s=1))
@@ -137,7 +141,7 @@ def test_nc_itself(engine: Engine, waiting: tuple, tmp_path: Path) -> None:
         subprocess.Popen(["nc", "-l", "-p", str(port)], stdout=out, stdin=subprocess.DEVNULL) as nc,
     ):
         console = engine.run(card, "send", upload=f"tcp://pc:{port}", send="outbox/s0000002.jpg")
-        nc.wait(60)
+        nc.wait(patient(60))
     assert "sent /sd/outbox/s0000002.jpg" in console, console
     assert (tmp_path / "x.jpg").read_bytes() == ours["s0000002.jpg"]
 

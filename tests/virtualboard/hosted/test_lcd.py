@@ -203,3 +203,24 @@ def test_register_reaches_the_panel(device):
 def test_waiting_for_the_bus_lets_time_pass(device):
     ran, _ = run(device, "lcd.init()\n")
     assert ran.board.clock.now > 600 * MS
+
+
+def test_grey_goes_in_pairs(device):
+    """The last of an odd number of pixels is not sent."""
+    ran, _ = run(
+        device,
+        """
+lcd.init(color=lcd.RED)
+img = image.Image(size=(3, 3)).to_grayscale()
+lcd.display(img)
+""",
+    )
+    panel = ran.board.panel.image()
+    assert [panel.getpixel((158 + i % 3, 118 + i // 3)) for i in range(9)] == [(0, 0, 0)] * 8 + [(255, 0, 0)]
+
+
+def test_one_grey_pixel_stops_the_board(device):
+    """No words at all for the DMA, which then never ends."""
+    ran, _ = run(device, "lcd.init()\nlcd.display(image.Image(size=(1, 1)).to_grayscale())\nprint('never')\n")
+    assert "DMA beyond the memory" in ran.last
+    assert (ran.code, ran.engine.ended) == (3, "crash")

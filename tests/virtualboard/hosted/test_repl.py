@@ -5,11 +5,12 @@ import sys
 
 import pytest
 
+from rig.patience import patient
 from virtualboard.board import Board, BoardConfig
 from virtualboard.clock import MS, SECOND
 from virtualboard.host.console import ConsoleLog
 from virtualboard.hosted.engine import Engine
-from virtualboard.hosted.launch import BoardProcess
+from virtualboard.launch import BoardProcess
 
 
 class Typist:
@@ -143,7 +144,7 @@ def port(tmp_path_factory):
     """A board at the prompt, its console on a pseudo-terminal."""
     card = tmp_path_factory.mktemp("card")
     card.joinpath("main.py").write_text("")
-    with BoardProcess(BoardConfig(card=str(card)), repl=True, pty=True) as board:
+    with BoardProcess(BoardConfig(card=str(card)), pty=True) as board:
         yield board.port(), card
 
 
@@ -152,7 +153,7 @@ def mpremote(port, *arguments):
         [sys.executable, "-m", "mpremote", "connect", port[0], *map(str, arguments)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=patient(60),
         check=False,
     )
 

@@ -1,8 +1,13 @@
 """Time, heap figures, resets, pins and the small modules."""
 
+import gc
+import weakref
+
 import pytest
 
+from virtualboard.board import Board, BoardConfig
 from virtualboard.clock import MS, SECOND
+from virtualboard.hosted.engine import Engine, Program
 from virtualboard.hosted.heap import BLOCK, HEAP_SIZE, Heap
 from virtualboard.hosted.machine import wdt_timeout
 
@@ -324,3 +329,15 @@ def test_same_run_same_instant(device):
     first, second = device.run(source), device.run(source)
     assert first.text == second.text
     assert first.board.clock.now == second.board.clock.now
+
+
+def test_a_board_that_is_done_with_leaves_the_memory(tmp_path):
+    """Also one whose program left a file unclosed and a block in the heap: suites play hundreds, of 16 MiB each."""
+    (tmp_path / "sd").mkdir()
+    board = Board(BoardConfig(card=str(tmp_path / "sd")))
+    program = Program("open('/sd/x', 'w').write('text')\nblock = bytearray(50000)\n")
+    assert Engine(board, program=program).run() == 0
+    there = weakref.ref(board)
+    del board
+    gc.collect()
+    assert there() is None

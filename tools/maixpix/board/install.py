@@ -7,7 +7,7 @@ highest number. So nothing that runs is ever written to, and the switch is the c
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from maixpix.board.bundle import Bundle, digest, is_loader
@@ -18,7 +18,12 @@ HOME = "maixpix"
 SLOTS = ("a", "b")
 READY = "ready"
 
+_FIRST = ("pix/errors.", "pix_errors.")
+"""The file of a version that needs no other: on it is tried whether the board takes the form of all."""
+
 Progress = Callable[[int, int, str], None]
+Trial = Callable[[str], None]
+"""Called with the folder of a version in which `_FIRST` is there; raises UserError when the board cannot use it."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +64,11 @@ def versions(place: Place) -> list[Version]:
     return sorted(result, key=lambda version: (-version.number, version.slot == SLOTS[0]))
 
 
-def install(place: Place, bundle: Bundle, progress: Progress | None = None) -> Result:
-    """Bring `place` to the state of `bundle`. Raises UserError; the version that ran before still does then."""
+def install(place: Place, bundle: Bundle, progress: Progress | None = None, trial: Trial | None = None) -> Result:
+    """Bring `place` to the state of `bundle`. Raises UserError; the version that ran before still does then.
+
+    `trial` is called before all but one file are sent, and for a version that is there already.
+    """
     current, spare = versions(place)
     wanted = {path: digest(data) for path, data in bundle.files.items()}
     sent = 0
@@ -68,9 +76,11 @@ def install(place: Place, bundle: Bundle, progress: Progress | None = None) -> R
     changed = current.number == 0 or current.files != wanted
     if changed:
         number = current.number + 1
-        sent = _fill(place, bundle, wanted, current, spare, progress)
+        sent = _fill(place, bundle, wanted, current, spare, progress, trial)
         # The number is of fixed width, so the loader can compare the texts; one sector is written whole or not.
         place.write(f"{HOME}/{spare.slot}/{READY}", b"%08d ok" % number)
+    elif trial is not None and _first_of(wanted):
+        trial(f"{HOME}/{current.slot}")
     loader_changed, notes = install_loader(place, bundle.loader)
     return Result(number, sent, len(wanted) - sent, changed, loader_changed, tuple(notes))
 
@@ -102,6 +112,10 @@ def install_loader(place: Place, loader: bytes, replace_own: bool = True) -> tup
     return True, notes
 
 
+def _first_of(paths: Iterable[str]) -> str:
+    return next((path for path in paths if path.startswith(_FIRST)), "")
+
+
 def _fill(
     place: Place,
     bundle: Bundle,
@@ -109,6 +123,7 @@ def _fill(
     current: Version,
     spare: Version,
     progress: Progress | None,
+    trial: Trial | None,
 ) -> int:
     """Make the spare folder equal to the bundle; returns the number of files sent."""
     folder = f"{HOME}/{spare.slot}"
@@ -116,20 +131,26 @@ def _fill(
     for path in spare.files:
         if path not in wanted:
             place.remove(f"{folder}/{path}")
+    first = _first_of(wanted) if trial is not None else ""
     missing = [path for path in wanted if spare.files.get(path) != wanted[path]]
+    missing.sort(key=lambda path: path != first)
+    if trial is not None and first and first not in missing:
+        trial(folder)
     to_send = [path for path in missing if current.files.get(path) != wanted[path]]
     needed = sizes({path: bundle.files[path] for path in missing if path not in spare.files})
     if not place.flat and place.free() < needed:
         raise UserError(f"{place.name} has no room for {needed // 1024} kB", "remove files from it")
     total, done = sum(len(bundle.files[path]) for path in to_send), 0
     for path in missing:
-        if path not in to_send:
+        if path in to_send:
+            if progress is not None:
+                progress(done, total, path)
+            place.write(f"{folder}/{path}", bundle.files[path])
+            done += len(bundle.files[path])
+        else:
             place.copy(f"{HOME}/{current.slot}/{path}", f"{folder}/{path}")
-            continue
-        if progress is not None:
-            progress(done, total, path)
-        place.write(f"{folder}/{path}", bundle.files[path])
-        done += len(bundle.files[path])
+        if trial is not None and path == first:
+            trial(folder)
     if progress is not None and total:
         progress(total, total, "checking")
     arrived = place.scan(folder)

@@ -24,7 +24,8 @@ from mpremote.transport import TransportError
 
 from maixpix import ports
 from maixpix.board.transport import ENDLESS_STARTS, RESTARTS, START_MARK, Transport
-from maixpix.errors import UserError
+from maixpix.errors import UserError, shorten
+from virtualboard.host.board_time import BoardTime
 
 BAUD = 115200
 IDE_BAUD = 1_500_000
@@ -38,8 +39,9 @@ _CARD_WAIT_S = 3
 _STOP_TIMEOUT_S = 4
 
 _BOOTED_MARK = b"init end"
-_STARTS_TO_CATCH = 12  # MaixPy waits 0.2 s between that mark and boot.py: a busy host may miss the moment a few times
 """Printed by MaixPy's own start script, which then waits 0.2 s before boot.py is run (_boot.py)."""
+_STARTS_TO_CATCH = 12
+"""Starts after which waiting ends: a busy host may miss the 0.2 s behind the mark a few times."""
 
 RESTARTS_REMEDY = "boot.py or its power supply does that: use a stronger supply, or hold BOOT, `maixpix flash --erase`"
 BOOT_REMEDY = "remove it: maixpix run --resume -c \"import uos; uos.remove('boot.py')\""
@@ -72,6 +74,7 @@ class Link:
         self.restart = restart
         self._note = note or (lambda text: None)
         self._transport: Transport | None = None
+        self._clock = BoardTime(port)
         self._busy = False
         self.soft_reset_works = True
         self.restarts = False
@@ -124,7 +127,7 @@ class Link:
         Raises BoardError for an exception there, UserError when the board stops answering or the port is gone.
         """
         transport = self._need()
-        transport.deadline = None if output or timeout_s is None else time.monotonic() + 3 * timeout_s
+        transport.deadline = None if output or timeout_s is None else self._clock.now() + 3 * timeout_s
         self._busy = True
         try:
             # mpremote prints what it does not understand; with `output` the caller owns stdout.
@@ -135,7 +138,8 @@ class Link:
         except (OSError, serial.SerialException, TypeError) as error:
             # pyserial raises TypeError when a vanished port is read.
             raise UserError(
-                f"the connection to the board broke ({_short(error)})", "check the cable, then run the command again"
+                f"the connection to the board broke: {ports.why_broken(error)}",
+                "check the cable, then run the command again",
             ) from None
         finally:
             transport.deadline = None
@@ -154,7 +158,9 @@ class Link:
         try:
             return ast.literal_eval(text)
         except (ValueError, SyntaxError):
-            raise UserError(f"the board gave an unreadable answer ({text[:60]!r})", "run the command again") from None
+            raise UserError(
+                f"the board gave an unreadable answer ({shorten(text, 60)!r})", "run the command again"
+            ) from None
 
     def stream(self, data: bytes) -> Iterator[str]:
         """`data` as Python expressions of at most COMMAND_LIMIT characters each, one a piece."""
@@ -162,13 +168,19 @@ class Link:
         for at in range(0, len(data), size):
             yield f'a2b_base64("{base64.b64encode(data[at : at + size]).decode()}")'
 
+    def fresh(self) -> None:
+        """Another soft reset: an empty heap and nothing imported. Does nothing on a board whose boot.py never ends."""
+        if self.soft_reset_works:
+            self.prepared.clear()
+            self._enter(soft_reset=True)
+
     def wait_for_card(self) -> bool:
         """True when a card is mounted; after a soft reset it may come up to 3 s late."""
-        deadline = time.monotonic() + _CARD_WAIT_S
+        deadline = self._clock.now() + _CARD_WAIT_S
         while True:
             if self.run("import uos;print('sd' in uos.listdir('/'))").strip() == "True":
                 return True
-            if time.monotonic() > deadline:
+            if self._clock.now() > deadline:
                 return False
             time.sleep(0.2)
 
@@ -183,7 +195,9 @@ class Link:
             transport.serial.write(b"\x04")
             transport.serial.flush()
         except (OSError, serial.SerialException, TypeError) as error:
-            raise UserError(f"the connection to the board broke ({_short(error)})", "check the cable") from None
+            raise UserError(
+                f"the connection to the board broke: {ports.why_broken(error)}", "check the cable"
+            ) from None
         self.restart = False
 
     def hard_reset(self) -> None:
@@ -195,7 +209,9 @@ class Link:
             transport.in_raw_repl = False
             self.restart = False
         except (OSError, serial.SerialException, TransportError) as error:
-            raise UserError(f"the board did not take the reset ({_short(error)})", "press its reset key") from None
+            raise UserError(
+                f"the board did not take the reset: {ports.why_broken(error)}", "press its reset key"
+            ) from None
 
     @property
     def serial(self) -> serial.SerialBase:
@@ -206,10 +222,11 @@ class Link:
         transport = self._need()
         if transport.starts:
             return UserError("the board restarted in the middle", "use a stronger supply or a shorter cable, try again")
-        if transport.deadline is not None and time.monotonic() >= transport.deadline:
+        if transport.deadline is not None and self._clock.now() >= transport.deadline:
             return UserError("something on the board prints without end", "reset the board, then run the command again")
         return UserError(
-            f"the board stopped answering ({_short(error)})", "check the cable, then run the command again"
+            f"the board stopped answering ({shorten(str(error), 80)}){self._clock.remark}",
+            "check the cable, then run the command again",
         )
 
     def _need(self) -> Transport:
@@ -221,6 +238,7 @@ class Link:
         try:
             with contextlib.redirect_stdout(io.StringIO()):
                 transport = Transport(self.port, baudrate=baud, wait=0, timeout=_CHARACTER_TIMEOUT_S)
+            self._clock = transport.clock = BoardTime(self.port)
         except (OSError, serial.SerialException, TransportError) as error:
             raise open_error(self.port, _real_reason(self.port, error)) from None
         if not _is_url(self.port):
@@ -246,7 +264,9 @@ class Link:
                 self._need().starts = 0
                 return
         except (OSError, serial.SerialException, TypeError) as error:
-            raise UserError(f"{self.port} broke while it was used ({_short(error)})", "replug the board") from None
+            raise UserError(
+                f"{self.port} broke while it was used: {ports.why_broken(error)}", "replug the board"
+            ) from None
         raise self._why_no_repl(heard)
 
     def _settle(self, limit_s: float = 0) -> tuple[bool, bytes]:
@@ -260,17 +280,17 @@ class Link:
         transport.starts = 0
         heard = b""
         limit_s = limit_s or _ENTER_TIMEOUT_S
-        start = time.monotonic()
+        start = self._clock.now()
         deadline = start + limit_s
-        while time.monotonic() < deadline:
+        while self._clock.now() < deadline:
             # Ctrl-C stops a program, Ctrl-B leaves the raw REPL, and both lead to the prompt. One Ctrl-C at a time:
             # while a program waits in C, a second one takes the first one back (MaixPy-v1 machine_uart.c).
             line.write(b"\r\x03")
             time.sleep(0.05)
             line.write(b"\x02")
             recent = b""
-            quiet_since = time.monotonic()
-            while time.monotonic() - quiet_since < 0.3 and time.monotonic() < deadline:
+            quiet_since = self._clock.now()
+            while self._clock.now() - quiet_since < 0.3 and self._clock.now() < deadline:
                 count = line.in_waiting
                 if not count:
                     time.sleep(0.01)
@@ -278,7 +298,7 @@ class Link:
                 before = recent[-len(START_MARK) :]
                 new = line.read(count)
                 recent = (recent + new)[-4000:]
-                quiet_since = time.monotonic()
+                quiet_since = self._clock.now()
                 starts = (before + new).count(START_MARK) - before.count(START_MARK)
                 if starts and not transport.starts:
                     # It is starting; the first start formats the file system before anything else.
@@ -286,7 +306,7 @@ class Link:
                 transport.starts += starts
                 if _BOOTED_MARK in before + new and _BOOTED_MARK not in before:
                     line.write(b"\x03")  # now it keeps even a boot.py that restarts the board from running
-                    deadline = time.monotonic() + limit_s
+                    deadline = self._clock.now() + limit_s
                 if transport.starts >= _STARTS_TO_CATCH:
                     return False, heard + recent
             heard = (heard + recent)[-4000:]
@@ -332,7 +352,7 @@ class Link:
                 "reset the board and hold its BOOT key right after, or erase it with `maixpix flash --erase`",
             )
         return UserError(
-            f"no MaixPy answers on {self.port}",
+            f"no MaixPy answers on {self.port}{self._clock.remark}",
             "press reset and try again, try the adapter's other port, or install MaixPy with `maixpix flash`",
         )
 
@@ -366,6 +386,10 @@ def open_error(port: str, error: BaseException) -> UserError:
     return ports.open_error(port, error)
 
 
+def _broke(what: str, error: BaseException) -> UserError:
+    return UserError(f"{what} broke: {ports.why_broken(error)}", "check cable and board, then run the command again")
+
+
 def _is_url(port: str) -> bool:
     # pyserial's RFC 2217 client refuses a write timeout; its socket has its own.
     return "://" in port
@@ -395,8 +419,6 @@ def _remedy_for(number: int, last: str) -> str:
         return "reset the board and try again"
     if "incompatible .mpy" in last:
         return "this firmware takes other byte code: deploy with --source"
+    if last.startswith(("ImportError", "SyntaxError")):
+        return "put the software onto it anew: `maixpix deploy`"
     return "run `maixpix logs` or `maixpix doctor` for more"
-
-
-def _short(error: Exception) -> str:
-    return " ".join(str(error).split())[:80] or type(error).__name__

@@ -167,6 +167,18 @@ class BoardPlace:
         block, free = self.link.eval(f"(lambda s:(s[0],s[3]))(uos.statvfs({self.root!r}))")
         return int(block) * int(free)
 
+    def try_import(self, folder: str) -> None:
+        """Import pix's errors, which needs no other file, from the version in `folder`.
+
+        Raises BoardError when the board cannot use what is there ("ValueError: incompatible .mpy file").
+        """
+        # As a top-level module: the package itself would set memory aside. SPIFFS wants relative entries in sys.path.
+        path, name = (folder, "pix_errors") if self.flat else (f"{folder}/pix", "errors")
+        self.link.run(
+            f"import sys,uos\nuos.chdir({self.root!r})\nsys.path.insert(0,{path!r})\n"
+            f"try:__import__({name!r})\nfinally:sys.path.pop(0)\ndel sys.modules[{name!r}]"
+        )
+
     def _make_folders(self, path: str) -> None:
         if self.flat:
             return

@@ -1,7 +1,7 @@
 """The board's settings file (pix.json) on the host: read, checked, merged, masked.
 
-The board's own table of settings (firmware/pix/config.py, KEYS) is the only one; it is read from there without
-running it. Secrets never leave this module except into the file itself.
+What the board would refuse is found by the board's own code (firmware/pix/config.py and url.py, run here through
+`device_code`), so that both always agree. Secrets never leave this module except into the file itself.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Mapping
-from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
-from maixpix.board import bundle, device_tables
+from maixpix import texts
+from maixpix.board import addresses, bundle, device_code
 from maixpix.board.places import Place
 from maixpix.errors import UserError
 
@@ -21,15 +21,14 @@ FILE = "pix.json"
 MAX_FILE = 4096
 """Bytes the board reads; a larger file is refused there (firmware/pix/config.py)."""
 
-_SSID_BYTES = 32
-
-
 _LOGIN = re.compile(r"(//)([^/?#\s]*)@")
+_HOST_LIKE = re.compile(r"(\d+\.\d+\.\d+\.\d+|www\.[\w.-]+|[\w.-]+:\d+)/")
+_REPAIR = "repair or remove it, then run the command again"
 
 
-def keys(root: Path | None = None) -> dict[str, tuple[Any, Any]]:
+def keys() -> dict[str, tuple[Any, Any]]:
     """Name -> (default, kind), as the board's KEYS has them."""
-    return dict(device_tables.constant("config.py", "KEYS", root))
+    return dict(device_code.load("config").KEYS)
 
 
 def board_names() -> list[str]:
@@ -38,14 +37,24 @@ def board_names() -> list[str]:
 
 
 def parse(data: bytes, where: str) -> dict[str, Any]:
-    """The settings in `data`. Raises UserError when it is no JSON object; its contents are never quoted."""
-    try:
-        values = json.loads(data.decode("utf-8"))
-    except (ValueError, UnicodeDecodeError):
-        raise UserError(f"{where} is no whole JSON", "repair or remove it, then run the command again") from None
+    """The settings in `data`, in any encoding that a person's editor may have chosen.
+
+    Raises UserError when it is no JSON object; its contents are never quoted.
+    """
+    values = texts.parse_json(texts.decode(data, where), where, _REPAIR)
     if not isinstance(values, dict):
-        raise UserError(f"{where} is no JSON object", "repair or remove it, then run the command again")
+        raise UserError(f"{where} is no JSON object", _REPAIR)
     return values
+
+
+def parse_as_board(data: bytes, where: str) -> dict[str, Any]:
+    """The settings in `data` as the board itself reads them. Raises UserError where it would refuse them."""
+    try:
+        return device_code.load("config").parse(data, where)
+    except device_code.load("errors").PixError as error:
+        cause = error.detail
+    parse(data, where)  # where this fails too, it tells more
+    raise UserError(f"{cause} as the board reads it", "any `maixpix setup` writes it anew, in UTF-8")
 
 
 def dump(values: Mapping[str, Any]) -> bytes:
@@ -70,29 +79,25 @@ def check(values: Mapping[str, Any], known: Mapping[str, tuple[Any, Any]] | None
             raise UserError(f"setting {name} {wrong}", "correct it with `maixpix setup`")
     for entry in values.get("wifi", []):
         check_network(entry[0], entry[1])
-    if values.get("server"):
-        check_server(values["server"])
+    addresses.check(values)
     return unknown
 
 
 def check_network(ssid: str, key: str) -> None:
-    """Raise UserError for a name or key that Wi-Fi itself cannot have."""
-    if not 1 <= len(ssid.encode("utf-8")) <= _SSID_BYTES:
-        raise UserError(f"a network's name has 1 to {_SSID_BYTES} bytes", "check the name")
-    if key and not 8 <= len(key.encode("utf-8")) <= 64:
-        raise UserError(f"the key of {ssid} has not 8 to 63 characters", "check the key")
+    """Raise UserError for a name or key that the board would refuse."""
+    fault = device_code.load("config").network_fault(ssid, key)
+    if fault:
+        raise UserError(fault, "check name and key")
 
 
-def check_server(url: str) -> None:
-    """Raise UserError unless `url` is an http address the board can use."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        raise UserError("the server is no http:// address", "for example http://192.168.1.10:8000") from None
-    if parts.scheme == "https":
-        raise UserError("the board's modem has no usable TLS", "use http:// and the address of `maixpix serve`")
-    if parts.scheme != "http" or not parts.hostname:
-        raise UserError("the server is no http:// address", "for example http://192.168.1.10:8000")
+def notes(values: Mapping[str, Any]) -> list[str]:
+    """What in `values` the board takes, but is perhaps not meant so."""
+    odd = [(name, len(key)) for name, key in networks(values) if 0 < len(key) < 8]
+    found = [f"the key of {name} has {count} characters: WEP has keys of 5, WPA of 8 to 63" for name, count in odd]
+    picture = values.get("picture", "")
+    if isinstance(picture, str) and _HOST_LIKE.match(picture):
+        found.append(f"picture {picture} is a name on the server; an address begins with http://")
+    return found
 
 
 def networks(values: Mapping[str, Any]) -> list[list[str]]:
@@ -211,21 +216,12 @@ def from_text(name: str, text: str, known: Mapping[str, tuple[Any, Any]] | None 
     wrong = _wrong(kind, value)
     if wrong:
         raise UserError(f"setting {name} {wrong}", "correct it")
+    if isinstance(value, str):
+        value = addresses.complete(name, value)
+        addresses.check({name: value})
     return value
 
 
 def _wrong(kind: Any, value: Any) -> str | None:
-    """What is wrong with `value`, as the end of a sentence; the same rules as the board's."""
-    if kind == "networks":
-        good = isinstance(value, list) and all(
-            isinstance(entry, list) and len(entry) == 2 and all(isinstance(text, str) for text in entry)
-            for entry in value
-        )
-        return None if good else "must be a list of [name, key] pairs"
-    if kind in ("text", "secret"):
-        return None if isinstance(value, str) else "must be a text"
-    if isinstance(kind[0], int):
-        if isinstance(value, bool) or not isinstance(value, int):
-            return "must be a whole number"
-        return None if kind[0] <= value <= kind[1] else f"must be from {kind[0]} to {kind[1]}"
-    return None if value in kind else "must be one of " + ", ".join(kind)
+    """What is wrong with `value`, as the end of a sentence; the board's own rules."""
+    return device_code.load("config").wrong(kind, value)

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from mpremote.transport import TransportError
 from mpremote.transport_serial import SerialTransport
 
+from virtualboard.host.board_time import BoardTime
+
 START_MARK = b"[MAIXPY] Pll0"
 """Printed once a start of the chip (MaixPy-v1 maixpy_main.c)."""
 
@@ -20,11 +22,12 @@ RESTARTS = "the board restarts again and again"
 class Transport(SerialTransport):
     """mpremote looks at its limits only while the line is silent; this one does after every byte.
 
-    `deadline` (time.monotonic, None: none) ends every wait; `starts` counts the chip's starts that were heard.
+    `deadline` (by `clock`, the board's time; None: none) ends every wait; `starts` counts the starts that were heard.
     """
 
     deadline: float | None = None
     starts = 0
+    clock: BoardTime
 
     def read_until(
         self,
@@ -39,9 +42,9 @@ class Transport(SerialTransport):
         Raises TransportError when the board starts for the third time.
         """
         data, recent = b"", b""
-        began = heard = time.monotonic()
+        began = heard = self.clock.now()
         while not data.endswith(ending):
-            now = time.monotonic()
+            now = self.clock.now()
             if self.deadline is not None and now >= self.deadline:
                 break
             if timeout_overall is not None and now >= began + timeout_overall:
@@ -49,14 +52,14 @@ class Transport(SerialTransport):
             # A pseudo-terminal that is gone has nothing waiting for ever, but a read of it fails.
             new = self.serial.read(1) if self.is_pty or self.serial.in_waiting else b""
             if new:
-                heard = time.monotonic()
+                heard = self.clock.now()
                 if data_consumer is not None:
                     data_consumer(new)
                 data = new if data_consumer is not None else data + new
                 recent = (recent + new)[-len(START_MARK) :]
                 if recent == START_MARK:
                     self._started()
-            elif timeout is not None and time.monotonic() >= heard + timeout:
+            elif timeout is not None and self.clock.now() >= heard + timeout:
                 break
             else:
                 time.sleep(0.01)

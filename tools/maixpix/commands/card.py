@@ -30,10 +30,9 @@ def card_command(folder: Path, app: str | None, form: str | None) -> None:
         bundle.check_app(app)
     files = bundle.build(mpy=wants_mpy(form))
     if files.note:
-        ui.say(f"note: {files.note}")
+        ui.note(files.note)
     result, notes = card.put(folder, files)
     place, _ = card.open_card(folder)
     set_app(place, app)
-    for note in (*notes, *result.notes):
-        ui.say(f"note: {note}")
+    ui.notes((*notes, *result.notes))
     tell(place, files, result)

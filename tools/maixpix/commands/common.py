@@ -65,8 +65,7 @@ def place(port: str | None, card_folder: Path | None, to: str = "auto") -> Itera
     """A mounted card when `card_folder` is given, else the board's, whose app is started again afterwards."""
     if card_folder is not None:
         folder, notes = card.open_card(card_folder)
-        for note in notes:
-            ui.say(f"note: {note}")
+        ui.notes(notes)
         yield folder
         return
     with board(port) as link:

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from maixpix.errors import UserError
-from maixpix.options import SIZE
-from maixpix.virtual.reach import reach_option
+from maixpix.options import SIZE, faults_option
+from maixpix.virtual.reach import grace_option, latency_option, reach_option
 
 
 @click.command()
 @click.option("--picture", type=click.Path(path_type=Path), help="Picture file to show instead of the photograph.")
 @click.option("--url", help="Fetch this http:// address instead; beyond this machine it takes --reach.")
 @reach_option
+@latency_option
+@grace_option(2000.0)
 @click.option("--baud", default=1_000_000, show_default=True, type=click.IntRange(9600, 4_000_000), help="Line rate.")
 @click.option(
     "--at", default="1.1", show_default=True, type=click.Choice(["1.1", "1.3", "1.6", "1.7.4"]), help="AT firmware."
 )
 @click.option("--panel", default="320x240", show_default=True, type=SIZE, help="Size of the panel.")
-@click.option("--faults", metavar="PLAN", help="Fault plan: a JSON file, or the JSON itself.")
+@faults_option
 @click.option("--seed", default=0, show_default=True, help="Seed of everything random.")
 @click.option("--engine", type=click.Choice(["hosted", "k210"]), help="Who plays the chip; k210 given --firmware.")
 @click.option("--firmware", type=click.Path(path_type=Path), help="MaixPy image to run on the emulated chip.")
@@ -35,10 +38,12 @@ def demo(
     picture: Path | None,
     url: str | None,
     reach: tuple[str, ...],
+    rtt_ms: float,
+    grace_ms: float,
     baud: int,
     at: str,
     panel: tuple[int, int],
-    faults: str | None,
+    faults: list[dict[str, Any]] | None,
     seed: int,
     engine: str | None,
     firmware: Path | None,
@@ -61,16 +66,13 @@ def demo(
       maixpix demo --faults '[{"when": {"ms": 6000}, "do": "lose-wifi", "for_ms": 3000}]'
     """
     from maixpix.demo.run import DemoOptions, run_demo
-    from virtualboard.faults import load_plan
 
-    try:
-        plan = load_plan(faults) if faults else []
-    except ValueError as error:
-        raise UserError(str(error), "see virtualboard/faults.py for how a plan is written") from None
     chosen = engine or ("k210" if firmware else "hosted")
     if firmware is not None and chosen == "hosted":
         raise UserError("the hosted engine runs no firmware file", "leave out --engine hosted")
-    options = DemoOptions(out, picture, url, baud, at, panel, plan, seed, chosen, firmware, list(reach))
+    options = DemoOptions(
+        out, picture, url, baud, at, panel, faults or [], seed, chosen, firmware, list(reach), rtt_ms, grace_ms
+    )
     report = run_demo(options, click.echo)
     if not report["ok"]:
         raise UserError(report["verdict"], f"see the board's words above and {out / 'demo.png'}")

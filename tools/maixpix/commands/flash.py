@@ -17,8 +17,17 @@ from maixpix.flash.plan import Job, plan
 
 
 def _item(text: str) -> tuple[Path, int | None]:
-    found = re.fullmatch(r"(.+)@(0[xX][0-9a-fA-F]+|\d+)", text)
-    return (Path(found[1]), int(found[2], 0)) if found else (Path(text), None)
+    """(file, address or None) of FILE[@ADDRESS]; an "@" may also belong to the name of a file that is there."""
+    name, at, address = text.rpartition("@")
+    if not at or Path(text).exists():
+        return Path(text), None
+    if not re.fullmatch(r"0[xX][0-9a-fA-F]{1,8}|\d{1,10}", address):
+        raise UserError(f"{address or 'nothing'} behind the @ of {name} is no address", "write for example @0x300000")
+    return Path(name), int(address, 16 if address[:2] in ("0x", "0X") else 10)
+
+
+# A W25Q128's times for a whole-chip erase (its data sheet, tCE).
+_ERASING = "erasing the whole flash: usually 40 s, 200 s at most"
 
 
 @click.command("flash")
@@ -62,7 +71,7 @@ def flash_command(
     for title in job.titles:
         ui.say(title)
     if job.parts and all(part.address for part in job.parts):
-        ui.say("note: nothing goes to address 0, so the board boots what it booted before")
+        ui.note("nothing goes to address 0, so the board boots what it booted before")
     if bundle is not None:
         _write_bundle(job, bundle)
         return
@@ -70,8 +79,9 @@ def flash_command(
         return
     device = port_list.choose(port, board)
     ui.say(f"port {device}, board {board.name} ({board.title})")
+    if erase:
+        ui.say(f"first {_ERASING}" if images else _ERASING)
     if not images:
-        ui.say("erasing the whole flash: up to 4 minutes")
         write.erase(device, board, 0, 0)
         click.echo("the flash is erased")
         return
@@ -83,12 +93,15 @@ def flash_command(
 
         rate = write.write(job, device, board, baud, progress, note=ui.say)
     port_list.remember(device)
+    wanted = baud or board.baud
+    if rate < wanted:
+        ui.note(f"{wanted} baud does not work here; --baud {rate} saves the time of trying")
     click.echo(f"flashed {job.size:,} bytes at {rate} baud")
     if check and job.version:
         if write.confirm(device):
             click.echo(f"MaixPy {job.version} starts on the board")
         else:
-            ui.say("note: MaixPy was not heard starting; press reset, then `maixpix doctor`")
+            ui.note("MaixPy was not heard starting; press reset, then `maixpix doctor`")
 
 
 def _write_bundle(job: Job, path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import IO
 import click
 import serial
 
-from maixpix import ports, ui
+from maixpix import ports, texts, ui
 from maixpix.board.link import BoardError, Link
 from maixpix.commands.common import port_option
 from maixpix.errors import UserError
@@ -59,8 +59,6 @@ def run(
 
 def _text_of(file: IO[bytes]) -> str:
     try:
-        return file.read().decode("utf-8")
+        return texts.decode(file.read(texts.MOST + 1), str(file.name))
     except OSError as error:
         raise UserError(f"cannot read {file.name}: {error.strerror}", "name a Python file") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{file.name} is no text", "name a Python file in UTF-8") from None

@@ -9,13 +9,14 @@ from pathlib import Path
 import click
 
 from maixpix.errors import UserError
+from maixpix.virtual.pictures import format_of, keep_as
 
 
 @click.command()
 @click.argument("output", type=click.Path(path_type=Path))
 @click.option("--web", metavar="URL", envvar="MAIXPIX_WEB", help="Page of the virtual board (`maixpix board --web`).")
 def screenshot(output: Path, web: str | None) -> None:
-    """Save what a virtual board's panel shows as PNG.
+    """Save what a virtual board's panel shows as PNG, or as what the name of OUTPUT says.
 
     A real panel cannot be read back: MaixPy drives it write-only.
 
@@ -28,6 +29,7 @@ def screenshot(output: Path, web: str | None) -> None:
         raise UserError(
             "MaixPy cannot read a real panel back", "for a virtual board give --web and the address of its page"
         )
+    format_of(output)
     url = web.rstrip("/") + "/panel.png"
     try:
         with urllib.request.urlopen(url, timeout=10) as answer:
@@ -37,8 +39,4 @@ def screenshot(output: Path, web: str | None) -> None:
         raise UserError(f"no panel at {url} ({reason})", "start the virtual board with `maixpix board --web`") from None
     if not data.startswith(b"\x89PNG"):
         raise UserError(f"{url} is no picture", "is this the page of `maixpix board --web`?")
-    try:
-        output.write_bytes(data)
-    except OSError as error:
-        raise UserError(f"cannot write {output}: {error.strerror}", "choose another place") from None
-    click.echo(f"{output}: {len(data):,} bytes")
+    click.echo(f"{output}: {keep_as(data, output):,} bytes")

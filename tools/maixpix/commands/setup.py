@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import getpass
 import os
+import warnings
 from pathlib import Path
 from typing import Any
 
 import click
 
+from maixpix import texts, ui
 from maixpix.board import settings
 from maixpix.board.places import BoardPlace, Place
 from maixpix.commands.common import place, port_option
@@ -16,6 +19,9 @@ from maixpix.errors import UserError
 KEY_VARIABLE = "MAIXPIX_WIFI_KEY"
 TOKEN_VARIABLE = "MAIXPIX_TOKEN"
 PASSWORD_VARIABLE = "MAIXPIX_PASSWORD"
+KEY_REMEDY = f"give --key-file FILE, or set {KEY_VARIABLE}"
+
+KEY_FILE = click.Path(path_type=Path, allow_dash=True)
 
 _QUESTIONS = (
     ("server", "Server (http://...)"),
@@ -33,7 +39,11 @@ _SENDING_APPS = ("snap", "send")
 @click.option("--card", "card_folder", type=click.Path(path_type=Path), help="A mounted card instead of the board.")
 @click.option("--wifi", "networks", multiple=True, metavar="NAME", help="Add a network, tried first; its key is asked.")
 @click.option("--open", "is_open", is_flag=True, help="The networks of --wifi have no key.")
-@click.option("--key-file", type=click.File("r"), help="Read keys from a file (- is stdin), a line a network.")
+@click.option(
+    "--key-file",
+    type=click.Path(path_type=Path, allow_dash=True),
+    help="Read keys from a file (- is stdin), a line a network.",
+)
 @click.option("--forget", multiple=True, metavar="NAME", help="Remove a network.")
 @click.option("--server", metavar="URL", help="Where `maixpix serve` runs, such as http://192.168.1.10:8000.")
 @click.option("--app", metavar="NAME", help="App to start.")
@@ -49,7 +59,7 @@ def setup(
     card_folder: Path | None,
     networks: tuple[str, ...],
     is_open: bool,
-    key_file: Any,
+    key_file: Path | None,
     forget: tuple[str, ...],
     ask_token: bool,
     pairs: tuple[str, ...],
@@ -79,13 +89,13 @@ def setup(
     if networks:
         changes["wifi"] = [[name, key] for name, key in zip(networks, _keys(networks, is_open, key_file), strict=True)]
     if ask_token:
-        changes["token"] = os.environ.get(TOKEN_VARIABLE) or click.prompt("Token of the server", hide_input=True)
-    for name in changes:
-        settings.check({name: changes[name]})
+        changes["token"] = os.environ.get(TOKEN_VARIABLE) or ask_secret(
+            "Token of the server", f"set it in {TOKEN_VARIABLE}"
+        )
+    settings.check(changes)
     if show:
         with place(port, card_folder) as where:
-            click.echo("\n".join(settings.mask(settings.read(where))) or f"no settings on {where.name}")
-            _tell_others(where)
+            _show(where)
         return
     if not changes and not forget:
         # People take their time: the board's app runs on meanwhile.
@@ -94,8 +104,8 @@ def setup(
         changes = ask(old)
     with place(port, card_folder) as where:
         new = settings.merge(settings.forget(settings.read(where), forget), changes)
-        for name in settings.check(new):
-            click.echo(f"note: {name} is unknown to this version and kept", err=True)
+        ui.notes(f"{name} is unknown to this version and kept" for name in settings.check(new))
+        ui.notes(settings.notes(new))
         settings.write(where, new)
         click.echo(f"settings on {where.name}:")
         click.echo("\n".join("  " + line for line in settings.mask(new)))
@@ -116,6 +126,19 @@ def ask(old: dict[str, Any]) -> dict[str, Any]:
     return changes
 
 
+def _show(where: Place) -> None:
+    """The settings at `where`, masked, and what the board will make of their file."""
+    data = where.read(settings.FILE)
+    values = {} if data is None else settings.parse(data, f"{settings.FILE} on {where.name}")
+    click.echo("\n".join(settings.mask(values)) or f"no settings on {where.name}")
+    if data is not None:
+        try:
+            settings.check(settings.parse_as_board(data, settings.FILE))
+        except UserError as error:
+            ui.note(error.line)
+    _tell_others(where)
+
+
 def _ask_networks(present: list[str]) -> list[list[str]]:
     """New networks and new keys in the order of trying, until an empty name."""
     found: list[list[str]] = []
@@ -123,7 +146,7 @@ def _ask_networks(present: list[str]) -> list[list[str]]:
     while name := click.prompt(question, default="", show_default=False):
         kept = name in present
         hint = "empty: keep the present one" if kept else "empty: open network"
-        key = click.prompt(f"Key of {name} ({hint})", default="", hide_input=True, show_default=False)
+        key = ask_secret(f"Key of {name} ({hint})", KEY_REMEDY, optional=True)
         if key or not kept:
             settings.check_network(name, key)
             found = [entry for entry in found if entry[0] != name] + [[name, key]]
@@ -136,11 +159,20 @@ def _ask_one(
 ) -> None:
     present = old.get(setting, known[setting][0])
     shown = settings.hide_login(str(present))
-    answer = click.prompt(question, default=shown)
-    if answer != shown:
-        changes[setting] = _complete(setting, settings.from_text(setting, answer))
-    elif setting not in old:
-        changes[setting] = present
+    value = click.prompt(
+        question, default=shown, value_proc=lambda answer: present if answer == shown else _usable(setting, answer)
+    )
+    value = _complete(setting, value) if value != present else value
+    if value != present or setting not in old:
+        changes[setting] = value
+
+
+def _usable(setting: str, answer: str) -> Any:
+    """The value that `answer` means; one that cannot be is told, and asked again."""
+    try:
+        return settings.from_text(setting, answer)
+    except UserError as error:
+        raise click.UsageError(error.line) from None
 
 
 def _complete(name: str, value: Any) -> Any:
@@ -150,8 +182,8 @@ def _complete(name: str, value: Any) -> Any:
         return value
     password = os.environ.get(PASSWORD_VARIABLE)
     if password is None:
-        password = click.prompt(
-            f"Password of {found[0]} for {name} (empty: none)", default="", hide_input=True, show_default=False
+        password = ask_secret(
+            f"Password of {found[0]} for {name} (empty: none)", f"set it in {PASSWORD_VARIABLE}", optional=True
         )
     return settings.with_password(value, password) if password else value
 
@@ -163,20 +195,46 @@ def _tell_others(where: Place) -> None:
     try:
         others = settings.read(BoardPlace(where.link, "/flash"))
     except UserError as error:
-        click.echo(f"note: {error.line}", err=True)
+        ui.note(error.line)
         return
     if others:
-        click.echo(f"note: the flash has settings too, used where the card says nothing: {', '.join(others)}", err=True)
+        ui.note(f"the flash has settings too, used where the card says nothing: {', '.join(others)}")
 
 
-def _keys(networks: tuple[str, ...], is_open: bool, key_file: Any) -> list[str]:
+def _keys(networks: tuple[str, ...], is_open: bool, key_file: Path | None) -> list[str]:
     if is_open:
         return [""] * len(networks)
     if key_file is not None:
-        lines = key_file.read().splitlines()
-        if len(lines) < len(networks):
-            raise UserError(f"{len(networks)} networks need as many lines of keys", "add lines to the key file")
-        return lines[: len(networks)]
+        return _keys_of(key_file, len(networks))
     if KEY_VARIABLE in os.environ and len(networks) == 1:
         return [os.environ[KEY_VARIABLE]]
-    return [click.prompt(f"Key of {name}", hide_input=True) for name in networks]
+    return [ask_secret(f"Key of {name}", KEY_REMEDY) for name in networks]
+
+
+def _keys_of(file: Path, count: int) -> list[str]:
+    """`count` keys from `file`, one a line; quotes and blanks around a key are no part of it, and told."""
+    keys, quoted = texts.entries(texts.read(file, "key file", "name a text file with one key a line"))
+    if len(keys) != count:
+        raise UserError(
+            f"the key file has {len(keys)} key{'s' * (len(keys) != 1)} for {count} network{'s' * (count != 1)}",
+            "give it one line for each network",
+        )
+    ui.notes(
+        f"key {number}: the quotes around it are left out; if it has some, type it when asked" for number in quoted
+    )
+    return keys
+
+
+def ask_secret(question: str, remedy: str, optional: bool = False) -> str:
+    """What is typed, unseen, as the answer to `question`.
+
+    Raises UserError with `remedy` where there is no terminal on which typing could be hidden.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", getpass.GetPassWarning)
+        try:
+            if optional:
+                return click.prompt(question, default="", hide_input=True, show_default=False)
+            return click.prompt(question, hide_input=True)
+        except getpass.GetPassWarning:
+            raise UserError(f"there is no terminal to ask: {question}", remedy) from None

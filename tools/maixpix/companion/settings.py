@@ -9,6 +9,7 @@ from pathlib import Path
 
 from maixpix.companion.amounts import bytes_text
 from maixpix.errors import UserError
+from maixpix.paths import require_folder
 
 MIB = 1024 * 1024
 GIB = 1024 * MIB
@@ -109,8 +110,7 @@ class ServeSettings:
 
     def check(self) -> None:
         """Raise `UserError` for a setting that cannot work."""
-        if not self.folder.is_dir():
-            raise UserError(f"there is no folder {self.folder}", "name an existing folder with pictures")
+        require_folder(self.folder, "name an existing folder with pictures")
         for name, port in (("port", self.port), ("TCP port", self.tcp_port or 0)):
             if not 0 <= port <= 65535:
                 raise UserError(f"the {name} {port} is out of range", "use a number from 1 to 65535")

@@ -8,16 +8,17 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from maixpix.errors import UserError
 from maixpix.paths import board_files
+from maixpix.virtual.engines import fill_flash
 from maixpix.virtual.reach import LOOPBACK
 from virtualboard.board import BoardConfig, WifiNetwork
-from virtualboard.clock import SECOND
-
-if TYPE_CHECKING:
-    from maixpix.virtual.live import LiveOptions
+from virtualboard.clock import SECOND, Clock
+from virtualboard.engine import K210, EngineOptions
+from virtualboard.launch import BoardError, OnEvent, RunResult, run_app
+from virtualboard.nor_flash import NorFlash
 
 SSID, KEY = "home", "correct horse"
 Say = Callable[[str], None]
@@ -28,6 +29,15 @@ BOARDS = {(320, 240): "dock", (240, 240): "cube", (480, 320): "amigo"}
 BIG_HEAP = 2 * 1024 * 1024
 """Bytes of MaixPy's GC heap on boards whose panel's picture finds no room in the default of 512 KiB. In 1 MiB it finds
 none either: by then, what stays in use lies all over the heap, and no 300 kB between are in one piece."""
+
+DEMO_GRACE_MS = 2000.0
+"""The companion shares this machine with the board: the demo's figures are not to suffer from that."""
+
+_CHIP_SLOWER = 10
+"""How much longer in real time a run of the emulated chip may take than one of the hosted engine."""
+
+_CHIP_END_MS = 300_000
+"""Time of the board after which an app on the chip is given up."""
 
 _MOST_FAULT_LINES = 20
 _CHATTER = ("[MAIXPY]", "[MaixPy]", "[Warning]", "init i2c")  # what the firmware itself says while it starts parts
@@ -50,7 +60,11 @@ class DemoOptions:
     """MaixPy image for engine "k210"."""
     reach: list[str] = field(default_factory=list)
     """Address ranges beyond this machine that the board may reach, CIDR."""
-    timeout_s: float = 60.0
+    rtt_ms: float = 4.0
+    """Round trip to every server, milliseconds of the board's time."""
+    grace_ms: float = DEMO_GRACE_MS
+    """Real milliseconds within which a server answers at once in the board's time."""
+    timeout_s: float = 300.0
     """Real seconds after which a board of the hosted engine is given up."""
 
     @property
@@ -88,36 +102,41 @@ class Stage:
 
 
 class DemoBoard:
-    """The board of a demo, switched on anew for every app. `names` is what its network resolves."""
+    """The board of a demo, switched on anew for every app. `names` is what its network resolves.
+
+    Either engine plays in a process of its own; the chip's flash stays in a file beside the card meanwhile.
+    """
 
     def __init__(self, options: DemoOptions, names: dict[str, str], card: Path, console: Console) -> None:
         self._options = options
         self._names = names
         self._card = card
         self._console = console
-        self._flash: Path | None = None
+        self._flash = card.parent / "board.flash"
+        self._engine = EngineOptions(repl=False, heap_size=options.heap_size)
 
     def prepare(self, say: Say) -> None:
-        """Once before the first app: the heap that the panel's picture needs, as a user would set it."""
-        heap = self._options.heap_size
+        """Once before the first app: the firmware, and the heap that the panel's picture needs, as a user would set it.
+
+        Raises UserError for a firmware that cannot be run, or does not set its heap.
+        """
+        options, heap = self._options, self._options.heap_size
+        if options.engine == K210:
+            flash = NorFlash(Clock())
+            fill_flash(flash, options.firmware)
+            flash.save(self._flash)
+            self._engine = EngineOptions(K210, flash=str(self._flash))
         if heap is None:
             return
         say(
-            f"a picture of this panel takes {self._options.picture_bytes >> 10} kB in one piece, so the board gets a "
+            f"a picture of this panel takes {options.picture_bytes >> 10} kB in one piece, so the board gets a "
             f"larger heap, as a real one does by Maix.utils.gc_heap_size({heap}) and a reset"
         )
-        if self._options.engine == "k210":
-            from maixpix.virtual.live import LiveBoard
-
-            self._flash = self._card.parent / "board.flash"
-            live = LiveBoard(replace(self._live_options([]), card=None))
-            try:
-                code = f"from Maix import utils\nutils.gc_heap_size({heap})\n"
-                error = live.execute(code.encode(), lambda data: None, 60.0)
-            finally:
-                live.close()
-            if error:
-                last = error.strip().splitlines()[-1]
+        if options.engine == K210:
+            code = f"from Maix import utils\nutils.gc_heap_size({heap})\n"
+            result = self._run(replace(self._config([]), card=None), code)
+            if not result.ok:
+                last = result.report["error"] or result.report["ended"]
                 raise UserError(f"the firmware does not set its heap: {last}", "use MaixPy v0.5 or newer")
 
     def play(self, app: str, settings: dict[str, Any], panel: Path, faults: list[dict[str, Any]]) -> dict[str, Any]:
@@ -126,18 +145,42 @@ class DemoBoard:
         `panel` gets what the panel shows at the end as PNG. UserError when the board breaks down or never ends.
         """
         (self._card / "pix.json").write_text(json.dumps(settings), encoding="utf-8")
-        play = self._on_chip if self._options.engine == "k210" else self._hosted
+        started = time.monotonic()
         try:
-            return play(app, panel, faults)
+            script = self._card / "apps" / f"{app}.py"
+            result = self._run(
+                self._config(faults), script, self._console.on_event, panel=panel, board_path=f"/sd/apps/{app}.py"
+            )
+            return {**result.report, "host_s": round(time.monotonic() - started, 3)}
         finally:
             self._console.finish()
 
-    def _hosted(self, app: str, panel: Path, faults: list[dict[str, Any]]) -> dict[str, Any]:
-        from virtualboard.hosted.launch import BoardError, run_app
+    def close(self) -> None:
+        """Nothing of the board is needed any more."""
+        self._flash.unlink(missing_ok=True)
 
+    def _run(self, config: BoardConfig, script: Path | str, on_event: OnEvent | None = None, **how: Any) -> RunResult:
+        chip = self._options.engine == K210
+        try:
+            return run_app(
+                config,
+                script,
+                on_event,
+                self._options.timeout_s * (_CHIP_SLOWER if chip else 1),
+                engine=self._engine,
+                end_ms=_CHIP_END_MS if chip else None,
+                **how,
+            )
+        except TimeoutError as error:
+            raise UserError(str(error), "is the server silent, or a fault longer than this?") from None
+        except BoardError as error:
+            first, *more = str(error).splitlines()
+            remedy = error.remedy or "please report this with the command line"
+            raise UserError(" ... ".join([first, *more[-1:]]), remedy) from None
+
+    def _config(self, faults: list[dict[str, Any]]) -> BoardConfig:
         options = self._options
-        started = time.monotonic()
-        config = BoardConfig(
+        return BoardConfig(
             model=options.model,
             at=options.at,
             card=str(self._card),
@@ -147,57 +190,11 @@ class DemoBoard:
             wifi=[WifiNetwork(SSID, KEY)],
             names=self._names,
             reach=[LOOPBACK, *options.reach],
+            dns=bool(options.reach),
             faults=faults,
             seed=options.seed,
-            grace_ms=2000,  # the companion shares this machine with the board: its figures are not to suffer from that
-        )
-        try:
-            result = run_app(
-                config,
-                self._card / "apps" / f"{app}.py",
-                self._console.on_event,
-                options.timeout_s,
-                panel=panel,
-                heap_size=options.heap_size,
-                dns=bool(options.reach),
-            )
-        except TimeoutError as error:
-            raise UserError(str(error), "is the server silent, or a fault longer than this?") from None
-        except BoardError as error:
-            first, *more = str(error).splitlines()
-            raise UserError(" ... ".join([first, *more[-1:]]), "please report this with the command line") from None
-        return {**result.report, "host_s": round(time.monotonic() - started, 3)}
-
-    def _on_chip(self, app: str, panel: Path, faults: list[dict[str, Any]]) -> dict[str, Any]:
-        from maixpix.virtual.chip_run import run_on_chip
-
-        return run_on_chip(
-            self._live_options(faults),
-            f"/sd/apps/{app}.py",
-            lambda when, text: self._console.on_event({"t": when, "console": text}),
-            panel,
-            on_fault=lambda when, what: self._console.on_event({"t": when, "fault": what}),
-        )
-
-    def _live_options(self, faults: list[dict[str, Any]]) -> LiveOptions:
-        from maixpix.virtual.live import LiveOptions
-
-        options = self._options
-        return LiveOptions(
-            "k210",
-            options.firmware,
-            flash=self._flash,
-            card=self._card,
-            camera=camera_picture(),
-            at=options.at,
-            panel=options.panel,
-            wifi=[(SSID, KEY)],
-            names=self._names,
-            faults=faults,
-            seed=options.seed,
-            paced=False,
-            model=options.model,
-            reach=options.reach,
+            rtt_ms=options.rtt_ms,
+            grace_ms=options.grace_ms,
         )
 
 
@@ -220,7 +217,7 @@ class Console:
         return errors[-1].removeprefix("error ").partition("; ")[0] if errors else ""
 
     def on_event(self, event: dict[str, Any]) -> None:
-        """One event of a board, see `virtualboard.hosted.__main__`."""
+        """One event of a board, see `virtualboard.__main__`."""
         self._now = event.get("t", self._now)
         if "fault" in event:
             self._faults += 1

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
 from maixpix.companion import ServeSettings, running
+from maixpix.demo import web
 from maixpix.demo.board import KEY, SSID, Console, DemoBoard, DemoOptions, Say, camera_picture
 from maixpix.demo.files import claim, fill_card, picture_suffix
 from maixpix.demo.portrait import portrait
 from maixpix.demo.verdicts import expected_panel, judge, link_figures, psnr, rate_line, received
 from maixpix.paths import board_files
+from maixpix.virtual.engines import firmware_parts
 from maixpix.virtual.reach import resolve_url
 from virtualboard.clock import SECOND
 from virtualboard.models import MODELS
@@ -49,6 +52,8 @@ def run_demo(options: DemoOptions, say: Say) -> dict[str, Any]:
     names = {HOST: "127.0.0.1"}
     if options.url is not None:
         names = resolve_url(options.url, names, options.reach)
+    if options.firmware is not None:
+        firmware_parts(options.firmware)
     out = options.out
     claim(out)
     # The companion gets a folder with this one picture, not the user's whole folder around it.
@@ -57,20 +62,31 @@ def run_demo(options: DemoOptions, say: Say) -> dict[str, Any]:
     fill_card(card)
     console = Console(say)
     board = DemoBoard(options, names, card, console)
-    with running(ServeSettings(out / "picture", port=0, names=(HOST,), uploads=uploads)) as server:
+    serving = ServeSettings(out / "picture", port=0, names=(HOST,), uploads=uploads)
+    url = options.url
+    if url is not None:
+        serving = replace(serving, allow_fetch=True, fetch_private=web.is_private(url, names))
+    with running(serving) as server:
         base = f"http://{HOST}:{server.port}"
         settings: dict[str, Any] = {
             "wifi": [[SSID, KEY]],
             "server": base,
-            "picture": options.url or f"picture{suffix}",
+            "picture": url or f"picture{suffix}",
             "baud": options.baud,
             "board": options.model,
         }
         chip = "the emulated chip" if options.engine == "k210" else "the hosted engine"
         say(f"virtual {model.title} on {chip}, modem AT {options.at}, line {options.baud} baud")
         say(f"companion at {server.url} with {picture}")
+        if url is not None and web.is_secure(url):
+            say("the board's modem has no usable TLS for https://: the companion fetches it")
+            settings["picture"] = web.through_companion(url, base, options.panel, names)
         board.prepare(say)
         report = board.play("show", settings, out / "panel.png", options.faults)
+        if settings["picture"] == url and web.companion_helps(console.last_error):
+            console.power_cycle(f"the board alone cannot show it ({console.last_error}): again, by the companion")
+            settings["picture"] = web.through_companion(url, base, options.panel, names)
+            report = board.play("show", settings, out / "panel.png", [])
         target = card / "show.jpg"
         ok, verdict = judge(out / "panel.png", target, options.panel)
         if not ok and (why := _ENDS.get(report.get("ended", "")) or console.last_error):
@@ -88,7 +104,7 @@ def run_demo(options: DemoOptions, say: Say) -> dict[str, Any]:
             snap = board.play("snap", {**settings, **more}, out / "snap-panel.png", [])
             snapshot = {**received(server.url, card, camera_picture(), out / "received.jpg"), "board": snap}
             verdicts.append((snapshot["verdict"], snapshot["ok"]))
-    (out / "board.flash").unlink(missing_ok=True)
+    board.close()
     summary = {
         "ok": all(ok for _, ok in verdicts),
         "verdict": "; ".join(text for text, _ in verdicts),

@@ -44,6 +44,8 @@ def examine(link: Link, port: str, board: str | None = None, network: bool = Tru
         yield Finding("repl", "wrong", f"boot.py on the board {does}", BOOT_REMEDY)
     examination = _Examination(link, board)
     link.wait_for_card()
+    # The board's software needs the whole heap, and so do the probes: it goes first, and away again.
+    examination.start_software()
     examination.load("system")
     for step in (
         examination.firmware,
@@ -89,6 +91,9 @@ class _Examination:
         self.wifi_path = ""
         self.has_card = False
         self.size = (320, 240)
+        self._version = install.Version("", 0, {})
+        self._place_name = ""
+        self._trouble: BoardError | None = None
 
     def load(self, probe: str) -> None:
         """Send a probe's code; its comments stay here."""
@@ -111,7 +116,8 @@ class _Examination:
         found = self.ask("firmware()")
         if found["platform"] != "MaixPy":
             return Finding("firmware", "wrong", f"this is {found['platform']}, not MaixPy", "flash MaixPy v1")
-        kind = "full" if found["full"] else "minimum"
+        vision = "full" if found["threads"] else "openmv"
+        kind = vision if found["full"] else "minimum"
         text = f"MaixPy {found['version'] or found['release']}, {kind} build"
         text += ", threads" if found["threads"] else ""
         if tuple(found["numbers"]) < OLDEST:
@@ -143,7 +149,7 @@ class _Examination:
         if root == "/sd":
             self.has_card = True
         if "error" in found:
-            remedy = "free some room on it" if "28" in found["error"] else "check it on a PC, or use another"
+            remedy = "free some room on it" if found["full"] else "check it on a PC, or use another"
             return Finding(name, "wrong", f"mounted, but: {found['error']}", remedy)
         if not found["same"]:
             return Finding(name, "wrong", "what is read is not what was written", "use another card")
@@ -175,10 +181,11 @@ class _Examination:
             if data is None:
                 continue
             try:
-                files[path] = settings.parse(data, path)
+                files[path] = settings.parse_as_board(data, path)
                 unknown += settings.check(files[path])
             except UserError as error:
-                return Finding("settings", "wrong", f"{path}: {error.message}", error.remedy)
+                said = error.message if path in error.message else f"{path}: {error.message}"
+                return Finding("settings", "wrong", said, error.remedy)
             self.values.update(files[path])
             if "wifi" in files[path]:
                 self.wifi_path = path
@@ -196,15 +203,52 @@ class _Examination:
             return Finding("settings", "note", text, f"unknown here: {', '.join(unknown)}")
         return Finding("settings", "ok", text)
 
+    def start_software(self) -> None:
+        """Import what main.py would import, for `software` to tell what came of it."""
+        place = BoardPlace(self.link, "/sd" if self._card_is_mounted() else "/flash")
+        self._version, self._place_name = install.versions(place)[0], place.name
+        if not self._version.number:
+            return
+        slot, package = f"{install.HOME}/{self._version.slot}", "pix_start" if place.flat else "pix.start"
+        app = self._own_app()
+        try:
+            self.link.run(
+                f"import sys,uos\nuos.chdir({place.root!r})\nsys.path[:0]=[{slot!r},{slot + '/apps'!r}]\n"
+                f"__import__({package!r})" + (f"\n__import__({app!r})" if app else ""),
+                timeout_s=30,
+            )
+        except BoardError as error:
+            self._trouble = error
+        self.link.fresh()
+        self.link.wait_for_card()
+
     def software(self) -> Finding:
+        version = self._version
         place = BoardPlace(self.link, "/sd" if self.has_card else "/flash")
-        running = install.versions(place)[0]
         main = place.read("main.py")
-        if running.number == 0:
-            return Finding("software", "wrong", f"maixpix is not on {place.name}", "run `maixpix deploy`")
+        if version.number == 0:
+            return Finding("software", "wrong", f"maixpix is not on {self._place_name}", "run `maixpix deploy`")
         if main is None or not is_loader(main):
             return Finding("software", "wrong", "main.py is not maixpix's", "run `maixpix deploy`")
-        return Finding("software", "ok", f"version {running.number}, {len(running.files)} files on {place.name}")
+        if self._trouble is not None:
+            text = f"version {version.number} on {self._place_name} does not start: {self._trouble.last}"
+            return Finding("software", "wrong", text, self._trouble.remedy)
+        text = f"version {version.number} starts, {len(version.files)} files on {self._place_name}"
+        return Finding("software", "ok", text)
+
+    def _card_is_mounted(self) -> bool:
+        return bool(self.link.eval("'sd' in __import__('uos').listdir('/')"))
+
+    def _own_app(self) -> str:
+        """The app of the settings when it is one of ours, which do nothing when they are imported; else "" ."""
+        app = settings.keys()["app"][0]
+        for root in ("/flash", "/sd") if self._card_is_mounted() else ("/flash",):
+            data = BoardPlace(self.link, root).read(settings.FILE)
+            try:
+                app = settings.parse_as_board(data, root).get("app", app) if data is not None else app
+            except UserError:
+                return ""  # the settings have a line of their own
+        return app if app in bundle.app_names() else ""
 
     @property
     def _wiring(self) -> device_tables.Wiring:

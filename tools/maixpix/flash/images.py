@@ -49,8 +49,8 @@ class Image:
 
     `kind` is "maixpy", "k210" (another program for the chip), "kmodel" (a neural network), "kfpkg" (a package) or
     "data". `size` is that of the file in bytes. `headed` tells that the flash header and its digest are already
-    there. `version`, `date` and `machine` are filled for MaixPy, `build` is "minimum", "full" or "full with LVGL",
-    `threads` whether `_thread` is built in. `parts` lists the contents of a package.
+    there. `version`, `date` and `machine` are filled for MaixPy, `build` is "minimum", "openmv" or "full", each perhaps
+    " with LVGL", `threads` whether `_thread` is built in. `parts` lists the contents of a package.
     """
 
     path: Path
@@ -179,10 +179,14 @@ def _program(payload: bytes, path: Path, size: int, digest: str, headed: bool) -
     if found is None:
         return Image(path, "k210", size, digest, headed=headed)
     version, date, machine = (group.decode("ascii") for group in found.groups())
-    build = "full" if b"find_blobs" in payload else "minimum"
+    threads = b"start_new_thread" in payload
+    # "openmv" has the vision functions, but none of the full build's other parts (MaixPy-v1, maixpy_k210_minimum,
+    # config_defaults_openmv_kmodel_v4_with_ide_support.mk).
+    build = "minimum"
+    if b"find_blobs" in payload:
+        build = "full" if threads or b"ulab" in payload else "openmv"
     if b"lv_disp.c" in payload or b"lvgl/src" in payload:
         build += " with LVGL"
-    threads = b"start_new_thread" in payload
     return Image(path, "maixpy", size, digest, headed, version, date, machine, build, threads)
 
 

@@ -1,5 +1,7 @@
 """One run of kflash, its output read as it comes: every phase has a limit, and the first sign of damage ends it.
 
+Limits are in the board's time: a virtual board on a busy machine gets as much of it as any other.
+
 kflash 1.1.6 has habits that a caller must know: a data frame refused for its checksum is reported and then skipped,
 with exit code 0; a board that stops answering is waited for without end; a refused frame of the stub is sent again
 1 KiB too high; messages go to stdout; a timeout closes the port and the next retry blames the port.
@@ -13,17 +15,19 @@ import re
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from maixpix import ports
-from maixpix.boards import SAFE_BAUD
+from maixpix.errors import shorten
 from maixpix.flash.plan import Job
+from virtualboard.host.board_time import BoardTime
 
 Progress = Callable[[str, int, int], None]
 """Called with a part's name, and how many of its bytes are written; for `LOADER` with percent of 100."""
 LOADER = "loader"
+
+_LOOK_S = 0.5  # real seconds between two looks at the board's time
 
 _PERCENT = re.compile(r"(Downloading ISP|Programming BIN):.*?([\d.]+)%")
 _WRITING = re.compile(r"Writing\s+(\S+)\s+into")
@@ -31,7 +35,7 @@ _WRITING = re.compile(r"Writing\s+(\S+)\s+into")
 
 @dataclass(frozen=True)
 class Limits:
-    """Longest silences in seconds, by phase.
+    """Longest silences in seconds of the board's time, by phase.
 
     kflash's own greeting takes up to 12 s for one board type and 48 s when it tries all; a 64 KiB frame takes 6 s at
     115200 and about 1 s in the flash chip; a whole-chip erase of a W25Q128 takes at most 200 s (its data sheet).
@@ -45,12 +49,15 @@ class Limits:
     def total(self, job: Job, baud: int) -> float:
         """Longest time of a whole run in seconds: three times what the bytes of `job` take at `baud`, and the rest."""
         sectors = 1 + sum(len(part.data) >> 16 for part in job.parts)
-        wire = 3 * 10 * job.size / min(baud, SAFE_BAUD)
+        wire = 3 * 10 * job.size / baud
         return self.greeting + self.stub + self.frame + 2 * sectors + wire + (self.erase if job.erase_chip else 0)
 
 
 class Failed(Exception):
-    """One kflash run that failed. `retry` tells that a lower rate may help."""
+    """One kflash run that failed. `retry` tells that a lower rate may help.
+
+    In `remedy`, {slower}, {board} and {port} stand for advice that depends on what was tried (`write.advice`).
+    """
 
     def __init__(self, cause: str, remedy: str, retry: bool) -> None:
         super().__init__(cause)
@@ -62,29 +69,13 @@ class Failed(Exception):
 # A line of kflash's output -> why the run is lost, what helps, whether a lower rate may. The first match ends the run.
 _FATAL: tuple[tuple[str, str, str, bool], ...] = (
     ("Data checksum error", "a block arrived damaged and kflash went on", "use a shorter cable", True),
-    ("Failed, retry, errcode", "the boot ROM refused a block of the loader", "use a shorter cable", True),
     ("receive data time out", "the boot ROM stopped answering", "replug the board", True),
-    (
-        "recv unknown op",
-        "something answers on this port that is no boot ROM",
-        "try the adapter's other port, or another --board",
-        False,
-    ),
-    ("Failed to Connect to K210's Stub", "the loader does not answer at the new rate", "use a lower --baud", True),
-    ("Fast mode failed", "the adapter cannot do the fast rate", "use a lower --baud", True),
-    (
-        "has been disconnected",
-        "the loader stopped answering, or the port was lost",
-        "replug the board, use a lower --baud",
-        True,
-    ),
-    ("No valid Kendryte K210 found", "no K210 answered", "check --port and --board, hold BOOT while replugging", False),
-    (
-        "port that is not open",
-        "the port closed during the search for the board's type",
-        "name the board with --board",
-        False,
-    ),
+    ("recv unknown op", "something answers on this port that is no boot ROM", "{port}, {board}", False),
+    ("Failed to Connect to K210's Stub", "the loader does not answer at the new rate", "{slower}", True),
+    ("Fast mode failed", "the adapter cannot do the fast rate", "{slower}", True),
+    ("has been disconnected", "the loader stopped answering, or the port was lost", "replug the board, {slower}", True),
+    ("No valid Kendryte K210 found", "no K210 answered", "{port}, {board}, or hold BOOT while replugging", False),
+    ("port that is not open", "the port closed during the search for the board's type", "{board}", False),
     ("NoneType", "the port vanished", "replug the board", False),
     ("Failed to initialize flash", "the loader cannot reach the flash chip", "power the board off and on", True),
     ("Failed to erase", "the flash chip was not erased", "power the board off and on, then try again", False),
@@ -92,6 +83,14 @@ _FATAL: tuple[tuple[str, str, str, bool], ...] = (
     ("Failed to communication", "the loader stopped answering", "power the board off and on", True),
     ("Failed to reboot", "the loader does not answer after writing", "power the board off and on", True),
 )
+
+_REFUSED = re.compile(r"Failed, retry, errcode=\s*0x([0-9a-f]+)")
+# The boot ROM's answer to a block of the loader (kflash 1.1.6, ISPResponse.ErrorCode).
+_ROM_ERRORS = {
+    0xE1: ("the boot ROM got a block of the loader of a wrong length", "use a shorter cable, {slower}"),
+    0xE2: ("a block of the loader arrived damaged at the boot ROM", "use a shorter cable, {slower}"),
+    0xE3: ("the boot ROM does not know the command it was given", "power the board off and on, then try again"),
+}
 
 
 def run(port: str, baud: int, arguments: Sequence[str], job: Job, progress: Progress | None, limits: Limits) -> None:
@@ -118,17 +117,22 @@ def run(port: str, baud: int, arguments: Sequence[str], job: Job, progress: Prog
 def _watch(process: subprocess.Popen[bytes], port: str, reader: _Reader, total_s: float) -> None:
     pieces: queue.Queue[str | None] = queue.Queue()
     threading.Thread(target=_read_lines, args=(process, pieces), daemon=True).start()
-    end = time.monotonic() + total_s
-    deadline = time.monotonic() + reader.limit
+    clock = BoardTime(port)
+    end = clock.now() + total_s
+    deadline = clock.now() + reader.limit
     while True:
+        left = min(deadline, end) - clock.now()
         try:
-            line = pieces.get(timeout=max(0.0, min(deadline, end) - time.monotonic()))
+            line = pieces.get(timeout=max(0.0, min(left, _LOOK_S)))
         except queue.Empty:
-            raise (reader.silence() if deadline < end else reader.crawling(total_s)) from None
+            if left > 0:
+                continue
+            failed = reader.silence() if deadline < end else reader.crawling(total_s)
+            raise Failed(failed.cause + clock.remark, failed.remedy, failed.retry) from None
         if line is None:
             break
         if reader.take(line):
-            deadline = time.monotonic() + reader.limit
+            deadline = clock.now() + reader.limit
     code = process.wait(timeout=10)
     if "could not open port" in reader.last.lower():
         raise ports.open_error(port, OSError(reader.last))
@@ -176,6 +180,11 @@ class _Reader:
         for text, cause, remedy, retry in _FATAL:
             if text in line:
                 raise Failed(cause, remedy, retry)
+        refused = _REFUSED.search(line)
+        if refused is not None:
+            code = int(refused[1], 16)
+            unknown = f"the boot ROM refused a block of the loader (code {code:#x})", "power the board off and on"
+            raise Failed(*_ROM_ERRORS.get(code, unknown), True)
         percent = _PERCENT.search(line)
         if percent is not None:
             return self._advance(percent[1], float(percent[2]))
@@ -185,7 +194,7 @@ class _Reader:
             # One is normal: the stub answers the change of rate. More means that answers get lost.
             self._odd_answers += 1
             if self._odd_answers > 4:
-                raise Failed("the loader's answers are damaged", "use a shorter cable or a lower --baud", True)
+                raise Failed("the loader's answers are damaged", "use a shorter cable, {slower}", True)
             return False
         if "Greeting Message Detected" in line:
             self.phase = "stub"
@@ -198,7 +207,7 @@ class _Reader:
         elif "rebooting" in line:
             self.finished = True
         elif "Greeting fail" in line:
-            raise Failed(_greeting_cause(line), "check --port and --board, close other programs on the port", False)
+            raise Failed(_greeting_cause(line), "{port}, {board}, close other programs on the port", False)
         # Words alone are no progress: a chip that stays busy says "Erasing flash" for ever.
         return self.phase != before or self.finished
 
@@ -225,29 +234,29 @@ class _Reader:
         if self.phase == "greeting":
             return Failed(
                 f"no K210 answered within {limit}",
-                "check --port (two-port adapters: the other one) and --board, or hold BOOT while replugging",
+                "{port}, {board}, or hold BOOT while replugging",
                 False,
             )
         if self.phase == "stub":
-            return Failed(f"the loader went silent for {limit}", "use a shorter cable or a lower --baud", True)
+            return Failed(f"the loader went silent for {limit}", "use a shorter cable, {slower}", True)
         if self.phase == "erase":
             return Failed(f"erasing took more than {limit}", "power the board off and on, then try again", False)
         return Failed(
             f"the board stopped answering for {limit} while its flash was written",
-            "replug the board and flash it again before using it",
+            "replug the board",
             True,
         )
 
     def crawling(self, total_s: float) -> Failed:
         """There was progress all the time, but far too little of it."""
-        return Failed(f"flashing was not done after {total_s:.0f} s", "use a shorter cable or a lower --baud", True)
+        return Failed(f"flashing was not done after {total_s:.0f} s", "use a shorter cable, {slower}", True)
 
     def unexplained(self, code: int) -> Failed:
         """kflash ended without the words of success."""
         last = self.last or "no message"
         return Failed(
-            f"kflash ended with code {code} after: {last}",
-            "try again, with --board if none was given",
+            f"kflash ended with code {code} after: {shorten(last)}",
+            "try again, {board}",
             self.phase != "greeting",
         )
 
@@ -256,5 +265,5 @@ def _greeting_cause(line: str) -> str:
     inner = re.search(r"\((.*)\)", line)
     text = inner[1] if inner else line
     if "could not open port" in text or "Errno" in text:
-        return f"the port failed during the greeting ({text})"
-    return "no K210 answered the greeting" + (f" ({text})" if text else "")
+        return f"the port failed during the greeting ({shorten(text, 60)})"
+    return "no K210 answered the greeting" + (f" ({shorten(text, 60)})" if text else "")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import signal
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,16 +12,15 @@ from typing import Any
 
 from maixpix.errors import UserError
 from maixpix.flash.images import identify
+from maixpix.paths import require_folder
+from maixpix.virtual.engines import engine_options, told_to_users
 from maixpix.virtual.mailbox import Mailbox
-from maixpix.virtual.players import Player, make_player
+from maixpix.virtual.pictures import require_pictures
 from maixpix.virtual.reach import LOOPBACK
 from virtualboard.board import Board, BoardConfig, WifiNetwork
-from virtualboard.clock import SECOND, Clock
-from virtualboard.faults import Faults
-from virtualboard.host.console import ConsoleLine
-from virtualboard.host.typist import Typist
-
-_PROMPT_S = 60  # of the board's time at full speed; builds that format their flash need three of them
+from virtualboard.clock import GRACE_NS, MS, Clock
+from virtualboard.engine import HOSTED, K210
+from virtualboard.running import RunningBoard
 
 
 @dataclass
@@ -49,6 +47,30 @@ class LiveOptions:
     model: str = "dock"
     reach: list[str] = field(default_factory=list)
     """Address ranges beyond loopback that links may reach; with any, the system's resolver is asked for names."""
+    rtt_ms: float = 4.0
+    """Round trip to every peer, milliseconds of the board's time."""
+    grace_ms: float = GRACE_NS / MS
+    """Real milliseconds within which a peer answers at once in the board's time; see `virtualboard.clock`."""
+
+    def config(self) -> BoardConfig:
+        """The board that these options describe."""
+        return BoardConfig(
+            model=self.model,
+            at=self.at,
+            card=str(self.card) if self.card else None,
+            flash_dir=str(self.flash) if self.flash and self.engine == HOSTED else None,
+            camera=str(self.camera) if self.camera else None,
+            panel_width=self.panel[0] if self.panel else None,
+            panel_height=self.panel[1] if self.panel else None,
+            wifi=[WifiNetwork(name, key) for name, key in self.wifi],
+            names=self.names,
+            reach=[LOOPBACK, *self.reach],
+            dns=bool(self.reach),
+            rtt_ms=self.rtt_ms,
+            grace_ms=self.grace_ms,
+            faults=self.faults,
+            seed=self.seed,
+        )
 
 
 class LiveBoard:
@@ -59,61 +81,35 @@ class LiveBoard:
     """
 
     def __init__(self, options: LiveOptions) -> None:
-        if options.card is not None and not options.card.is_dir():
-            raise UserError(f"there is no folder {options.card}", "name an existing folder to be the SD card")
-        if options.camera is not None and not options.camera.exists():
-            raise UserError(f"there is no picture {options.camera}", "name a picture file or a folder of pictures")
+        if options.card is not None:
+            require_folder(options.card, "name an existing folder to be the SD card")
+        if options.camera is not None:
+            require_pictures(options.camera)
         self.options = options
-        config = BoardConfig(
-            model=options.model,
-            at=options.at,
-            card=str(options.card) if options.card else None,
-            flash_dir=str(options.flash) if options.flash and options.engine == "hosted" else None,
-            camera=str(options.camera) if options.camera else None,
-            panel_width=options.panel[0] if options.panel else None,
-            panel_height=options.panel[1] if options.panel else None,
-            wifi=[WifiNetwork(name, key) for name, key in options.wifi],
-            names=options.names,
-            reach=[LOOPBACK, *options.reach],
-            faults=options.faults,
-            seed=options.seed,
-        )
-        self.board = Board(config, Clock(pace=options.paced))
-        self.board.network.dns = bool(options.reach)
-        self.console = ConsoleLine(self.board)
+        config = options.config()
+        self.board = Board(config, Clock(round(config.grace_ms * MS), pace=options.paced))
         self.mailbox = Mailbox(self.board.clock)
-        self._stopped = threading.Event()
         self._closed = False
-        self._flash_file = options.flash if options.engine == "k210" else None
+        self._flash_file = options.flash if options.engine == K210 else None
         self._snapshot: Path | None = None
         try:
-            self.faults = Faults(self.board, options.faults, options.seed)
-            self.player: Player = make_player(self.board, options)
+            with told_to_users():
+                self.running = RunningBoard(self.board, engine_options(self.board, options))
+                if options.snapshot is not None and options.snapshot.exists():
+                    self.running.engine.resume(options.snapshot)
         except BaseException:
             self._flash_file = None  # nothing has run that would be worth keeping
             self.close()
             raise
+        self.console = self.running.console
+        self.faults = self.running.faults
+        self.hold = self.running.engine.hold
+        self.reset = self.running.reset
 
     def run(self) -> None:
         """Play until `stop`."""
-        self._snapshot = None  # an engine that fails leaves nothing worth keeping
-        self.player.run(self._stopped.is_set)
-        self._snapshot = self.options.snapshot
-
-    def stop(self) -> None:
-        """End `run`; from any thread or signal handler."""
-        self._stopped.set()
-        self.mailbox.post(self.player.halt)
-
-    def _end(self) -> None:
-        # In the engine's thread: at once, so that no more virtual time passes than in any other run.
-        self._stopped.set()
-        self.player.halt()
-
-    def reset(self) -> None:
-        """Press the board's reset key shortly. Only in the engine's thread."""
-        self.player.hold(True)
-        self.player.hold(False)
+        with self._kept(), told_to_users():
+            self.running.run()
 
     def execute(self, code: bytes, on_output: Callable[[bytes], None], timeout_s: float = 600.0) -> str:
         """Type `code` at the REPL; returns its traceback ("" when it ended well), and ends the run.
@@ -121,23 +117,24 @@ class LiveBoard:
         `timeout_s` is in the board's time. Raises UserError when no prompt appears or the program does not end in it,
         KeyboardInterrupt when `stop` came before.
         """
-        clock = self.board.clock
-        typist = Typist(self.console, code, on_output, self._end, at_prompt=self.player.resumed)
-        late = clock.after(round(timeout_s * SECOND), self._end)
-        patience_s = min(timeout_s, _PROMPT_S / min(1.0, self.options.cpu_factor))
-        silent = clock.after(round(patience_s * SECOND), lambda: None if typist.prompted else self._end())
-        self.run()
-        if typist.error is not None:
-            late.cancel()
-            silent.cancel()
-            return typist.error
-        if not silent.active and not typist.prompted:
-            raise UserError(f"no prompt appeared within {patience_s:g} s of the board's time", self._why_silent())
-        if late.active:
-            raise KeyboardInterrupt
-        raise UserError(
-            f"the program did not end within {timeout_s:g} s of the board's time", "raise --timeout, or look for a loop"
-        )
+        with self._kept(), told_to_users(self._why_silent()):
+            return self.running.execute(code, on_output, timeout_s)
+
+    def stop(self) -> None:
+        """End `run`; from any thread or signal handler."""
+        self.running.stopped.set()
+        self.mailbox.post(self.running.end)
+
+    @contextlib.contextmanager
+    def _kept(self) -> Iterator[None]:
+        """An engine that fails leaves nothing worth keeping; any other end of a run is what the snapshot is of."""
+        self._snapshot = None
+        try:
+            yield
+        except KeyboardInterrupt:
+            self._snapshot = self.options.snapshot
+            raise
+        self._snapshot = self.options.snapshot
 
     def _why_silent(self) -> str:
         image = identify(self.options.firmware) if self.options.firmware is not None else None
@@ -153,7 +150,8 @@ class LiveBoard:
         self.mailbox.close()
         try:
             if self._snapshot is not None:
-                self.player.save(self._snapshot)
+                with told_to_users():
+                    self.running.engine.save(self._snapshot)
         finally:
             self._write_back()
 

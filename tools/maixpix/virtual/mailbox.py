@@ -36,6 +36,8 @@ class Mailbox:
             future.cancel()
             return future
         self._work.put((function, future))
+        if self._closed:
+            self._give_up()  # closed meanwhile, and nobody may look again
         # A full pair has woken the engine already; a closed one cancels what is left.
         with contextlib.suppress(BlockingIOError, OSError):
             self._wake.send(b"x")
@@ -49,10 +51,15 @@ class Mailbox:
         """The engine has stopped: whoever still waits is told so."""
         self._closed = True
         self._watch.cancel()
-        while not self._work.empty():
-            self._work.get()[1].cancel()
+        self._give_up()
         self._read.close()
         self._wake.close()
+
+    def _give_up(self) -> None:
+        # From two threads at once each piece of work is taken by one of them.
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._work.get_nowait()[1].cancel()
 
     def _serve(self) -> None:
         with contextlib.suppress(BlockingIOError):
@@ -63,9 +70,11 @@ class Mailbox:
                 continue
             try:
                 result = function()
-            except Exception as error:  # noqa: BLE001  handed to the thread that asked
+            except BaseException as error:  # handed to the thread that asked
                 with contextlib.suppress(InvalidStateError, CancelledError):
                     future.set_exception(error)
+                if not isinstance(error, Exception):
+                    raise  # Ctrl-C and the like are the engine's as well
             else:
                 with contextlib.suppress(InvalidStateError, CancelledError):
                     future.set_result(result)

@@ -1,14 +1,18 @@
-"""What a virtual board's links may reach beyond this machine, and whether a URL lies within it."""
+"""What a virtual board's links may reach beyond this machine, whether a URL lies within it, and how far away it is."""
 
 from __future__ import annotations
 
 import ipaddress
 import socket
+from collections.abc import Callable
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import click
 
 from maixpix.errors import UserError
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 LOOPBACK = "127.0.0.0/8"
 """Reachable without a word: servers on this machine."""
@@ -41,6 +45,31 @@ reach_option = click.option(
     "are then looked up by this machine's resolver. Without it only servers on this machine can be reached.",
 )
 
+latency_option = click.option(
+    "--latency",
+    "--rtt",
+    "rtt_ms",
+    default=4.0,
+    show_default=True,
+    type=click.FloatRange(0.1, 60_000),
+    metavar="MS",
+    help="Round trip to every server, in milliseconds of the board's time: 4 is the same house, 100 another continent.",
+)
+
+
+def grace_option(default: float) -> Callable[[F], F]:
+    """`--grace MS`, which bounds what the board's time hides of a server's thinking; `default` in milliseconds."""
+    return click.option(
+        "--grace",
+        "grace_ms",
+        default=default,
+        show_default=True,
+        type=click.FloatRange(0, 60_000),
+        metavar="MS",
+        help="A server that answers within so many real milliseconds answers at once in the board's time; of a slower "
+        "one all its time is seen. More makes figures of a busy machine comparable, less hides nothing.",
+    )
+
 
 def resolve_url(url: str, known: dict[str, str], reach: list[str]) -> dict[str, str]:
     """Names that the virtual network needs for `url`: `known` ones, and its host when `reach` leads there.
@@ -66,8 +95,6 @@ def resolve_url(url: str, known: dict[str, str], reach: list[str]) -> dict[str, 
         return known if str(address) == host else {**known, host: str(address)}
     way = f"--reach {address}" if address is not None else "--reach any"
     where = host if address is None or str(address) == host else f"{host} ({address})"
-    if parts.scheme == "https":
-        raise UserError(f"the board has no https:// and {where} is not this machine", "use an http:// address")
     raise UserError(f"{where} is not on this machine, and the virtual board reaches nothing else", f"add {way}")
 
 

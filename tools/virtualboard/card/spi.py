@@ -95,6 +95,26 @@ class CardSpi:
             return self._out[0][0]
         return self._busy_until if self._busy_until > self._card.clock.now else None
 
+    @property
+    def idle(self) -> bool:
+        """True when the card is not selected and has nothing under way."""
+        return not self._selected and self.ready_at is None
+
+    # -- snapshots ----------------------------------------------------------------------------------------
+
+    def state(self) -> str | None:
+        """For `restore`: None until the card is initialised, else a digest of what firmware knows of its contents."""
+        if not self._ready:
+            return None
+        return self.volume.tables_digest() if self._card.present else ""
+
+    def restore(self, state: str | None) -> bool:
+        """Be initialised again, if the contents are still those; else False, and the card is as just put in."""
+        if state is None or not self._card.present:
+            return True
+        self._ready = state == self.volume.tables_digest()
+        return self._ready
+
     # -- the folder behind --------------------------------------------------------------------------------
 
     @property

@@ -9,6 +9,7 @@ changes under the board, as nothing of it was copied.
 from __future__ import annotations
 
 import bisect
+import hashlib
 import os
 from array import array
 from dataclasses import dataclass, field
@@ -91,6 +92,13 @@ class Volume:
         self._chunk: tuple[Path, int, bytes] | None = None
         self._build()
         self.fill(leave_free)
+
+    def tables_digest(self) -> str:
+        """SHA-256 of allocation tables and directories, which firmware keeps parts of in its memory."""
+        digest = hashlib.sha256()
+        for sector in [*range(self.geometry.start, self.geometry.data_start), *sorted(self._fixed)]:
+            digest.update(self.read(sector))
+        return digest.hexdigest()
 
     # -- blocks -------------------------------------------------------------------------------------------
 

@@ -22,7 +22,7 @@ def _at(modem: Modem, _name: bytes, _args: Arguments) -> None:
 
 
 def _echo(modem: Modem, _name: bytes, args: Arguments) -> None:
-    modem.echo = bool(args.number_in(0, 1))
+    modem.settings.echo = bool(args.number_in(0, 1))
     args.end()
     modem.ok()
 
@@ -78,12 +78,12 @@ def _uart_query(modem: Modem, name: bytes, _args: Arguments) -> None:
 def _sleep(modem: Modem, _name: bytes, args: Arguments) -> None:
     value = args.number_in(0, 2)
     args.end()
-    modem.sleep = value
+    modem.settings.sleep = value
     modem.ok()
 
 
 def _sleep_query(modem: Modem, _name: bytes, _args: Arguments) -> None:
-    modem.print(b"+SLEEP:%d\r\n" % modem.sleep)
+    modem.print(b"+SLEEP:%d\r\n" % modem.settings.sleep)
     modem.ok()
 
 
@@ -97,7 +97,7 @@ def _deep_sleep(modem: Modem, _name: bytes, args: Arguments) -> None:
 def _messages(modem: Modem, _name: bytes, args: Arguments) -> None:
     value = args.number_in(0, 3)
     args.end()
-    modem.sysmsg = value
+    modem.settings.sysmsg = value
     modem.ok()
 
 

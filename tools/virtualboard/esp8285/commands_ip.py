@@ -54,10 +54,10 @@ def _station(modem: Modem, name: bytes, args: Arguments) -> None:
 
 
 def _addresses(modem: Modem, _name: bytes, _args: Arguments) -> None:
-    if modem.mode != 1:
+    if modem.settings.mode != 1:
         modem.print(b'+CIFSR:APIP,"192.168.4.1"\r\n')
         modem.print(b'+CIFSR:APMAC,"%s"\r\n' % modem.ap_mac.encode())
-    if modem.mode != 2:
+    if modem.settings.mode != 2:
         modem.print(b'+CIFSR:STAIP,"%s"\r\n' % modem.station.address[0].encode())
         modem.print(b'+CIFSR:STAMAC,"%s"\r\n' % modem.mac.encode())
     modem.ok()
@@ -149,7 +149,7 @@ def _clock(modem: Modem, _name: bytes, args: Arguments) -> None:
     on = args.number_in(0, 1)
     if not on:
         args.end()
-        modem.time_servers = None
+        modem.settings.time_servers = None
         modem.ok()
         return
     args.comma()
@@ -159,15 +159,15 @@ def _clock(modem: Modem, _name: bytes, args: Arguments) -> None:
         servers.append(args.string(NAME_BYTES))
         if len(servers) > len(TIME_SERVERS):
             raise BadArgument
-    modem.time_servers = (zone, tuple(servers) or TIME_SERVERS)
+    modem.settings.time_servers = (zone, tuple(servers) or TIME_SERVERS)
     modem.ok()
 
 
 def _clock_query(modem: Modem, name: bytes, _args: Arguments) -> None:
-    if modem.time_servers is None:
+    if modem.settings.time_servers is None:
         modem.print(b"%s:0\r\n" % name)
     else:
-        zone, servers = modem.time_servers
+        zone, servers = modem.settings.time_servers
         quoted = b"".join(b',"%s"' % server for server in servers)
         modem.print(b"%s:1,%d%s\r\n" % (name, zone, quoted))
     modem.ok()
@@ -176,8 +176,8 @@ def _clock_query(modem: Modem, name: bytes, _args: Arguments) -> None:
 def _time_query(modem: Modem, name: bytes, _args: Arguments) -> None:
     """ctime text; 1970 until the servers have been heard."""
     seconds = 0
-    if modem.time_servers is not None and modem.station.online:
-        seconds = modem.network.unix_time() + modem.time_servers[0] * 3600
+    if modem.settings.time_servers is not None and modem.station.online:
+        seconds = modem.network.unix_time() + modem.settings.time_servers[0] * 3600
     moment = datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc)
     text = f"{_DAYS[moment.weekday()]} {_MONTHS[moment.month - 1]} {moment:%d %H:%M:%S %Y}"
     modem.print(b"%s:%s" % (name, text.encode()))
@@ -185,40 +185,40 @@ def _time_query(modem: Modem, name: bytes, _args: Arguments) -> None:
 
 
 def _mux_query(modem: Modem, name: bytes, _args: Arguments) -> None:
-    modem.print(b"%s:%d\r\n" % (name, modem.mux))
+    modem.print(b"%s:%d\r\n" % (name, modem.settings.mux))
     modem.ok()
 
 
 def _mux(modem: Modem, _name: bytes, args: Arguments) -> None:
     value = args.number_in(0, 1)
     args.end()
-    if modem.transparent_mode:
+    if modem.settings.transparent_mode:
         raise BadArgument(b"IPMODE must be 0")
-    if modem.server_port is not None:
+    if modem.settings.server_port is not None:
         raise BadArgument(b"CIPSERVER must be 0")
     if modem.links.any():
         raise BadArgument(b"link is builded")
-    modem.mux = bool(value)
+    modem.settings.mux = bool(value)
     modem.ok()
 
 
 def _mode_query(modem: Modem, name: bytes, _args: Arguments) -> None:
-    modem.print(b"%s:%d\r\n" % (name, modem.transparent_mode))
+    modem.print(b"%s:%d\r\n" % (name, modem.settings.transparent_mode))
     modem.ok()
 
 
 def _mode(modem: Modem, _name: bytes, args: Arguments) -> None:
     value = args.number_in(0, 1)
     args.end()
-    if modem.mux or modem.server_port is not None:
+    if modem.settings.mux or modem.settings.server_port is not None:
         raise BadArgument(b"CIPMUX and CIPSERVER must be 0")
-    modem.transparent_mode = bool(value)
+    modem.settings.transparent_mode = bool(value)
     modem.ok()
 
 
 def _status(modem: Modem, name: bytes, _args: Arguments) -> None:
     links = modem.links.open_links()
-    if not modem.station.online and modem.mode != 2:
+    if not modem.station.online and modem.settings.mode != 2:
         number = 5
     elif links:
         number = 3
@@ -234,25 +234,25 @@ def _status(modem: Modem, name: bytes, _args: Arguments) -> None:
 def _remote(modem: Modem, _name: bytes, args: Arguments) -> None:
     value = args.number_in(0, 1)
     args.end()
-    modem.show_remote = bool(value)
+    modem.settings.show_remote = bool(value)
     modem.ok()
 
 
 def _remote_query(modem: Modem, name: bytes, _args: Arguments) -> None:
-    modem.print(b"%s:%s" % (name, b"TRUE" if modem.show_remote else b"FALSE"))
+    modem.print(b"%s:%s" % (name, b"TRUE" if modem.settings.show_remote else b"FALSE"))
     modem.ok()
 
 
 def _passive(modem: Modem, _name: bytes, args: Arguments) -> None:
     value = args.number_in(0, 1)
     args.end()
-    modem.passive = bool(value)
+    modem.settings.passive = bool(value)
     modem.ok()
     modem.links.flush()
 
 
 def _passive_query(modem: Modem, name: bytes, _args: Arguments) -> None:
-    modem.print(b"%s:%d\r\n" % (name, modem.passive))
+    modem.print(b"%s:%d\r\n" % (name, modem.settings.passive))
     modem.ok()
 
 

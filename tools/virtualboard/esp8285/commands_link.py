@@ -20,7 +20,7 @@ LONGEST_KEEPALIVE_S = 7200
 
 def _link_number(modem: Modem, args: Arguments) -> int:
     """The link number that CIPMUX=1 asks for; 0 without."""
-    if not modem.mux:
+    if not modem.settings.mux:
         return 0
     number = args.number_in(0, LINKS - 1, b"ID ERROR")
     args.comma(b"Miss param")
@@ -46,7 +46,7 @@ def _start(modem: Modem, _name: bytes, args: Arguments) -> None:
         else:
             args.number_in(0, LONGEST_KEEPALIVE_S)
             args.end()
-    if modem.mode == 1 and not modem.station.online:
+    if modem.settings.mode == 1 and not modem.station.online:
         raise BadArgument(b"no ip")
     if modem.links[number] is not None:
         raise BadArgument(b"ALREADY CONNECTED")
@@ -59,7 +59,7 @@ def _start(modem: Modem, _name: bytes, args: Arguments) -> None:
             modem.links.remove(link)
             modem.error(b"DNS Fail")
             return
-        if modem.mode == 1 and not modem.station.online:
+        if modem.settings.mode == 1 and not modem.station.online:
             modem.links.remove(link)
             modem.error(b"no ip")
             return
@@ -115,7 +115,7 @@ def _connected(modem: Modem, link: Link) -> None:
 
 def _send_link(modem: Modem, args: Arguments) -> Link:
     number = 0
-    if modem.mux:
+    if modem.settings.mux:
         number = args.number_in(0, LINKS - 1, b"ID ERROR")
         args.comma()
     link = modem.links[number]
@@ -125,7 +125,7 @@ def _send_link(modem: Modem, args: Arguments) -> Link:
 
 
 def _send_setup(kind: str, modem: Modem, args: Arguments) -> None:
-    if modem.transparent_mode:
+    if modem.settings.transparent_mode:
         raise BadArgument(b"IPMODE=1")
     link = _send_link(modem, args)
     count = args.number()
@@ -170,7 +170,7 @@ def _send_buffered(modem: Modem, _name: bytes, args: Arguments) -> None:
 
 def _send_transparent(modem: Modem, _name: bytes, _args: Arguments) -> None:
     link = modem.links[0]
-    if not modem.transparent_mode:
+    if not modem.settings.transparent_mode:
         raise BadArgument
     if link is None or not link.up or link.peer is None:
         raise BadArgument(b"link is not valid")
@@ -180,7 +180,7 @@ def _send_transparent(modem: Modem, _name: bytes, _args: Arguments) -> None:
 
 
 def _close_single(modem: Modem, _name: bytes, _args: Arguments) -> None:
-    if modem.mux:
+    if modem.settings.mux:
         raise BadArgument(b"MUX=1")
     _close_link(modem, modem.links[0], b"")
 
@@ -188,7 +188,7 @@ def _close_single(modem: Modem, _name: bytes, _args: Arguments) -> None:
 def _close_numbered(modem: Modem, _name: bytes, args: Arguments) -> None:
     number = args.number_in(0, LINKS)
     args.end()
-    if not modem.mux:
+    if not modem.settings.mux:
         raise BadArgument(b"MUX=0")
     if number < LINKS:
         _close_link(modem, modem.links[number], b"UNLINK")
@@ -231,7 +231,7 @@ def _close_mode(modem: Modem, _name: bytes, args: Arguments) -> None:
 
 def _read(modem: Modem, _name: bytes, args: Arguments) -> None:
     number = 0
-    if modem.mux:
+    if modem.settings.mux:
         number = args.number_in(0, LINKS - 1)
         args.comma()
     count = args.number_in(1, LONGEST)
@@ -255,9 +255,9 @@ def _server(modem: Modem, _name: bytes, args: Arguments) -> None:
     if args.more():
         port = args.number_in(1, 65535)
         args.end()
-    if not modem.mux:
+    if not modem.settings.mux:
         raise BadArgument
-    if bool(on) == (modem.server_port is not None):
+    if bool(on) == (modem.settings.server_port is not None):
         modem.print(b"no change\r\n")
     elif on:
         modem.open_server(port)
@@ -269,35 +269,35 @@ def _server(modem: Modem, _name: bytes, args: Arguments) -> None:
 def _server_clients(modem: Modem, _name: bytes, args: Arguments) -> None:
     value = args.number_in(1, LINKS)
     args.end()
-    if modem.server_port is not None:
+    if modem.settings.server_port is not None:
         raise BadArgument
-    modem.server_max = value
+    modem.settings.server_max = value
     modem.ok()
 
 
 def _server_clients_query(modem: Modem, name: bytes, _args: Arguments) -> None:
-    modem.print(b"%s:%d" % (name, modem.server_max))
+    modem.print(b"%s:%d" % (name, modem.settings.server_max))
     modem.ok()
 
 
 def _server_timeout(modem: Modem, _name: bytes, args: Arguments) -> None:
     value = args.number_in(0, 7200)
     args.end()
-    if modem.server_port is None:
+    if modem.settings.server_port is None:
         raise BadArgument
-    modem.server_timeout_s = value
+    modem.settings.server_timeout_s = value
     modem.ok()
 
 
 def _server_timeout_query(modem: Modem, name: bytes, _args: Arguments) -> None:
-    modem.print(b"%s:%d\r\n" % (name, modem.server_timeout_s))
+    modem.print(b"%s:%d\r\n" % (name, modem.settings.server_timeout_s))
     modem.ok()
 
 
 def _ssl_size(modem: Modem, _name: bytes, args: Arguments) -> None:
     value = args.number_in(2048, 8192 if modem.profile.version >= (1, 7, 2) else 4096)
     args.end()
-    modem.ssl_size = value
+    modem.settings.ssl_size = value
     modem.ok()
 
 

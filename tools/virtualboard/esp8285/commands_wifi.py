@@ -20,7 +20,7 @@ LONGEST_JOIN_S = 600
 
 
 def _mode_query(modem: Modem, name: bytes, _args: Arguments) -> None:
-    mode = modem.flash.mode if name.endswith(b"_DEF") else modem.mode
+    mode = modem.flash.mode if name.endswith(b"_DEF") else modem.settings.mode
     modem.print(b"%s:%d\r\n" % (name, mode))
     modem.ok()
 
@@ -37,7 +37,7 @@ def _mode(modem: Modem, name: bytes, args: Arguments) -> None:
         modem.flash.mode = mode
     if mode == 2:
         modem.station.leave()
-    modem.mode = mode
+    modem.settings.mode = mode
     modem.ok()
 
 
@@ -55,13 +55,13 @@ def _join(modem: Modem, name: bytes, args: Arguments) -> None:
         else:
             args.number_in(0, 1)
             args.end()
-    if modem.mode == 2:
+    if modem.settings.mode == 2:
         raise BadArgument
     if stores(name):
         modem.flash.ssid, modem.flash.password = ssid, password
     polls = modem.profile.join_polls
-    if modem.join_timeout_s:
-        polls = tuple(second * SECOND for second in range(1, modem.join_timeout_s + 1))
+    if modem.settings.join_timeout_s:
+        polls = tuple(second * SECOND for second in range(1, modem.settings.join_timeout_s + 1))
     begun = modem.clock.now
     modem.station.join(ssid, password, bssid)
 
@@ -125,7 +125,7 @@ def _auto_query(modem: Modem, name: bytes, _args: Arguments) -> None:
 def _join_time(modem: Modem, _name: bytes, args: Arguments) -> None:
     value = args.number_in(1, LONGEST_JOIN_S)
     args.end()
-    modem.join_timeout_s = value
+    modem.settings.join_timeout_s = value
     modem.ok()
 
 
@@ -150,15 +150,15 @@ def _scan_some(modem: Modem, name: bytes, args: Arguments) -> None:
 
 
 def _scan(modem: Modem, name: bytes, wanted: Callable[[AccessPoint], bool]) -> None:
-    if modem.mode == 2:
+    if modem.settings.mode == 2:
         raise BadArgument
 
     def done() -> None:
         points = [point for point in modem.air.points if point.reachable and wanted(point)]
-        if modem.scan_sort:
+        if modem.settings.scan_sort:
             points.sort(key=lambda point: -point.rssi)
         for point in points:
-            modem.print(b"%s:(%s)\r\n" % (name, _scan_fields(modem.scan_mask, point)))
+            modem.print(b"%s:(%s)\r\n" % (name, _scan_fields(modem.settings.scan_mask, point)))
         modem.ok()
 
     modem.after(SCAN_NS, done)
@@ -187,12 +187,12 @@ def _scan_options(modem: Modem, _name: bytes, args: Arguments) -> None:
     args.comma()
     mask = args.number_in(0, 0x7FF)
     args.end()
-    modem.scan_sort, modem.scan_mask = bool(sort), mask
+    modem.settings.scan_sort, modem.settings.scan_mask = bool(sort), mask
     modem.ok()
 
 
 def _own_network(modem: Modem, _name: bytes, args: Arguments) -> None:
-    if modem.mode == 1:
+    if modem.settings.mode == 1:
         raise BadArgument
     ssid = args.string(SSID_BYTES)
     args.comma()
@@ -209,12 +209,12 @@ def _own_network(modem: Modem, _name: bytes, args: Arguments) -> None:
             args.end()
     if encryption == 1 or (encryption and len(password) < 8):
         raise BadArgument
-    modem.own_network = (ssid, password, channel, encryption, most, hidden)
+    modem.settings.own_network = (ssid, password, channel, encryption, most, hidden)
     modem.ok()
 
 
 def _own_network_query(modem: Modem, name: bytes, _args: Arguments) -> None:
-    modem.print(b'%s:"%s","%s",%d,%d,%d,%d\r\n' % (name, *modem.own_network))
+    modem.print(b'%s:"%s","%s",%d,%d,%d,%d\r\n' % (name, *modem.settings.own_network))
     modem.ok()
 
 

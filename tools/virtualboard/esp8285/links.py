@@ -131,7 +131,7 @@ class LinkTable:
 
     def prefix(self, number: int) -> bytes:
         """`2,` with CIPMUX=1, nothing without."""
-        return b"%d," % number if self._modem.mux else b""
+        return b"%d," % number if self._modem.settings.mux else b""
 
     # -- opening ------------------------------------------------------------------------------------------
 
@@ -165,7 +165,7 @@ class LinkTable:
         stats.received += len(data)
         link.moved_at = self._modem.clock.now
         link.segments.append(data)
-        if self._modem.passive and not self._modem.transparent.active:
+        if self._modem.settings.passive and not self._modem.transparent.active:
             self._modem.print(b"\r\n+IPD,%s%d\r\n" % (self.prefix(link.number), link.buffered))
         else:
             self.flush()
@@ -188,7 +188,7 @@ class LinkTable:
     def _header(self, link: Link, size: int, ip: str, port: int) -> bytes:
         if self._modem.transparent.active:
             return b""
-        if self._modem.show_remote:
+        if self._modem.settings.show_remote:
             return b"\r\n+IPD,%s%d,%s,%d:" % (self.prefix(link.number), size, ip.encode(), port)
         return b"\r\n+IPD,%s%d:" % (self.prefix(link.number), size)
 
@@ -204,7 +204,7 @@ class LinkTable:
 
     def flush(self) -> None:
         """Move TCP payload into the UART ring where whole frames fit; the rest stays and closes the window."""
-        if self._modem.passive and not self._modem.transparent.active:
+        if self._modem.settings.passive and not self._modem.transparent.active:
             # Links opened before passive mode was chosen keep their data for CIPRECVDATA.
             self._finish_ended()
             return
@@ -273,7 +273,7 @@ class LinkTable:
         self._modem.log(f"link {link.number}: peer {'reset' if reset else 'closed'}")
         link.ending = True
         link.peer = None
-        if self._modem.passive:
+        if self._modem.settings.passive:
             self._side[link.number] += link.take(link.buffered)
         self.flush()
 

@@ -17,11 +17,12 @@ from virtualboard.esp8285.boot import boot_text, cause_number
 from virtualboard.esp8285.commands import run_command
 from virtualboard.esp8285.links import Link, LinkTable, Stats
 from virtualboard.esp8285.profiles import profile_named
-from virtualboard.esp8285.receiver import Receiver
+from virtualboard.esp8285.receiver import CommandReceiver
 from virtualboard.esp8285.sending import Sender
+from virtualboard.esp8285.settings import Settings
 from virtualboard.esp8285.station import Station
 from virtualboard.esp8285.transparent import Transparent
-from virtualboard.esp8285.uart import Uart
+from virtualboard.esp8285.uart import ModemUart
 from virtualboard.network import QUIET_NS, Network, Peer
 from virtualboard.wire import Lane
 
@@ -82,14 +83,14 @@ class Modem:
         self.on_command: Callable[[bytes], None] | None = None
         self.on_event: Callable[[str], None] | None = None
         self.random = random.Random(seed)
-        self.uart = Uart(clock, rx, tx, self._batch)
+        self.uart = ModemUart(clock, rx, tx, self._batch)
         self.links = LinkTable(self)
         self.uart.on_room = self.links.flush
         network.quiet.line_quiet = self.line_quiet
         self.sender = Sender(self)
         self.station = Station(self)
         self.transparent = Transparent(self)
-        self.receiver = Receiver(self)
+        self.receiver = CommandReceiver(self)
         self._enabled = False
         self._strap = False
         self._running = False
@@ -97,28 +98,10 @@ class Modem:
         self._pending: list[Alarm] = []
         self._insertions: list[tuple[bytes, bytes]] = []
         self._generation = 0
-        self._forget_settings()
+        self.settings = self._default_settings()
 
-    def _forget_settings(self) -> None:
-        self.echo = True
-        self.mux = False
-        self.transparent_mode = False
-        self.passive = False
-        self.show_remote = False
-        self.sysmsg = 0
-        self.sleep = 2
-        self.mode = self.flash.mode
-        self.server_port: int | None = None
-        self.server_timeout_s = 180
-        self.server_max = 5
-        self.scan_mask = self.profile.scan_mask
-        self.scan_sort = True
-        self.ssl_size = 2048
-        self.join_timeout_s = 0
-        """Set by CWJAPTO; 0 means the version's own schedule."""
-        self.time_servers: tuple[int, tuple[bytes, ...]] | None = None
-        """Time zone in hours and names of the servers, once CIPSNTPCFG asked for the time."""
-        self.own_network = (b"ESP_9A7C21", b"", 1, 0, 4, 0)
+    def _default_settings(self) -> Settings:
+        return Settings(self.flash.mode, self.profile.scan_mask)
 
     # -- power and boot -----------------------------------------------------------------------------------
 
@@ -181,7 +164,7 @@ class Modem:
         self.sender.reset()
         self.receiver.reset()
         self.uart.reset()
-        self._forget_settings()
+        self.settings = self._default_settings()
 
     def _boot(self, cause: str | int) -> None:
         number = cause_number(cause)
@@ -208,7 +191,7 @@ class Modem:
         self.station.fixed = self.flash.fixed
         self.print(b"\r\nready\r\n")
         self.log("ready")
-        if self.flash.autoconnect and self.flash.ssid and self.mode != 2:
+        if self.flash.autoconnect and self.flash.ssid and self.settings.mode != 2:
             self.station.join(self.flash.ssid, self.flash.password)
 
     # -- input --------------------------------------------------------------------------------------------
@@ -312,7 +295,7 @@ class Modem:
 
     def say_connected(self, link: Link) -> None:
         """CONNECT, or the long form that SYSMSG bit 1 asks for."""
-        if self.sysmsg & 2:
+        if self.settings.sysmsg & 2:
             fields = (0, link.number, link.kind.encode(), link.server, link.ip.encode(), link.port, link.local_port)
             self.print(b'+LINK_CONN:%d,%d,"%s",%d,"%s",%d,%d\r\n' % fields)
         else:
@@ -321,7 +304,7 @@ class Modem:
     def open_server(self, port: int) -> None:
         """Listen on `port`; the network decides where that appears on this machine."""
         there = self.network.listen(port, self._client)
-        self.server_port = port
+        self.settings.server_port = port
         self.log(f"serving port {port} at port {there} of this machine")
 
     def close_server(self) -> None:
@@ -332,17 +315,17 @@ class Modem:
                 self.links.close(link)
 
     def _unlisten(self) -> None:
-        if self.server_port is not None:
-            self.network.unlisten(self.server_port)
-            self.server_port = None
+        if self.settings.server_port is not None:
+            self.network.unlisten(self.settings.server_port)
+            self.settings.server_port = None
 
     def _client(self, peer: Peer) -> None:
         number = self.links.free_number()
         clients = sum(link.server for link in self.links.open_links())
-        if number is None or clients >= self.server_max or self.server_port is None:
+        if number is None or clients >= self.settings.server_max or self.settings.server_port is None:
             peer.on_connect = lambda ok: peer.close(abort=True)
             return
-        link = Link(number, "TCP", peer.ip, peer.port, self.server_port, server=True)
+        link = Link(number, "TCP", peer.ip, peer.port, self.settings.server_port, server=True)
         self.links.add(link)
         self.links.attach(link, peer)
         link.up = True
@@ -355,7 +338,7 @@ class Modem:
         """Close a client that has been silent for CIPSTO seconds (0: never)."""
         if self.links[link.number] is not link:
             return
-        limit = self.server_timeout_s * SECOND
+        limit = self.settings.server_timeout_s * SECOND
         if limit and self.clock.now - link.moved_at >= limit:
             self.links.close(link)
             return

@@ -28,7 +28,7 @@ class State(Enum):
     TRANSPARENT = 5
 
 
-class Receiver:
+class CommandReceiver:
     """Bytes from the board, a batch at a time."""
 
     def __init__(self, modem: Modem) -> None:
@@ -100,7 +100,7 @@ class Receiver:
                 return data[index:]
             if not modem.running:
                 break  # a listener reset the module at the end of a line
-            if modem.echo and (byte != 0x0A or not modem.profile.echo_returns):
+            if modem.settings.echo and (byte != 0x0A or not modem.profile.echo_returns):
                 modem.print(bytes((byte,)))
             if self.state is State.LINE:
                 self._line_byte(byte)
@@ -127,7 +127,7 @@ class Receiver:
                 self.idle()
             return
         line = bytes(self._line)
-        if modem.echo and modem.profile.echo_returns:
+        if modem.settings.echo and modem.profile.echo_returns:
             modem.print(b"\r\n")
         if modem.on_command is not None:
             modem.on_command(b"AT" + line + b"\n")

@@ -89,7 +89,7 @@ class Transparent:
         self.active = False
         self._modem.uart.ring_bytes = RING_BYTES
         self._modem.idle()
-        if self._modem.sysmsg & 1:
+        if self._modem.settings.sysmsg & 1:
             self._modem.print(b"+QUITT\r\n")
         self._modem.links.flush()
 

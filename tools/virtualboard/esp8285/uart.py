@@ -34,7 +34,7 @@ def real_baud(asked: int) -> int:
     return CRYSTAL_PLL // max(1, min(CRYSTAL_PLL // asked, 0xFFFFF))
 
 
-class Uart:
+class ModemUart:
     """Both directions of the module's serial port. `on_batch(bytes)` receives what one interrupt delivers."""
 
     def __init__(self, clock: Clock, rx: Lane, tx: Lane, on_batch: Callable[[bytes], None]) -> None:

@@ -41,10 +41,13 @@ class ConsoleLine:
     """The host's end of the console, shared by all who listen and type there.
 
     `on_text(virtual_ns, data)`, and every function given to `listen`, is called with what the board prints as it
-    arrives at the host's rate.
+    arrives at the host's rate. A board has one such end: a second one would take the first one's bytes, and is a
+    ValueError.
     """
 
     def __init__(self, board: Board, on_text: OnText | None = None) -> None:
+        if board.console_tx.on_write is not None:
+            raise ValueError("this board's console has its host's end already: `listen` to that one")
         self.clock = board.clock
         self._rx = board.console_rx
         self._tx = board.console_tx

@@ -119,8 +119,7 @@ class ResetLines:
                 self._hold(True)
         elif self._held and self._alarm is None:
             if fileno is not None:
-                self._patience = self._board.clock.watch(fileno, lambda: None)
-                self._patience.real_start -= self._board.clock.grace_ns  # both times go on together at once
+                self._patience = self._board.clock.watch(fileno, lambda: None, grace_ns=0)
             self._alarm = self._board.clock.after(_RELEASE_NS, self._start)
 
     def _start(self) -> None:

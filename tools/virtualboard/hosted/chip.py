@@ -14,16 +14,10 @@ from virtualboard.clock import MS, US
 from virtualboard.hosted.costs import Costs
 from virtualboard.hosted.errors import HardReset, Stopped
 from virtualboard.hosted.heap import Heap
-from virtualboard.pins import PADS
+from virtualboard.pins import PADS, RESV0
 
 if TYPE_CHECKING:
     from virtualboard.board import Board
-
-UARTHS_RX, UARTHS_TX = 18, 19
-GPIOHS0, GPIO0 = 24, 56
-UART1_RX, UART1_TX = 64, 65
-RESV0 = 120
-"""Numbers of pad functions (Kendryte SDK `fpioa.h`)."""
 
 _BOOT_FUNCTIONS = {4: 18, 5: 19, 16: 63, 17: 56, 26: 71, 27: 83, 28: 70, 29: 53, 36: 15, 37: 54, 38: 55, 39: 17}
 """What v0.6.2 has mapped when the prompt appears."""

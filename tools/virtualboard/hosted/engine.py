@@ -11,12 +11,11 @@ from __future__ import annotations
 
 import types
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from virtualboard.clock import MS
-from virtualboard.hosted import lcd, maix, sensor, stdlib, stock_network, system
+from virtualboard.hosted import image_jpeg, lcd, maix, sensor, stdlib, stock_network, system
 from virtualboard.hosted.builtins_ import device_builtins
 from virtualboard.hosted.chip import Chip
 from virtualboard.hosted.costs import CARD_DELAY_MS, Costs
@@ -27,11 +26,12 @@ from virtualboard.hosted.heap import Heap
 from virtualboard.hosted.image import image_module
 from virtualboard.hosted.loader import Decode, Loader
 from virtualboard.hosted.machine import machine_module
-from virtualboard.hosted.repl import Repl
+from virtualboard.hosted.repl import Prompt
 from virtualboard.hosted.terminal import Stdio, Terminal
 from virtualboard.hosted.traces import format_exception
 from virtualboard.hosted.uart import UARTHS, uart_class
 from virtualboard.hosted.vfs import Volumes
+from virtualboard.program import Program
 
 if TYPE_CHECKING:
     from virtualboard.board import Board
@@ -53,14 +53,6 @@ lcd.draw_string(lcd.width() // 2 - 68, lcd.height() // 2 - 4, "Welcome to MaixPy
 """
 
 
-@dataclass
-class Program:
-    """What to run instead of `boot.py` and `main.py`: source text and the name it has in tracebacks."""
-
-    source: str
-    filename: str = "main.py"
-
-
 class Engine:
     """Plays the firmware on `board`.
 
@@ -80,7 +72,8 @@ class Engine:
         argv: list[str] | None = None,
     ) -> None:
         self.board = board
-        self._program = program
+        self.program = program
+        """What runs instead of `boot.py` and `main.py`; may be set until `run` is called."""
         self._repl = repl
         self._card_delay_ms = card_delay_ms
         self._decode_mpy = decode_mpy
@@ -122,7 +115,7 @@ class Engine:
                 self.resets += 1
                 # What FatFs had not written yet was in the chip's memory.
                 self.board.card.power_loss()
-                if self._program is not None:
+                if self.program is not None:
                     self.ended = "reset"
                     self.exit_code = 3
                     break
@@ -134,7 +127,7 @@ class Engine:
             except PowerOff:
                 break
         if self.exit_code is None:
-            self.exit_code = 0 if self.ended == "finished" or self._program is None else 3
+            self.exit_code = 0 if self.ended == "finished" or self.program is None else 3
         self._drain()
         return self.exit_code
 
@@ -163,6 +156,7 @@ class Engine:
         chip.on_remap[:] = [port.rewire for port in ports.values()]
         self.uart, self.ports = uart, ports
         self.lcd = lcd.Lcd(chip, self.volumes)
+        self.jpeg = image_jpeg.Decoder()
         self.sensor = sensor.Sensor(chip)
         self.network = stock_network.Network(chip)
         uart._repl = uart(UARTHS, 115200)
@@ -176,8 +170,8 @@ class Engine:
         chip = self.chip
         self._start_interpreter()
         self._boot()
-        if self._program is not None:
-            self._run_program(self._program)
+        if self.program is not None:
+            self._run_program(self.program)
             return
         self._run_if_there("boot.py")
         if not self._raw:
@@ -186,7 +180,7 @@ class Engine:
             return
         chip.interrupted = False  # Ctrl-C with nothing left to stop
         chip.check()
-        repl = Repl(chip, self.terminal, self.loader, self.main.__dict__)
+        repl = Prompt(chip, self.terminal, self.loader, self.main.__dict__)
         try:
             repl.serve(self._raw)
         except SoftReset:
@@ -235,7 +229,7 @@ class Engine:
             "machine": lambda: machine_module(chip, self.volumes, self.uart),
             "Maix": lambda: maix.maix_module(chip, self.volumes),
             "lcd": self.lcd.module,
-            "image": lambda: image_module(chip, self.volumes, self.sensor),
+            "image": lambda: image_module(chip, self.volumes, self.sensor, self.jpeg),
             "sensor": self.sensor.module,
         }
         builtin |= self.network.factories()
@@ -260,7 +254,7 @@ class Engine:
         path.append("/flash")
         chip.console("[MaixPy] init end\r\n")
         chip.wait(200 * MS)
-        if self._program is not None:
+        if self.program is not None:
             return
         self._refuse_ide_mode()
         if "main.py" not in [entry[0] for entry in volumes.ilistdir()]:
@@ -323,7 +317,7 @@ class Engine:
             raise
         except SystemExit as e:
             status = e.args[0] if e.args else 0
-            if self._program is not None:
+            if self.program is not None:
                 self.exit_code = status if isinstance(status, int) else 1 if status else 0
                 return True
             if self._repl:
@@ -348,17 +342,10 @@ class Engine:
 
     # -- the report ---------------------------------------------------------------------------------------
 
-    def report(self) -> dict[str, Any]:
-        """Figures of the run, plain data."""
-        board = self.board
-        lanes = (board.to_chip, board.to_modem, board.console_rx, board.console_tx)
+    def figures(self) -> dict[str, Any]:
+        """What only this engine knows of a run, plain data: resets, receive rings in bytes, the GC heap in bytes."""
         return {
-            "virtual_ns": board.clock.now,
-            "waited_real_ns": board.clock.waited_ns,
-            "ended": self.ended,
-            "error": self.error,
             "resets": self.resets,
-            "lanes": {lane.name: {"bytes": lane.sent, "busy_ns": lane.busy_ns} for lane in lanes},
             "uarts": {
                 f"UART{number + 1}" if number != UARTHS else "UARTHS": {
                     "ring": port.largest_ring,
@@ -369,6 +356,4 @@ class Engine:
                 if port.largest_ring
             },
             "heap": {"size": self.chip.heap.size, "peak": self.chip.heap.peak, "free": self.chip.heap.free},
-            "card": {"written": board.card.bytes_written, "read": board.card.bytes_read},
-            "panel": {"frames": board.panel.frames, "width": board.panel.width, "height": board.panel.height},
         }

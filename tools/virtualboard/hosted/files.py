@@ -28,7 +28,7 @@ class FileIO:
 
     def _get(self, count: int) -> bytes:
         chip = self._volumes.chip
-        with self._volumes._card_call():
+        with self._volumes.card_call():
             data = self._handle.read(count)
         chip.charge(len(data) * (chip.costs.flash_read_byte if self._on_flash else chip.costs.file_byte))
         return data
@@ -36,7 +36,7 @@ class FileIO:
     def _line(self, limit: int) -> bytes:
         chip = self._volumes.chip
         line = bytearray()
-        with self._volumes._card_call():
+        with self._volumes.card_call():
             while limit < 0 or len(line) < limit:
                 byte = self._handle.read(1)
                 if not byte:
@@ -80,7 +80,7 @@ class FileIO:
         elif len(limits) == 2:
             raw = raw[limits[1] : limits[1] + limits[0]]
         chip = self._volumes.chip
-        with self._volumes._card_call():
+        with self._volumes.card_call():
             self._handle.write(raw)
         chip.charge(len(raw) * (chip.costs.flash_write_byte if self._on_flash else chip.costs.file_byte))
         return len(raw)
@@ -88,18 +88,18 @@ class FileIO:
     # -- the rest -----------------------------------------------------------------------------------------
 
     def seek(self, offset: int, whence: int = 0, /) -> int:
-        with self._volumes._card_call():
+        with self._volumes.card_call():
             return self._handle.seek(offset, whence)
 
     def tell(self) -> int:
         return self._handle.tell()
 
     def flush(self) -> None:
-        with self._volumes._card_call():
+        with self._volumes.card_call():
             self._handle.flush()
 
     def close(self) -> None:
-        with self._volumes._card_call():
+        with self._volumes.card_call():
             self._handle.close()
 
     def __enter__(self) -> FileIO:

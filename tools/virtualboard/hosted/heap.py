@@ -14,6 +14,9 @@ from typing import Any
 BLOCK = 32
 """Bytes a block on a 64-bit port (4 words of 8; MicroPython `gc.c`)."""
 
+PIECE = 512
+"""Bytes of one of the small blocks that a module is made of."""
+
 HEAP_SIZE = 512 * 1024
 """Default of MaixPy's `gc_heap_size`."""
 
@@ -51,12 +54,34 @@ class Heap:
         """The block is no longer referred to; it is free again after the next collection."""
         self._garbage.append((address, -(-max(1, size) // BLOCK) * BLOCK))
 
+    def give_back(self, address: int, size: int) -> None:
+        """The block is free at once, as where C code frees its own."""
+        size = -(-max(1, size) // BLOCK) * BLOCK
+        self.used -= size
+        self._merge([(address, size)])
+
+    def own_pieces(self, owner: Any, size: int) -> bool:
+        """The same as `own` for what lies about in small blocks: objects, names, byte code."""
+        pieces: list[tuple[int, int]] = []
+        while size > 0:
+            address = self.alloc(min(size, PIECE))
+            if address is None:
+                for piece in pieces:
+                    self.give_back(*piece)
+                return False
+            pieces.append((address, min(size, PIECE)))
+            size -= PIECE
+        for piece in pieces:
+            weakref.finalize(owner, self.release, *piece).atexit = False
+        return True
+
     def own(self, owner: Any, size: int) -> bool:
         """Allocate `size` bytes that live as long as `owner`; False when they do not fit."""
         address = self.alloc(size)
         if address is None:
             return False
-        weakref.finalize(owner, self.release, address, size).atexit = False
+        # Weakly: the registry of finalizers would keep the heap, and by its finalisers the whole board, for ever.
+        weakref.finalize(owner, _release, weakref.ref(self), address, size).atexit = False
         return True
 
     def collect(self) -> None:
@@ -68,8 +93,11 @@ class Heap:
             action()
         garbage, self._garbage = self._garbage, []
         self.used -= sum(size for _, size in garbage)
+        self._merge(garbage)
+
+    def _merge(self, blocks: list[tuple[int, int]]) -> None:
         merged: list[tuple[int, int]] = []
-        for address, size in sorted(self._free + garbage):
+        for address, size in sorted(self._free + blocks):
             if merged and merged[-1][0] + merged[-1][1] == address:
                 merged[-1] = (merged[-1][0], merged[-1][1] + size)
             else:
@@ -95,3 +123,9 @@ class Heap:
                     self._free[i] = (address + need, size - need)
                 return address
         return None
+
+
+def _release(heap: weakref.ref[Heap], address: int, size: int) -> None:
+    there = heap()
+    if there is not None:
+        there.release(address, size)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image as Pil
 
-from virtualboard.hosted import image_load
+from virtualboard.hosted import image_bmp, image_jpeg, image_scan
 from virtualboard.hosted.chip import Chip
 from virtualboard.hosted.errors import Crash, DeviceOSError
 from virtualboard.hosted.pixels import colour_bytes, colour_rgb, from_rgb565, to_rgb565
@@ -102,11 +102,14 @@ class Image:
 class Loader:
     """`image.Image(...)`."""
 
-    def __init__(self, chip: Chip, volumes: Volumes, sensor: Sensor, kind: type[Image]) -> None:
+    def __init__(
+        self, chip: Chip, volumes: Volumes, sensor: Sensor, kind: type[Image], decoder: image_jpeg.Decoder
+    ) -> None:
         self._chip = chip
         self._volumes = volumes
         self._sensor = sensor
         self._kind = kind
+        self._decoder = decoder
 
     def make(self, *args: Any, **options: Any) -> Image:
         """The constructor: a path, a JPEG's bytes, a file, or nothing for a blank picture."""
@@ -143,26 +146,22 @@ class Loader:
         except DeviceOSError:
             raise DeviceOSError(2) from None
         data = self._volumes.read_bytes(path)
-        if len(data) < 2:
-            raise DeviceOSError(5)
         if data[:2] == b"BM":
             img = self._bmp(data, copy_to_fb)
         elif data[:2] == b"\xff\xd8":
             img = self._jpeg(data, copy_to_fb)
         else:
             raise ValueError("format not supported")
-        extension = path.rpartition(".")[2].lower()
-        if extension in ("ppm", "pgm", "raw"):
-            raise DeviceOSError(f"Image is not {'raw' if extension == 'raw' else extension}!")
+        _check_extension(path, img)
         return img
 
     def _bmp(self, data: bytes, copy_to_fb: bool) -> Image:
         chip = self._chip
-        header = image_load.bmp_header(data)
-        img = self._place(header, copy_to_fb)
+        header = image_bmp.bmp_header(data)
+        img = self._place(header.width, header.height, header.bpp, copy_to_fb)
         size = header.row_bytes * header.height
         chip.charge(size * (chip.costs.bmp_fast_byte if header.fast else chip.costs.bmp_byte))
-        img.data[:] = image_load.bmp_pixels(header, data)
+        img.data[:] = image_bmp.bmp_pixels(header, data)
         chip.sync()
         return img
 
@@ -171,34 +170,54 @@ class Loader:
         if quiet and data[:2] != b"\xff\xd8":
             raise ValueError("format not supported")
         try:
-            header = image_load.jpeg_header(data)
-        except image_load.BadHeader as bad:
-            chip.console(f"pjpeg_decode_init() failed with status {bad.status}\r\nFailed loading source image!\r\n")
-            return self._kind.blank(0, 0, RGB565, bytearray(), in_heap=False)
-        img = self._place(header, copy_to_fb)
-        chip.charge(header.width * header.height * chip.costs.jpeg_pixel)
+            frame = self._decoder.read_header(data)
+        except image_jpeg.Refused as refused:
+            chip.console(f"pjpeg_decode_init() failed with status {refused.status}\r\n")
+            if refused.status == image_jpeg.UNSUPPORTED_MODE:
+                chip.console("Progressive JPEG files are not supported.\r\n")
+            return self._unusable()
+        img = self._place(frame.width, frame.height, GREYSCALE if frame.grey else RGB565, copy_to_fb)
+        chip.charge(frame.width * frame.height * chip.costs.jpeg_pixel)
         try:
-            img.data[:] = image_load.jpeg_pixels(header, data)
-        except DeviceOSError:
-            chip.console("pjpeg_decode_mcu() failed with status 28\r\n")
+            img.data[:] = self._decoder.read_pixels(frame)
+        except image_scan.BadScan as bad:
+            chip.console(f"pjpeg_decode_mcu() failed with status {bad.status}\r\n")
+            unusable = self._unusable()
             if not quiet:
-                raise
+                raise DeviceOSError(1) from None
+            return unusable
         chip.sync()
         return img
 
-    def _place(self, header: image_load.Header, copy_to_fb: bool) -> Image:
+    def _unusable(self) -> Image:
+        """What the firmware returns, without any exception, for a JPEG whose header it refuses."""
+        self._chip.console("Failed loading source image!\r\n")
+        return self._kind.blank(0, 0, RGB565, bytearray(), in_heap=False)
+
+    def _place(self, width: int, height: int, bpp: int, copy_to_fb: bool) -> Image:
         if copy_to_fb:
-            return self._sensor.adopt(header.width, header.height, header.bpp, None)
-        return self._kind.blank(header.width, header.height, header.bpp)
+            return self._sensor.adopt(width, height, bpp, None)
+        return self._kind.blank(width, height, bpp)
 
 
-def image_module(chip: Chip, volumes: Volumes, sensor: Sensor) -> types.ModuleType:
-    """The `image` module."""
+def _check_extension(path: str, img: Image) -> None:
+    """What names of four letters and more promise is checked behind the loading (`imblib_parse_extension`)."""
+    extension = path[-4:].lower()
+    if extension == ".ppm" and img.bpp != RGB565:
+        raise DeviceOSError("Image is not PPM!")
+    if extension == ".pgm" and img.bpp != GREYSCALE:
+        raise DeviceOSError("Image is not PGM!")
+    if extension == ".raw":
+        raise DeviceOSError("Image is not BAYER!")
+
+
+def image_module(chip: Chip, volumes: Volumes, sensor: Sensor, decoder: image_jpeg.Decoder) -> types.ModuleType:
+    """The `image` module; `decoder` outlives a soft reset."""
     from virtualboard.hosted.image_draw import DeviceImage
 
     kind = type("Image", (DeviceImage,), {"chip": chip, "volumes": volumes})
     sensor.image_kind = kind
-    loader = Loader(chip, volumes, sensor, kind)
+    loader = Loader(chip, volumes, sensor, kind, decoder)
 
     class Meta(type):
         def __call__(cls, *args: Any, **options: Any) -> Image:

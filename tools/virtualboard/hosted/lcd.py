@@ -161,7 +161,7 @@ class Lcd:
             "lcd_type": lcd_type,
         }
         if type in (1, 5):
-            found = maix._config(self._volumes).get("lcd")
+            found = maix.config_json(self._volumes).get("lcd")
             if isinstance(found, dict):
                 settings |= {key: int(value) for key, value in found.items() if key in settings}
         elif type == 2:
@@ -218,9 +218,7 @@ class Lcd:
     def _need(self) -> None:
         if self.type == 0:
             # The driver pointer is null before init.
-            self._chip.console("core dump: illegal instruction\r\n")
-            self._chip.halt(Crash())
-            self._chip.check()
+            self._crash("illegal instruction")
 
     # -- calls --------------------------------------------------------------------------------------------
 
@@ -272,14 +270,31 @@ class Lcd:
             left, top = oft
             if w * h > self._native[0] * self._native[1]:
                 # The driver's buffer is as large as the panel: what lies behind it is overwritten.
-                self._chip.console("core dump: memory overwritten by lcd.display\r\n")
-                self._chip.halt(Crash())
-                self._chip.check()
-        data = img.region(x, y, w, h)
+                self._crash("memory overwritten by lcd.display")
         if img.bpp == GREYSCALE:
-            data = grey_to_rgb565(data)
+            # A part is sent row by row; pixels go in pairs and the last of an odd number is left out.
+            cut = (w, h) != (img.w, img.h)
+            for row in range(h) if cut else (None,):
+                at = (x, y, w, h) if row is None else (x, y + row, w, 1)
+                self._send_grey(left, top + (row or 0), img.region(*at), at[2:])
+            return
+        data = img.region(x, y, w, h)
         self._area(left, top, left + w - 1, top + h - 1)
         self._pixels(data, swap=True)
+
+    def _send_grey(self, left: int, top: int, levels: bytes, size: tuple[int, int]) -> None:
+        w, h = size
+        self._area(left, top, left + w - 1, top + h - 1)
+        pairs = w * h // 2
+        if not pairs:
+            # No words at all: the counter of the DMA runs through all of the memory.
+            self._crash("DMA beyond the memory in lcd.display")
+        self._pixels(grey_to_rgb565(levels[: 2 * pairs]), swap=True)
+
+    def _crash(self, what: str) -> None:
+        self._chip.console(f"core dump: {what}\r\n")
+        self._chip.halt(Crash())
+        self._chip.check()
 
     def draw_string(self, x: int, y: int, text: str, fg: int = 0x00F8, bg: int = 0, /) -> None:
         native_w = self._native[0]

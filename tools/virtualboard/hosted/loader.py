@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from virtualboard.hosted.chip import Chip
-from virtualboard.hosted.program import compile_device
+from virtualboard.hosted.code_cache import compiled
 from virtualboard.hosted.vfs import Volumes
 
 WEAK = {
@@ -33,7 +33,7 @@ WEAK = {
 Factory = Callable[[], types.ModuleType]
 Decode = Callable[[bytes], "str | None"]
 
-_MODULE_OVERHEAD = 3  # bytes of byte code, names and objects that a byte of source leaves in the heap, in tenths
+_MODULE_OVERHEAD = 6  # bytes of byte code, names and objects that a byte of source leaves in the heap, in tenths (pix)
 _TREE_PIECE = 1024
 _COMPILE_OVERHEAD = 8  # bytes of parse tree a byte of source, while it is compiled
 
@@ -81,10 +81,10 @@ class Loader:
                 if address is None:
                     raise MemoryError(f"memory allocation failed, allocating {_TREE_PIECE} bytes")
                 pieces.append(address)
-            return compile_device(source, filename, mode, chip.costs.node)
+            return compiled(source, filename, mode, chip.costs.node)
         finally:
             for address in pieces:
-                heap.release(address, _TREE_PIECE)
+                heap.give_back(address, _TREE_PIECE)
 
     def namespace(self, name: str) -> dict[str, Any]:
         """Globals of a new module, with the device's own built-ins and nothing else."""
@@ -223,12 +223,13 @@ class Loader:
                     raise ValueError("incompatible .mpy file")
                 text: str | bytes = source
                 self._chip.charge(len(raw) * self._chip.costs.copied_byte)
-                code = compile_device(text, filename, "exec", self._chip.costs.node)
+                code = compiled(text, filename, "exec", self._chip.costs.node)
             else:
                 text = raw
                 code = self.compile(text, filename)
             # What stays: byte code, names, constants. Lives as long as the module.
-            self._chip.heap.own(module, len(text) * _MODULE_OVERHEAD // 10 + 512)
+            if not self._chip.heap.own_pieces(module, len(text) * _MODULE_OVERHEAD // 10 + 512):
+                raise MemoryError("memory allocation failed, allocating 512 bytes")
             exec(code, module.__dict__)
         except BaseException:
             self.loaded.pop(full, None)

@@ -11,11 +11,11 @@ from collections.abc import Callable
 from typing import Any
 
 from virtualboard.clock import US
-from virtualboard.hosted.chip import GPIO0, GPIOHS0, RESV0, Chip
+from virtualboard.hosted.chip import Chip
 from virtualboard.hosted.errors import DeviceOSError
 from virtualboard.hosted.stdlib import make_module, timed
 from virtualboard.hosted.vfs import Volumes
-from virtualboard.pins import PADS
+from virtualboard.pins import GPIO0, GPIO_COUNT, GPIOHS0, GPIOHS_COUNT, PADS, RESV0
 
 _USABLE_FUNCTIONS = 256
 
@@ -24,7 +24,7 @@ def _function_names() -> dict[str, int]:
     names = ["JTAG_TCLK", "JTAG_TDI", "JTAG_TMS", "JTAG_TDO"]
     names += [f"SPI0_D{i}" for i in range(8)] + [f"SPI0_SS{i}" for i in range(4)] + ["SPI0_ARB", "SPI0_SCLK"]
     names += ["UARTHS_RX", "UARTHS_TX", "RESV6", "RESV7", "CLK_SPI1", "CLK_I2C1"]
-    names += [f"GPIOHS{i}" for i in range(32)] + [f"GPIO{i}" for i in range(8)]
+    names += [f"GPIOHS{i}" for i in range(GPIOHS_COUNT)] + [f"GPIO{i}" for i in range(GPIO_COUNT)]
     names += [f"UART{i}_{way}" for i in (1, 2, 3) for way in ("RX", "TX")]
     names += [f"SPI1_D{i}" for i in range(8)] + [f"SPI1_SS{i}" for i in range(4)] + ["SPI1_ARB", "SPI1_SCLK"]
     names += ["SPI_SLAVE_D0", "SPI_SLAVE_SS", "SPI_SLAVE_SCLK"]
@@ -82,8 +82,8 @@ class _GpioObject:
     def __init__(self, chip: Chip, number: int) -> None:
         self._chip = chip
         self._number = number
-        self._high_speed = number < 32
-        self._function = GPIOHS0 + number if self._high_speed else GPIO0 + number - 32
+        self._high_speed = number < GPIOHS_COUNT
+        self._function = GPIOHS0 + number if self._high_speed else GPIO0 + number - GPIOHS_COUNT
         self._mode = GPIO.IN
         self._level = False
         self._callback: Callable[[Any], Any] | None = None
@@ -201,7 +201,9 @@ def gpio_class(chip: Chip) -> type:
             return isinstance(instance, _GpioObject)
 
     members = {name: getattr(GPIO, name) for name in vars(GPIO) if name.isupper()}
-    members |= {f"GPIOHS{i}": i for i in range(32)} | {f"GPIO{i}": 32 + i for i in range(8)}
+    members |= {f"GPIOHS{i}": i for i in range(GPIOHS_COUNT)} | {
+        f"GPIO{i}": GPIOHS_COUNT + i for i in range(GPIO_COUNT)
+    }
     return Meta("GPIO", (), members)
 
 
@@ -246,7 +248,7 @@ def maix_module(chip: Chip, volumes: Volumes) -> types.ModuleType:
     class config:
         @staticmethod
         def get_value(key: str, default: Any, /) -> Any:
-            return _config(volumes).get(key, default)
+            return config_json(volumes).get(key, default)
 
     def missing(*args: Any) -> Any:
         raise NotImplementedError("not in the hosted engine; use the k210 engine")
@@ -264,7 +266,8 @@ def maix_module(chip: Chip, volumes: Volumes) -> types.ModuleType:
     )
 
 
-def _config(volumes: Volumes) -> dict[str, Any]:
+def config_json(volumes: Volumes) -> dict[str, Any]:
+    """What `/flash/config.json` holds; {} where there is none, or no JSON."""
     path = volumes.flash.path("config.json")
     if path is None or not path.is_file():
         return {}
@@ -281,7 +284,7 @@ def fpioa_manager_module(chip: Chip) -> types.ModuleType:
     call = chip.costs.call * 4
 
     def str_function(function: int) -> str:
-        if GPIOHS0 <= function <= GPIO0 + 7:
+        if GPIOHS0 <= function < GPIO0 + GPIO_COUNT:
             if function >= GPIO0:
                 return f"fm.fpioa.GPIO{function - GPIO0}"
             return f"fm.fpioa.GPIOHS{function - GPIOHS0}"
@@ -302,7 +305,7 @@ def fpioa_manager_module(chip: Chip) -> types.ModuleType:
         switch.set_function(pin, RESV0)
 
     def get_gpio_used() -> list[tuple[str, int | None]]:
-        return [(str_function(f), chip.pad_of(f)) for f in range(GPIOHS0, GPIO0 + 8)]
+        return [(str_function(f), chip.pad_of(f)) for f in range(GPIOHS0, GPIO0 + GPIO_COUNT)]
 
     members = {
         "fpioa": switch,
@@ -333,7 +336,7 @@ def board_module(chip: Chip, volumes: Volumes) -> types.ModuleType:
             for key, value in items.items():
                 setattr(board_info, key, value)
 
-    info = _config(volumes).get("board_info")
+    info = config_json(volumes).get("board_info")
     if info is not None:
         board_info.load(info)
     else:

@@ -23,7 +23,7 @@ BANNER = (
 )
 
 
-class Repl:
+class Prompt:
     """Serves the console until a soft reset or a stop."""
 
     def __init__(self, chip: Chip, terminal: Terminal, loader: Loader, main: dict[str, Any]) -> None:

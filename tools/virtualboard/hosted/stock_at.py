@@ -76,6 +76,10 @@ class AtDriver:
         """Send one command."""
         self._uart.write((line.encode() if isinstance(line, str) else line) + b"\r\n")
 
+    def write(self, data: bytes) -> None:
+        """Send payload as it is."""
+        self._uart.write(data)
+
     def expect(self, *targets: bytes, timeout_ms: int = 1000) -> bytes | None:
         """Collect until one of `targets` is among it; what was collected, or None at the timeout."""
         chip = self._chip

@@ -198,7 +198,7 @@ class ESP8285:
             if d.command(f"AT+CIPSEND={len(piece)}", b">", timeout_ms=5000) is None:
                 return False
             d.empty()
-            d._uart.write(piece)
+            d.write(piece)
             if d.expect(b"SEND OK", timeout_ms=timeout_ms) is None:
                 return False
         self._chip.wait(len(data) * 50 * US)

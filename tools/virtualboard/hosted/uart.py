@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from virtualboard.clock import MS, SECOND
 from virtualboard.hosted import buffers
-from virtualboard.hosted.chip import UART1_RX, UART1_TX, UARTHS_RX, UARTHS_TX, Chip
+from virtualboard.hosted.chip import Chip
 from virtualboard.hosted.costs import UART_CLOCK_HZ, UART_FIFO, UARTHS_FIFO
+from virtualboard.pins import UART1_RX, UART1_TX, UARTHS_RX, UARTHS_TX
 from virtualboard.wire import BITS, Ring
 
 if TYPE_CHECKING:

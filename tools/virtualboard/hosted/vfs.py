@@ -103,7 +103,7 @@ class Volumes:
             self.cwd_volume = None
             raise
         if volume == "sd":
-            with self._card_call():
+            with self.card_call():
                 if not self.card.files.is_dir(inside):
                     raise DeviceOSError(ENOENT)
             segments: list[str] = []
@@ -126,7 +126,7 @@ class Volumes:
         if volume == ROOT:
             entries: list[tuple[Any, ...]] = [(name, DIR, 0) for name in self.mounted]
         elif volume == "sd":
-            with self._card_call():
+            with self.card_call():
                 entries = list(self.card.files.ilistdir(inside or "/" + "/".join(self._sd_cwd)))
         else:
             self._flash_call(2_000_000)
@@ -140,7 +140,7 @@ class Volumes:
         if volume == ROOT:
             return (DIR, 0, 0, 0, 0, 0, 0, 0, 0, 0)
         if volume == "sd":
-            with self._card_call():
+            with self.card_call():
                 return self.card.files.stat(inside)
         self._flash_call(500_000)
         if inside in ("", "/") or inside.startswith("./"):
@@ -156,7 +156,7 @@ class Volumes:
         if volume == ROOT:
             return (0, 0, 0, 0, 0, 0, 0, 0, 0, 255)
         if volume == "sd":
-            with self._card_call():
+            with self.card_call():
                 return self.card.files.statvfs(inside)
         self._flash_call(2_000_000)
         return self.flash.statvfs()
@@ -168,7 +168,7 @@ class Volumes:
             raise DeviceOSError(EPERM)
         if volume == "flash":
             raise NotImplementedError("SPIFFS not support")
-        with self._card_call():
+        with self.card_call():
             self.card.files.mkdir(inside)
 
     def rmdir(self, path: str) -> None:
@@ -178,7 +178,7 @@ class Volumes:
             raise DeviceOSError(EPERM)
         if volume == "flash":
             raise DeviceOSError(EIO)
-        with self._card_call():
+        with self.card_call():
             self.card.files.rmdir(inside)
 
     def remove(self, path: str) -> None:
@@ -187,7 +187,7 @@ class Volumes:
         if volume == ROOT:
             raise DeviceOSError(EPERM)
         if volume == "sd":
-            with self._card_call():
+            with self.card_call():
                 self.card.files.remove(inside)
             return
         self._flash_call(self.chip.costs.flash_write_byte * 256)
@@ -203,7 +203,7 @@ class Volumes:
         if volume != other or volume == ROOT:
             raise DeviceOSError(EPERM)
         if volume == "sd":
-            with self._card_call():
+            with self.card_call():
                 self.card.files.rename(source, target)
             return
         self._flash_call(self.chip.costs.flash_write_byte * 512)
@@ -217,7 +217,7 @@ class Volumes:
             raise DeviceOSError(EPERM)
         self.opened += 1
         if volume == "sd":
-            with self._card_call():
+            with self.card_call():
                 return self.card.files.open(inside, mode.replace("t", "").replace("b", "") + "b")
         self._flash_call(500_000)
         with device_errors():
@@ -246,7 +246,7 @@ class Volumes:
         """A whole file, for import and execfile."""
         handle = self.open(path, "rb")
         try:
-            with self._card_call():
+            with self.card_call():
                 data = handle.read()
         finally:
             handle.close()
@@ -255,7 +255,8 @@ class Volumes:
 
     # -- time ---------------------------------------------------------------------------------------------
 
-    def _card_call(self) -> _CardCall:
+    def card_call(self) -> _CardCall:
+        """A context for one use of the card: costs, waiting and errors as on the device."""
         return _CardCall(self)
 
     def _flash_call(self, ns: int) -> None:

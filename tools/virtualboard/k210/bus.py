@@ -7,6 +7,8 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from virtualboard.kept import put_back
+
 if TYPE_CHECKING:
     from virtualboard.k210.soc import Soc
 
@@ -42,7 +44,8 @@ class Device:
         self.regs: dict[int, int] = {}
         self.reads: dict[int, Callable[[], int]] = {}
         self.writes: dict[int, Callable[[int], None]] = {}
-        self._warned: set[int] = set()
+        self.warned: set[int] = set()
+        """What was told already, by offset."""
         self._page = ctypes.create_string_buffer(self.SHADOW + _PAGE if self.SHADOW else 1)
         self.shadow = -(-ctypes.addressof(self._page) // _PAGE) * _PAGE
         """Host address of the memory that cores load from."""
@@ -63,7 +66,7 @@ class Device:
         if action is not None:
             return action()
         if offset not in self.NAMES:
-            self._unknown(offset, "read")
+            self.unknown(offset, "read")
         return self.regs.get(offset, 0)
 
     def write(self, offset: int, value: int) -> None:
@@ -73,7 +76,7 @@ class Device:
             action(value)
             return
         if offset not in self.NAMES:
-            self._unknown(offset, f"written with {value:#x}")
+            self.unknown(offset, f"written with {value:#x}")
         self.regs[offset] = value
 
     def state(self) -> dict[str, object]:
@@ -87,17 +90,10 @@ class Device:
 
     def restore(self, state: dict[str, object]) -> None:
         """Inverse of `state`."""
-        for key, value in state.items():
-            current = getattr(self, key)
-            if isinstance(current, dict):
-                current.clear()
-                current.update(value)  # type: ignore[call-overload]
-            elif isinstance(current, list):
-                current[:] = value  # type: ignore[call-overload]
-            else:
-                setattr(self, key, value)
+        put_back(self, state)
 
-    def _unknown(self, offset: int, what: str) -> None:
-        if offset not in self._warned:
-            self._warned.add(offset)
+    def unknown(self, offset: int, what: str) -> None:
+        """Say once that firmware wants a register at `offset` that nothing models; `what` tells what it did."""
+        if offset not in self.warned:
+            self.warned.add(offset)
             log.warning("%s has no register at %#x (address %#x): %s", self.name, offset, self.base + offset, what)

@@ -182,9 +182,7 @@ class Core:
         """Bring the board's clock to the instruction that runs."""
         soc = self.soc
         cycles = self.start_cycles + self.skipped + self._counter.value * soc.cpi_num // soc.cpi_den
-        now = soc.timebase.ns(cycles)
-        if now > soc.clock.now:
-            soc.clock.now = now
+        soc.clock.reach(soc.timebase.ns(cycles))
 
     def failed(self, error: BaseException) -> int:
         """A device callback has raised `error`: let it come out of `run` instead of passing through C."""

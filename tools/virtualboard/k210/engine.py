@@ -58,6 +58,15 @@ class K210Engine:
         """Power-on or reset button. `isp` holds the BOOT key meanwhile, which selects the ROM's serial loader."""
         self._reset(RESET_PIN, isp)
 
+    def hold(self) -> None:
+        """The reset pin goes low: the chip stops where it is."""
+        self.rom.serving = False
+        self.soc.reset(RESET_PIN)
+
+    def release(self) -> None:
+        """The reset pin goes high again: the chip starts anew."""
+        self.soc.request_reset(RESET_PIN)
+
     def ram_hash(self) -> str:
         """SHA-256 of memory and core registers, for comparing runs."""
         digest = hashlib.sha256(self.soc.ram)

@@ -5,13 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from virtualboard.k210.bus import Device
-from virtualboard.pins import PADS
+from virtualboard.pins import PADS, UARTHS_RX, UARTHS_TX
 
 if TYPE_CHECKING:
     from virtualboard.k210.soc import Soc
-
-UARTHS_RX, UARTHS_TX, GPIOHS0, GPIO0, UART1_RX, UART1_TX = 18, 19, 24, 56, 64, 65
-"""Function numbers (SDK fpioa_function_t). UART2's are 2 higher than UART1's, UART3's 4."""
 
 _PULL_UP = 1 << 16
 _RESET_FUNCTIONS = {0: 0, 1: 1, 2: 2, 3: 3, 4: UARTHS_RX, 5: UARTHS_TX}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from virtualboard.k210.bus import Device
-from virtualboard.k210.fpioa import GPIO0, GPIOHS0
 from virtualboard.k210.plic import IRQ_GPIO, IRQ_GPIOHS0
+from virtualboard.pins import GPIO0, GPIOHS0
 
 if TYPE_CHECKING:
     from virtualboard.k210.soc import Soc

@@ -101,7 +101,7 @@ class Plic(Device):
             return (self.levels & ~self.in_service) >> 8 * (offset - _PENDING) & 0xFFFF_FFFF
         elif offset < 4 * SOURCES:
             return self.priorities[offset >> 2]
-        self._unknown(offset, "read")
+        self.unknown(offset, "read")
         return 0
 
     def write(self, offset: int, value: int) -> None:
@@ -109,7 +109,7 @@ class Plic(Device):
             if offset in self.writes:
                 self.writes[offset](value)
             else:
-                self._unknown(offset, f"written with {value:#x}")
+                self.unknown(offset, f"written with {value:#x}")
             return
         if offset >= _ENABLES:
             core, register = divmod(offset - _ENABLES, _ENABLES_STEP)
@@ -117,11 +117,11 @@ class Plic(Device):
                 shift = 8 * register
                 self.enables[core] = self.enables[core] & ~(0xFFFF_FFFF << shift) | value << shift
             else:
-                self._unknown(offset, f"written with {value:#x}")
+                self.unknown(offset, f"written with {value:#x}")
         elif offset < 4 * SOURCES:
             self.priorities[offset >> 2] = value
         else:
-            self._unknown(offset, f"written with {value:#x}")
+            self.unknown(offset, f"written with {value:#x}")
         self._update()
 
     def _best(self, core: int, ready: int) -> int:

@@ -11,7 +11,6 @@ Nothing of a file is executed or unpickled: numbers, texts, and lists of them.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import zipfile
@@ -24,23 +23,15 @@ from virtualboard.clock import SECOND
 from virtualboard.k210.bus import log
 from virtualboard.k210.patcher import CsrWrite
 from virtualboard.k210.soc import RAM_SIZE
+from virtualboard.kept import Kept
 
 if TYPE_CHECKING:
-    from virtualboard.board import Board
     from virtualboard.k210.engine import K210Engine
 
 FORMAT = 1
 _MACHINE = "machine.json"
 _LARGEST_JSON = 4 << 20
 _PATIENCE_NS = 2 * SECOND
-
-# What makes a part behave as it does now, beyond what its pins are at. Values are plain.
-_PANEL = (
-    "asleep", "display_on", "inverted", "madctl", "pixel_format", "frames", "resets", "_command", "_parameters",
-    "_carry", "_columns", "_rows", "_pointer", "_counted", "_held_in_reset",
-)  # fmt: skip
-_FLASH = ("_status", "_write_enabled", "_reset_armed", "_asleep", "busy_until")
-_CAMERA = ("_in_reset", "_powered_down", "_banks", "_bank", "frames")
 
 
 class SnapshotError(ValueError):
@@ -69,12 +60,12 @@ def save(engine: K210Engine, path: Path, identity: dict[str, str]) -> None:
         "cores": state["cores"],
         "sites": [[site.funct3, site.source] for site in state["sites"]],
         "devices": {device.name: _packed(kept) for device, kept in zip(soc.devices, state["devices"], strict=True)},
-        "panel": _kept(board.panel, _PANEL),
-        "flash": _kept(board.flash, _FLASH),
-        "camera": _kept(board.camera, _CAMERA),
-        "card": _card_tables(board) if board.card.spi._ready else None,
+        "panel": _packed_state(board.panel),
+        "flash": _packed_state(board.flash),
+        "camera": _packed_state(board.camera),
+        "card": board.card.spi.state(),
     }
-    memories = {"ram": state["ram"], "flash": state["flash"], "panel": board.panel._memory.tobytes()}
+    memories = {"ram": state["ram"], "flash": state["flash"], "panel": board.panel.memory}
     part = path.with_name(path.name + ".part")
     try:
         with part.open("wb") as file:
@@ -98,7 +89,7 @@ def load(engine: K210Engine, path: Path, identity: dict[str, str]) -> dict[str, 
     `identity`; the board is as it was then. OSError when the file cannot be read.
     """
     board, soc = engine.board, engine.soc
-    sizes = {"ram": RAM_SIZE, "flash": board.flash.size, "panel": len(board.panel._memory.tobytes())}
+    sizes = {"ram": RAM_SIZE, "flash": board.flash.size, "panel": len(board.panel.memory)}
     machine, memories = _read(path, sizes, identity)
     try:
         state = {
@@ -113,15 +104,12 @@ def load(engine: K210Engine, path: Path, identity: dict[str, str]) -> dict[str, 
         engine.restore(state)
         # Restoring the chip moves the parts' pins, so the parts come last.
         for part, kept in ((board.panel, "panel"), (board.flash, "flash"), (board.camera, "camera")):
-            for name, value in machine[kept].items():
-                setattr(part, name, _unpacked(value))
+            part.restore({name: _unpacked(value) for name, value in machine[kept].items()})
+        board.panel.memory = memories["panel"]
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise SnapshotError(f"its contents are not as expected ({error!r})") from None
-    board.panel._memory[:] = type(board.panel._memory)("H", memories["panel"])
-    if machine["card"] is not None and board.card.present:
-        board.card.spi._ready = machine["card"] == _card_tables(board)
-        if not board.card.spi._ready:
-            log.warning("the card's folder is not as it was: to the firmware the card was taken out and put in")
+    if not board.card.spi.restore(machine["card"]):
+        log.warning("the card's folder is not as it was: to the firmware the card was taken out and put in")
     return dict(machine["identity"])
 
 
@@ -133,10 +121,9 @@ def at_rest(engine: K210Engine) -> bool:
     lanes = (board.console_rx, board.console_tx, board.to_modem)
     if any(lane.unsent() for lane in lanes) or board.console_rx.waiting():
         return False
-    card = board.card.spi
-    if board.card.present and (card._selected or card.ready_at is not None):
+    if board.card.present and not board.card.spi.idle:
         return False  # without a card, firmware leaves the line low for good
-    return not board.flash._selected and not board.flash.busy
+    return board.flash.idle
 
 
 def _go_on_at(engine: K210Engine, now: int, cycles: int, base: list[int]) -> None:
@@ -170,19 +157,8 @@ def _read(path: Path, sizes: dict[str, int], identity: dict[str, str]) -> tuple[
         raise SnapshotError("it is damaged, or no snapshot") from None
 
 
-def _card_tables(board: Board) -> str:
-    """Digest of the card's allocation tables and directories, which firmware keeps parts of in its memory."""
-    if not board.card.present:
-        return ""
-    volume = board.card.spi.volume
-    digest = hashlib.sha256()
-    for sector in [*range(volume.geometry.start, volume.geometry.data_start), *sorted(volume._fixed)]:
-        digest.update(volume.read(sector))
-    return digest.hexdigest()
-
-
-def _kept(part: object, names: tuple[str, ...]) -> dict[str, Any]:
-    return {name: _packed(getattr(part, name)) for name in names}
+def _packed_state(part: Kept) -> dict[str, Any]:
+    return {name: _packed(value) for name, value in part.state().items()}
 
 
 def _packed(value: Any) -> Any:

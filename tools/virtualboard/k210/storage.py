@@ -36,7 +36,7 @@ class Storage(Device):
         return self.regs.get(offset, 0)
 
     def write(self, offset: int, value: int) -> None:
-        if not self._warned:
-            self._warned.add(0)
+        if not self.warned:
+            self.warned.add(0)
             log.warning("%s (%#x) is not modelled: its registers only remember", self.name, self.base)
         self.regs[offset] = value

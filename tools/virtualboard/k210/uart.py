@@ -8,10 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from virtualboard.k210.bus import Device
-from virtualboard.k210.fpioa import UART1_RX, UART1_TX
 from virtualboard.k210.plic import IRQ_UART1
 from virtualboard.k210.receiver import Receiver
 from virtualboard.k210.transmitter import Transmitter
+from virtualboard.pins import UART1_RX, UART1_TX
 
 if TYPE_CHECKING:
     from virtualboard.k210.soc import Soc

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from virtualboard.k210.bus import Device
-from virtualboard.k210.fpioa import UARTHS_RX, UARTHS_TX
 from virtualboard.k210.plic import IRQ_UARTHS
 from virtualboard.k210.receiver import Receiver
 from virtualboard.k210.transmitter import Transmitter
+from virtualboard.pins import UARTHS_RX, UARTHS_TX
 
 if TYPE_CHECKING:
     from virtualboard.k210.soc import Soc

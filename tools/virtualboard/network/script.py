@@ -6,7 +6,7 @@ import errno
 from collections import deque
 from collections.abc import Callable
 
-from virtualboard.clock import Action, Alarm, Clock
+from virtualboard.clock import Action, Alarm, Clock, Mark
 from virtualboard.network.patience import Handle
 
 
@@ -115,8 +115,9 @@ class ScriptEnd:
             self._script.received(data)
         return len(data)
 
-    def wait(self, ready: Action, write: bool = False) -> Handle:
-        """Costs no real time."""
+    def wait(self, ready: Action, write: bool = False, since: Mark | None = None) -> Handle:
+        """Costs no real time, and a script needs none."""
+        del since
         if write:
             return self._clock.after(0, ready)
         self._ready = ready
@@ -167,9 +168,9 @@ class SilentEnd:
         del data
         return 0
 
-    def wait(self, ready: Action, write: bool = False) -> Handle:
+    def wait(self, ready: Action, write: bool = False, since: Mark | None = None) -> Handle:
         """Nothing to wait for."""
-        del write
+        del write, since
         return Alarm(0, ready)
 
     def close(self, abort: bool) -> None:

@@ -9,7 +9,7 @@ import socket
 import struct
 from collections.abc import Callable
 
-from virtualboard.clock import Action, Clock, Watch
+from virtualboard.clock import Action, Clock, Mark, Watch
 from virtualboard.network.patience import Handle
 
 GATHER_S = 0.003
@@ -80,9 +80,9 @@ class SocketEnd:
         except BlockingIOError:
             return 0
 
-    def wait(self, ready: Action, write: bool = False) -> Handle:
+    def wait(self, ready: Action, write: bool = False, since: Mark | None = None) -> Handle:
         """Hold virtual time back until the kernel has bytes (or room)."""
-        return self._clock.watch(self._socket.fileno(), ready, write=write)
+        return self._clock.watch(self._socket.fileno(), ready, write=write, since=since)
 
     def close(self, abort: bool) -> None:
         """Close the socket; with `abort` the peer sees a reset."""

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
-from virtualboard.clock import SECOND, US, Action, Alarm
+from virtualboard.clock import SECOND, US, Action, Alarm, Mark
 from virtualboard.network.patience import Handle, Patience, Quiet
 
 MSS = 1460
@@ -39,8 +39,8 @@ class End(Protocol):
     def write(self, data: bytes) -> int:
         """Hand over bytes; returns how many were accepted. ConnectionError: the peer is gone."""
 
-    def wait(self, ready: Action, write: bool = False) -> Handle:
-        """Call `ready` when there is something to read (or room to write)."""
+    def wait(self, ready: Action, write: bool = False, since: Mark | None = None) -> Handle:
+        """Call `ready` when there is something to read (or room to write). The peer was asked at `since`, or now."""
 
     def close(self, abort: bool) -> None:
         """Finish in order, or reset."""
@@ -74,7 +74,8 @@ class Peer:
         self._credit = 0
         self._granted = 0
         self._next_slot = 0
-        self._patience = Patience(quiet, end.wait, self._pump, end.real)
+        self._patience = Patience(quiet, lambda ready: end.wait(ready, since=self._asked_since), self._pump, end.real)
+        self._asked_since: Mark | None = None  # when words reached the peer that it has not answered
         self._eager = False
         self._monologue = False
         # towards the peer
@@ -200,6 +201,7 @@ class Peer:
             # After a full segment more is under way; after a short one the peer has probably said all.
             self._eager = len(data) == limit
             self._monologue = False
+            self._asked_since = None
             self._quiet.traffic()
             self._acknowledge_with_data()
             self.on_data(data)
@@ -270,6 +272,7 @@ class Peer:
             # The first words after the peer has spoken are a question; those after a silence are an upload.
             self._eager = not self._monologue
             self._monologue = True
+            self._asked_since = self._clock.mark(half)
             self._patience.look_at(max(self._clock.now + half, self._next_slot))
 
     def _acknowledge_with_data(self) -> None:

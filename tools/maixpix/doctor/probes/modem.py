@@ -100,7 +100,7 @@ def quoted(text):
 def join(path, seen):
     # Try the networks of the settings, those in range first. Reports names and codes, never keys.
     with open(path, "rb") as f:
-        nets = ujson.loads(f.read())["wifi"]
+        nets = ujson.loads(f.read().lstrip(b"\xef\xbb\xbf"))["wifi"]
     tried = []
     for name, key in [n for n in nets if n[0] in seen] + [n for n in nets if n[0] not in seen]:
         t = utime.ticks_ms()

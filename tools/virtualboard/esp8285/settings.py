@@ -1,0 +1,45 @@
+"""What commands set and a reset forgets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass
+class Settings:
+    """Settings of a module since its last reset, with the firmware's own values; what lasts is in `Flash`."""
+
+    mode: int
+    """Of Wi-Fi: 1 station, 2 access point, 3 both (CWMODE)."""
+    scan_mask: int
+    """Which fields CWLAP prints, a bit each (CWLAPOPT)."""
+    scan_sort: bool = True
+    """CWLAP prints the strongest network first (CWLAPOPT)."""
+    echo: bool = True
+    """ATE."""
+    mux: bool = False
+    """Five links instead of one (CIPMUX)."""
+    transparent_mode: bool = False
+    """CIPMODE=1."""
+    passive: bool = False
+    """Data waits in the module until it is asked for (CIPRECVMODE=1)."""
+    show_remote: bool = False
+    """+IPD tells the peer's address (CIPDINFO)."""
+    sysmsg: int = 0
+    """Which notices are printed, a bit each (SYSMSG)."""
+    sleep: int = 2
+    """0 none, 1 light, 2 modem sleep (SLEEP)."""
+    server_port: int | None = None
+    """Of the open server (CIPSERVER)."""
+    server_timeout_s: int = 180
+    """After which a silent client of the server is closed (CIPSTO)."""
+    server_max: int = 5
+    """Clients that the server takes (CIPSERVERMAXCONN)."""
+    ssl_size: int = 2048
+    """CIPSSLSIZE."""
+    join_timeout_s: int = 0
+    """Set by CWJAPTO; 0 means the version's own schedule."""
+    time_servers: tuple[int, tuple[bytes, ...]] | None = None
+    """Time zone in hours and names of the servers, once CIPSNTPCFG asked for the time."""
+    own_network: tuple[bytes, bytes, int, int, int, int] = (b"ESP_9A7C21", b"", 1, 0, 4, 0)
+    """Name, key, channel, encryption, most stations and hidden of the module's own network (CWSAP)."""
