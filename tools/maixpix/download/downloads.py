@@ -9,7 +9,7 @@ import os
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
@@ -17,12 +17,13 @@ from typing import TypeVar
 from maixpix.download.answer import Answer
 from maixpix.download.client import Client, Reply, check_url
 from maixpix.download.filename import file_name
+from maixpix.download.folder import Folder, Place, sha256_of, without_login
 from maixpix.download.journal import Journal, Left, read_journal
 from maixpix.download.options import OnProgress, Options, Result
-from maixpix.download.partfile import PartFile, disk_error, exists_error, sync_folder
-from maixpix.download.patience import Patience
+from maixpix.download.partfile import PartFile, exists_error, sync_folder
 from maixpix.download.rate import RateLimit
-from maixpix.download.record import Entry, Record
+from maixpix.download.record import Entry
+from maixpix.download.retries import Retries
 from maixpix.download.transfer import SEAM, Transfer
 from maixpix.download.trouble import DownloadError, Trouble
 from maixpix.download.version import ALGORITHMS, Version, check_digest, expected_digests
@@ -32,36 +33,8 @@ THREADS = 8
 LITTLE = 256 * 1024
 """Bytes up to which a file is fetched into memory first."""
 
-MAX_NAME = 255
-JOURNAL = ".part.json"
-
 T = TypeVar("T")
 log = logging.getLogger("maixpix.download")
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a file goes, and what stands beside it until it is there."""
-
-    final: Path
-    part: Path
-    journal: Path
-
-    @classmethod
-    def of(cls, final: Path) -> Place:
-        """The usual names; a name that leaves no room for the endings is shortened to its digest."""
-        stem = final.name
-        if len(os.fsencode(stem)) + len(JOURNAL) + len(".new") > MAX_NAME:
-            stem = hashlib.sha256(os.fsencode(stem)).hexdigest()[:32]
-        return cls(final, final.with_name(stem + ".part"), final.with_name(stem + JOURNAL))
-
-
-@dataclass
-class _Folder:
-    """What was in a folder when it was first looked into: file names by address, and all names."""
-
-    names: dict[str, str]
-    present: set[str]
 
 
 class Downloads:
@@ -72,9 +45,8 @@ class Downloads:
         self._client = Client(self.options)
         self._limit = RateLimit(self.options.limit)
         self._executor = ThreadPoolExecutor(THREADS, "download")
-        self._records: dict[Path, Record] = {}
         self._taken: dict[Path, str] = {}
-        self._folders: dict[Path, _Folder] = {}
+        self._folders: dict[Path, Folder] = {}
 
     async def __aenter__(self) -> Downloads:
         await self._client.__aenter__()
@@ -117,24 +89,22 @@ class Downloads:
         began = time.monotonic()
         check_url(url)
         folder = path.parent if path is not None else folder or Path()
-        if folder not in self._folders:
-            await self._in_thread(self._look_into, folder)
-        known = self._folders[folder].names.get(without_login(url))
-        place = Place.of(path) if path is not None else Place.of(folder / known) if known else None
+        home = self._folders.get(folder) or await self._in_thread(Folder, folder)
+        home = self._folders.setdefault(folder, home)
+        place = Place.of(path) if path is not None else home.place_of(url)
         reply = None
         try:
             if place is None:
                 reply = await self._patiently(lambda: self._client.open(url, {}))
                 place = Place.of(folder / file_name(reply.headers, reply.url))
             self._take(place, url)
-            if place.part.name in self._folders[folder].present:
-                _take_back(place)
-            if place.final.name in self._folders[folder].present:
+            home.take_back(place)
+            if place.final.name in home.present:
                 found = await self._existing(url, place, options, reply)
                 if isinstance(found, Result):
                     return replace(found, seconds=time.monotonic() - began)
                 reply = found
-            if reply is None and place.journal.name not in self._folders[folder].present:
+            if reply is None and place.journal.name not in home.present:
                 reply = await self._patiently(lambda: self._client.open(url, {}))
             if reply is not None and _is_little(reply.answer) and not options.if_changed:
                 if result := await self._fetch_little(url, place, options, reply):
@@ -216,7 +186,7 @@ class Downloads:
         self, url: str, place: Place, options: Options, file: PartFile, transfer: Transfer, sha256: str
     ) -> bool:
         """Give the proven file its name. True when the same content had it already; the part file is removed then."""
-        if options.if_changed and _sha256_of(place.final) == sha256:
+        if options.if_changed and sha256_of(place.final) == sha256:
             file.discard()
             self._remember(url, place, place.final.stat(), transfer.version, sha256)
             return True
@@ -244,7 +214,7 @@ class Downloads:
         """After a failure: keep what a next run can use, and nothing else."""
         if not file.is_open:
             return
-        is_wrong = isinstance(error, DownloadError) and error.kind in ("digest", "exists", "refused", "redirect")
+        is_wrong = isinstance(error, DownloadError) and error.kind in ("digest", "exists")
         if is_wrong or read_journal(journal.path) is None:
             file.discard()
             journal.remove()
@@ -257,13 +227,13 @@ class Downloads:
         """
         if not place.final.is_file():
             raise DownloadError(f"{place.final} is there and is no file", "choose another name", kind="exists")
-        sha256 = await self._in_thread(_sha256_of, place.final) if options.sha256 else ""
+        sha256 = await self._in_thread(sha256_of, place.final) if options.sha256 else ""
         size = place.final.stat().st_size
         if options.sha256 and sha256 == options.sha256:
             return Result(without_login(url), place.final, size, sha256, "unchanged", "sha256")
         if options.overwrite:
             return reply
-        entry = await self._in_thread(self._record(place.final.parent).by_name, place.final.name)
+        entry = await self._in_thread(self._folders[place.final.parent].record.by_name, place.final.name)
         if entry is None or entry.url != without_login(url) or not entry.is_true_of(place.final):
             if not options.if_changed:
                 raise exists_error(place.final)
@@ -286,36 +256,17 @@ class Downloads:
         return reply
 
     async def _patiently(self, open_it: Callable[[], Awaitable[Reply]]) -> Reply:
-        patience = Patience(self.options)
+        retries = Retries(self.options)
         while True:
             try:
                 return await open_it()
             except Trouble as trouble:
-                await asyncio.sleep(patience.after(trouble, 0))
-
-    def _look_into(self, folder: Path) -> None:
-        """Make the folder, and learn once what earlier runs left in it."""
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            present = set(os.listdir(folder))  # noqa: PTH208  names are all that is wanted
-        except OSError as error:
-            raise disk_error(error, folder) from None
-        known = _Folder({}, present)
-        for journal in (folder / name for name in present if name.endswith(JOURNAL)):
-            left = read_journal(journal)
-            # The name in a journal is believed only where it leads back to the journal: it could be anything else.
-            if left is not None and Place.of(folder / Path(left.name).name).journal == journal:
-                known.names[left.url] = Path(left.name).name
-        known.names |= {entry.url: entry.name for entry in self._record(folder).all()}
-        self._folders[folder] = known
-
-    def _record(self, folder: Path) -> Record:
-        return self._records.setdefault(folder, Record(folder))
+                await asyncio.sleep(retries.after(trouble, 0))
 
     def _remember(self, url: str, place: Place, status: os.stat_result, version: Version, sha256: str) -> None:
         entry = Entry(place.final.name, without_login(url), status.st_size, sha256, status.st_mtime_ns, version)
         try:
-            self._record(place.final.parent).add(entry)
+            self._folders[place.final.parent].record.add(entry)
         except OSError:
             # A later run will not know the file and will leave it alone; the file itself is there and right.
             log.warning("%s: what was downloaded cannot be recorded", place.final.parent, exc_info=True)
@@ -366,13 +317,6 @@ async def get_many(
     return [results[index] for index in range(len(wanted))]
 
 
-def without_login(url: str) -> str:
-    """The address without the user and password that may stand in it, for whatever is kept or shown."""
-    head, slashes, rest = url.partition("://")
-    host, slash, path = rest.partition("/")
-    return head + slashes + host.rpartition("@")[2] + slash + path
-
-
 def _proof(options: Options, version: Version) -> str:
     return "sha256" if options.sha256 else ",".join(sorted(version.digests)) or "length"
 
@@ -390,23 +334,3 @@ def _conditions(entry: Entry) -> dict[str, str]:
 def _same_place(old: str, new: str) -> bool:
     """The same address but for its query: signatures in links expire."""
     return old.partition("?")[0] == new.partition("?")[0]
-
-
-def _take_back(place: Place) -> None:
-    """Undo what a run did that was killed between giving the final name and taking the other one away."""
-    if place.part.exists() and place.final.exists() and place.part.samefile(place.final):
-        place.final.unlink()
-
-
-def _sha256_of(path: Path) -> str:
-    """Hexadecimal SHA-256 of a file, "" when there is none."""
-    sha = hashlib.sha256()
-    try:
-        with path.open("rb") as file:
-            while piece := file.read(1024 * 1024):
-                sha.update(piece)
-    except FileNotFoundError:
-        return ""
-    except OSError as error:
-        raise disk_error(error, path) from None
-    return sha.hexdigest()

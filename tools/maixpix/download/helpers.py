@@ -101,7 +101,7 @@ class Helpers:
                 failures += 1
                 self._transfer.note(trouble.text)
                 self._transfer.segments.release(segment)
-                await asyncio.sleep(self._transfer.patience.short_pause(failures))
+                await asyncio.sleep(self._transfer.retries.short_pause(failures))
             except DownloadError as error:
                 if error.kind == "disk":
                     raise

@@ -12,8 +12,8 @@ from typing import Any, Generic, TypeVar
 
 from maixpix.download.client import Client, Reply
 from maixpix.download.options import Options
-from maixpix.download.patience import Patience
 from maixpix.download.rate import Pace, RateLimit
+from maixpix.download.retries import Retries
 from maixpix.download.trouble import Broken, Changed, DownloadError, Lie, Stalled, Trouble
 from maixpix.download.version import ALGORITHMS, Version, check_digest, expected_digests
 
@@ -73,7 +73,7 @@ class _Source:
 
     async def pieces(self) -> AsyncIterator[bytes]:
         """All bytes, then the proof. Raises `DownloadError`."""
-        patience, limit = Patience(self._options), RateLimit(self._options.limit)
+        retries, limit = Retries(self._options), RateLimit(self._options.limit)
         async with Client(self._options) as client:
             while not self._is_done:
                 try:
@@ -85,11 +85,11 @@ class _Source:
                     finally:
                         reply.close()
                 except Trouble as trouble:
-                    await asyncio.sleep(patience.after(trouble, self._position))
+                    await asyncio.sleep(retries.after(trouble, self._position))
         try:
             self._prove()
         except Lie as lie:
-            raise patience.given_up(lie) from None
+            raise retries.given_up(lie) from None
 
     def _headers(self) -> dict[str, str]:
         if not self._position or self._is_whole_only or not (self._version.condition or self._is_end_doubtful):

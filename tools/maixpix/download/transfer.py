@@ -23,8 +23,8 @@ from maixpix.download.client import Client, Reply
 from maixpix.download.helpers import Helpers
 from maixpix.download.journal import Left
 from maixpix.download.options import OnProgress, Options, Progress
-from maixpix.download.patience import Patience
 from maixpix.download.rate import Pace, RateLimit
+from maixpix.download.retries import Retries
 from maixpix.download.segments import ENDLESS, Segment, Segments
 from maixpix.download.trouble import Broken, Changed, DownloadError, Lie, Stalled, Trouble
 from maixpix.download.version import ALGORITHMS, Version, check_digest, expected_digests
@@ -65,7 +65,7 @@ class Transfer:
         self._limit = limit
         self._on_progress = on_progress
         self._told_at = 0.0
-        self.patience = Patience(options)
+        self.retries = Retries(options)
         self._helpers = Helpers(self, options.parts)
         self._pourings: set[Pouring] = set()
         self._must_restart = False
@@ -100,7 +100,7 @@ class Transfer:
                     self.note(lie.text)
                     if is_second_try:
                         self.writer.journal.remove()
-                        raise self.patience.given_up(lie) from None
+                        raise self.retries.given_up(lie) from None
                     is_second_try, self._helpers.are_allowed, self._is_suspicious, first = True, False, True, None
                     await self._restart()
         finally:
@@ -143,7 +143,7 @@ class Transfer:
                     self._is_suspicious = True
                     self._strikes += 1
                     self._must_restart |= self._strikes >= STRIKES
-                pause = self.patience.after(trouble, len(self.file.there))
+                pause = self.retries.after(trouble, len(self.file.there))
                 self._tell(trouble.text)
                 await asyncio.sleep(pause)
 
@@ -188,7 +188,7 @@ class Transfer:
         total = self.segments.total
         if not len(self.file.there) and (segment.position == 0 and segment.stop in (ENDLESS, total)):
             return headers
-        overlap = max(16, SEAM >> (3 * self.patience.failures)) if self.version.condition else SEAM
+        overlap = max(16, SEAM >> (3 * self.retries.failures)) if self.version.condition else SEAM
         start = max(segment.position - overlap, self.file.there.before(segment.position))
         stop = "" if segment.stop in (ENDLESS, total) else str(min(int(segment.stop) + SEAM, total or 0) - 1)
         headers["Range"] = f"bytes={start}-{stop}"

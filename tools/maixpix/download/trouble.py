@@ -1,6 +1,6 @@
 """What can go wrong with one answer, before it is known whether another attempt helps.
 
-A `Trouble` never reaches the caller of the library: `Patience` turns it into a pause, or into a `DownloadError` that
+A `Trouble` never reaches the caller of the library: `Retries` turns it into a pause, or into a `DownloadError` that
 tells what the server did.
 """
 

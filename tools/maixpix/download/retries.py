@@ -21,7 +21,7 @@ MAX_LIES = 4
 MAX_LIES_IN_ALL = 30
 
 
-class Patience:
+class Retries:
     """Counts attempts. `done` below is how many bytes of the file are there."""
 
     def __init__(self, options: Options) -> None:
