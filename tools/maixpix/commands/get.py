@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from maixpix.companion.amounts import bytes_text, parse_bytes, parse_seconds
+from maixpix.companion.amounts import parse_bytes, parse_seconds
 from maixpix.errors import UserError
 from maixpix.printable import printable
 
@@ -181,9 +181,7 @@ class _Show:
         if self.as_json:
             click.echo(json.dumps(result.to_json()))
         else:
-            rate = (
-                f", {bytes_text(int(result.received / result.seconds))}/s" if result.received and result.seconds else ""
-            )
+            rate = f", {result.received / result.seconds / 2**20:,.1f} MiB/s" if result.received else ""
             click.echo(
                 f"{result.path}: {result.state}, {result.size:,} bytes{rate}, sha256 {result.sha256[:16]}"
                 f" (proven by {result.proof})"
