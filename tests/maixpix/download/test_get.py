@@ -166,6 +166,24 @@ def test_a_second_run_transfers_nothing(serve, tmp_path):
     assert (told["state"], told["received"]) == ("unchanged", 0)
 
 
+@pytest.mark.parametrize("etag", [None, 'W/"v1"'])
+@pytest.mark.parametrize("content", [A, BIG], ids=["little", "big"])
+def test_a_second_run_without_strong_validators_compares(serve, tmp_path, etag, content):
+    now = {"content": content}
+    server = serve(a=lambda talk: talk.serve(now["content"], etag=etag, modified=None))
+    assert get(server.url("a"), "-d", tmp_path).returncode == 0
+    again = get(server.url("a"), "-d", tmp_path, "--json")
+    assert again.returncode == 0, again.stderr
+    assert json.loads(again.stdout)["state"] == "unchanged"
+    now["content"] = content[:-1] + b"?"
+    if etag is None:
+        changed = get(server.url("a"), "-d", tmp_path)
+        assert changed.returncode == 1
+        assert "is there already" in changed.stderr
+    assert (tmp_path / "a").read_bytes() == content
+    assert names(tmp_path) == ["a"]
+
+
 def test_a_newer_version_replaces_the_file_only_when_told(serve, tmp_path):
     content = {"now": (A, '"v1"')}
     server = serve(a=lambda talk: talk.serve(content["now"][0], etag=content["now"][1]))

@@ -106,7 +106,8 @@ class Downloads:
                 reply = found
             if reply is None and place.journal.name not in home.present:
                 reply = await self._patiently(lambda: self._client.open(url, {}))
-            if reply is not None and _is_little(reply.answer) and not options.if_changed:
+            is_new = options.overwrite or place.final.name not in home.present
+            if reply is not None and _is_little(reply.answer) and is_new:
                 if result := await self._fetch_little(url, place, options, reply):
                     return replace(result, seconds=time.monotonic() - began)
                 reply = None
@@ -186,13 +187,16 @@ class Downloads:
         self, url: str, place: Place, options: Options, file: PartFile, transfer: Transfer, sha256: str
     ) -> bool:
         """Give the proven file its name. True when the same content had it already; the part file is removed then."""
-        if options.if_changed and sha256_of(place.final) == sha256:
+        may_replace = options.overwrite or options.if_changed
+        if not options.overwrite and sha256_of(place.final) == sha256:
             file.discard()
             self._remember(url, place, place.final.stat(), transfer.version, sha256)
             return True
+        if not may_replace and os.path.lexists(place.final):
+            raise exists_error(place.final)
         # The record first: a run that is killed in between leaves a file that the next one knows.
         self._remember(url, place, file.settle(transfer.segments.total or 0), transfer.version, sha256)
-        file.finish(place.final, options.overwrite or options.if_changed)
+        file.finish(place.final, may_replace)
         return False
 
     def _open(self, file: PartFile, place: Place, url: str, options: Options) -> Left | None:
@@ -238,22 +242,19 @@ class Downloads:
             if not options.if_changed:
                 raise exists_error(place.final)
             return reply
-        conditions = _conditions(entry)
-        if not conditions and not options.if_changed:
-            raise exists_error(place.final)
         if reply is None:
-            reply = await self._patiently(lambda: self._client.open(url, conditions))
+            reply = await self._patiently(lambda: self._client.open(url, _conditions(entry)))
         if reply.answer.status == 304 or entry.version.is_confirmed_by(reply.answer.version):
             reply.close()
             return Result(without_login(url), place.final, size, entry.sha256, "unchanged", "version")
-        if not options.if_changed:
+        if entry.version.differs(reply.answer.version) and not options.if_changed:
             reply.close()
             raise DownloadError(
                 f"{place.final} is there already, and the server has another one now",
                 "use --if-changed to replace it",
                 kind="exists",
             )
-        return reply
+        return reply  # nothing tells whether it is the same: it is fetched and compared
 
     async def _patiently(self, open_it: Callable[[], Awaitable[Reply]]) -> Reply:
         retries = Retries(self.options)
