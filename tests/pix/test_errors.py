@@ -7,8 +7,8 @@ import pytest
 # fmt: off
 CODES = {
     "no-modem", "modem-firmware", "modem-rebooted", "wrong-password", "no-network", "no-address", "join-timeout",
-    "wifi-lost", "dns-failed", "refused", "connect-timeout", "link-lost", "timeout", "send-failed", "bytes-lost", "http-status",
-    "redirect-loop", "not-http", "http-version", "bad-head", "head-too-long", "bad-length", "bad-chunks",
+    "wifi-lost", "dns-failed", "refused", "connect-timeout", "link-lost", "timeout", "send-failed", "bytes-lost",
+    "http-status", "redirect-loop", "not-http", "http-version", "bad-head", "head-too-long", "bad-length", "bad-chunks",
     "transfer-coding", "compressed", "no-location", "no-file", "bad-range", "login-page", "web-page", "endless",
     "bad-answer", "truncated", "too-long", "https", "bad-url", "digest-mismatch", "no-card",
     "card-full", "card-error", "not-picture", "not-jpeg", "progressive", "jpeg-kind", "bmp-kind", "too-big",

@@ -23,7 +23,7 @@ from virtualboard.hosted.errors import Crash, HardReset, PowerOff, SoftReset, St
 from virtualboard.hosted.files import open_file
 from virtualboard.hosted.flash_fs import FlashFiles
 from virtualboard.hosted.heap import Heap
-from virtualboard.hosted.image import image_module
+from virtualboard.hosted.image_module import image_module
 from virtualboard.hosted.loader import Decode, Loader
 from virtualboard.hosted.machine import machine_module
 from virtualboard.hosted.repl import Prompt
