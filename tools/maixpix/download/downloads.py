@@ -29,7 +29,9 @@ from maixpix.download.trouble import DownloadError, Trouble
 from maixpix.download.version import ALGORITHMS, Version, check_digest, expected_digests
 from maixpix.download.writing import Writer
 
-THREADS = 8
+THREADS = 16
+"""Small files are made durable side by side: the disk takes many at once hardly slower than one."""
+
 LITTLE = 256 * 1024
 """Bytes up to which a file is fetched into memory first."""
 

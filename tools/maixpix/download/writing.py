@@ -9,7 +9,7 @@ from concurrent.futures import Executor
 from maixpix.download.journal import INTERVAL_BYTES, INTERVAL_S, LAG_BYTES, Journal
 from maixpix.download.partfile import PartFile
 
-BLOCK = 1024 * 1024
+BLOCK = 512 * 1024
 """Bytes that are handed to a thread at once; every hand-over costs a change of threads."""
 
 
