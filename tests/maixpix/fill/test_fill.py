@@ -13,13 +13,15 @@ import pytest
 from PIL import Image
 
 from benchmarks.lying_server import LyingServer
-from maixpix.board.places import FolderPlace
+from maixpix.board.link import Link
+from maixpix.board.places import BoardPlace, FolderPlace
 from maixpix.errors import UserError
 from maixpix.fill.card_names import CardNames
 from maixpix.fill.filling import Filling
 from maixpix.fill.lock import lock_path, read_lock
 from maixpix.fill.model import check_model, read_model
 from maixpix.fill.plan import read_plan
+from rig.running_board import RunningBoard
 
 
 def kmodel(layers=2, body=64):
@@ -276,3 +278,23 @@ def test_names_stay_when_others_come_and_go():
     new = again.path("holiday new", "pics", "holiday new.png", ".jpg")
     assert again.path("holiday two", "pics", "x", ".jpg") == first["holiday two"]
     assert new not in (first["holiday two"],)
+
+
+def test_over_a_serial_port_a_board_proves_its_card(plan, card, tmp_path):
+    path = plan(PLAN, pictures=3)
+    with RunningBoard(card, tmp_path / "flash") as board, Link(board.port) as link:
+        assert link.wait_for_card()
+        first, second = fill(path, BoardPlace(link, "/sd")), fill(path, BoardPlace(link, "/sd"))
+        assert (first.written_files, second.written_files) == (4, 0)
+        (tmp_path / "face.kmodel").write_bytes(kmodel(3))
+        assert fill(path, BoardPlace(link, "/sd")).written_files == 1
+        assert (card / "models" / "face.kmodel").read_bytes() == kmodel(3)
+        assert not (card / "_fill.new").exists()
+
+
+def test_a_flash_file_system_is_refused(plan, tmp_path):
+    path = plan(PLAN, pictures=1)
+    with RunningBoard(None, tmp_path / "flash") as board, Link(board.port) as link:
+        place = BoardPlace(link, "/flash")
+        with pytest.raises(UserError, match="has no folders"):
+            fill(path, place)
