@@ -253,9 +253,9 @@ def test_segments_are_halved_and_given_back():
     segments = Segments(Extents())
     segments.total = 8 * SMALLEST
     first = segments.claim()
-    second = segments.steal()
+    second = segments.steal(SMALLEST)
     assert (first.stop, second.start, second.stop) == (4 * SMALLEST, 4 * SMALLEST, 8 * SMALLEST)
-    third = segments.steal()
+    third = segments.steal(SMALLEST)
     assert {third.stop - third.start, first.left, second.left} == {2 * SMALLEST, 4 * SMALLEST}
     segments.release(second)
     segments.release(third)

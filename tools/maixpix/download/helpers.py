@@ -18,6 +18,7 @@ from maixpix.download.trouble import Changed, DownloadError, Lie, Trouble
 if TYPE_CHECKING:
     from maixpix.download.transfer import Transfer
 
+MOST_FAILURES = 3
 GROW_S = 0.5
 WORTH_S = 2.0
 """Another connection is opened when the rest would take longer than this."""
@@ -31,6 +32,7 @@ class Helpers:
         self._transfer = transfer
         self._parts = parts
         self._tasks: set[asyncio.Task[None]] = set()
+        self._shares: list[Segment] = []
 
     @property
     def are_busy(self) -> bool:
@@ -53,6 +55,8 @@ class Helpers:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        for share in self._shares:  # a task that is cancelled before it began gives nothing back itself
+            self._transfer.segments.release(share)
 
     def begin(self, answer: Answer) -> None:
         """The first connection's answer is there: open others, now or when they turn out to pay."""
@@ -63,8 +67,11 @@ class Helpers:
             if answer.has_ranges:
                 self._start(self._grow())
             return
-        for _ in range(self._parts - 1):
-            self._start(self._help())
+        # All shares are dealt out before any is asked for, so that nobody asks for what another one gets.
+        shares = [self._transfer.segments.steal(SMALLEST) for _ in range(self._parts - 1)]
+        self._shares = [share for share in shares if share is not None]
+        for share in self._shares:
+            self._start(self._help(share))
 
     def _start(self, work: Awaitable[None]) -> None:
         self._tasks.add(asyncio.ensure_future(work))
@@ -81,12 +88,12 @@ class Helpers:
                 return
             rates.append(rate)
             if len(rates) <= AUTO_PARTS:
-                self._start(self._help())
+                self._start(self._help(self._transfer.segments.steal()))
 
-    async def _help(self) -> None:
-        """Fetch halves of what is left until there is none, or until an answer does not fit."""
+    async def _help(self, segment: Segment | None) -> None:
+        """Fetch `segment` and halves of what is left until there is none, or until an answer does not fit."""
         failures = 0
-        while self.are_allowed and failures < 3 and (segment := self._transfer.segments.steal()) is not None:
+        while segment is not None:
             try:
                 reply = await self._transfer.client.open(self._transfer.url, self._transfer.headers_for(segment))
                 try:
@@ -109,6 +116,7 @@ class Helpers:
                 self._transfer.note(f"refuses parts: {error.message}")
             finally:
                 self._transfer.segments.release(segment)
+            segment = self._transfer.segments.steal() if self.are_allowed and failures < MOST_FAILURES else None
 
     def _check_part(self, answer: Answer, segment: Segment) -> None:
         if not self._transfer.version.is_confirmed_by(answer.version):

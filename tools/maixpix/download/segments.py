@@ -11,6 +11,9 @@ from maixpix.download.extents import Extents
 SMALLEST = 1024 * 1024
 """Bytes that are worth a connection of their own; less is not taken from a neighbour."""
 
+STOLEN = 4 * 1024 * 1024
+"""The same for bytes that a neighbour has asked for already: its connection has to be closed, with what is in it."""
+
 ENDLESS = math.inf
 
 
@@ -50,12 +53,12 @@ class Segments:
             return self._begin(start, stop)
         return None
 
-    def steal(self) -> Segment | None:
-        """An open range, or the second half of the longest one being fetched; None when nothing is worth it."""
+    def steal(self, smallest: int = STOLEN) -> Segment | None:
+        """An open range, or the second half of the longest one being fetched; None when less than `smallest` is it."""
         if (segment := self.claim()) is not None:
             return segment
         most = max(self._active, key=lambda one: one.left, default=None)
-        if most is None or most.stop == ENDLESS or most.left < 2 * SMALLEST:
+        if most is None or most.stop == ENDLESS or most.left < 2 * smallest:
             return None
         middle, stop = int(most.position + most.left // 2), int(most.stop)
         most.stop = middle
