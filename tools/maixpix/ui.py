@@ -47,6 +47,19 @@ def say(text: str) -> None:
     stderr().print(text, markup=False)
 
 
+def byte_bars(console: Console | None = None) -> Progress:
+    """Bars that count bytes, with rate and time left, each on one line: the title gives way first, then the bar."""
+    return Progress(
+        TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)),
+        BarColumn(bar_width=None, table_column=Column(min_width=8, ratio=1)),
+        DownloadColumn(table_column=Column(no_wrap=True)),
+        TransferSpeedColumn(table_column=Column(no_wrap=True)),
+        TimeRemainingColumn(compact=True, table_column=Column(no_wrap=True)),
+        console=console or stderr(),
+        expand=True,
+    )
+
+
 def note(text: str) -> None:
     """One line that people should know of, though nothing has failed."""
     say(f"note: {text}")
@@ -70,18 +83,7 @@ class Meter:
 
     def __enter__(self) -> Meter:
         if self.console.is_terminal:
-            # On one line of any terminal: the title gives way first, then the bar.
-            self._bar = Progress(
-                TextColumn(
-                    "{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)
-                ),
-                BarColumn(bar_width=None, table_column=Column(min_width=8, ratio=1)),
-                DownloadColumn(table_column=Column(no_wrap=True)),
-                TransferSpeedColumn(table_column=Column(no_wrap=True)),
-                TimeRemainingColumn(compact=True, table_column=Column(no_wrap=True)),
-                console=self.console,
-                expand=True,
-            )
+            self._bar = byte_bars(self.console)
             self._bar.start()
             self._task = self._bar.add_task(plain(self.title), total=None)
         return self

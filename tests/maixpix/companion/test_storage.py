@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from maixpix.companion.problems import Refused
 from maixpix.companion.settings import UploadLimits
 from maixpix.companion.sniff import recognise
-from maixpix.companion.uploads.names import MAX_NAME_BYTES, numbered, safe_board, safe_name
 from maixpix.companion.uploads.partial import Facts
 from maixpix.companion.uploads.storage import UploadStore
+from maixpix.names import MAX_NAME_BYTES, numbered, safe_board, safe_name
 
 JPEG = recognise(b"\xff\xd8\xff")
 

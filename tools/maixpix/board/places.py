@@ -45,6 +45,9 @@ class Place(Protocol):
     def rename(self, source: str, target: str) -> None:
         """Rename a file, replacing `target`."""
 
+    def move(self, source: str, target: str) -> None:
+        """As `rename`, into a folder that need not be there yet."""
+
     def patch(self, path: str, data: bytes) -> None:
         """Overwrite the bytes of a file of the same length in place."""
 
@@ -152,6 +155,10 @@ class BoardPlace:
         old, new = f"{self.root}/{target}", f"{self.root}/{source}"
         self.link.run(f"_d({old!r})\nuos.rename({new!r},{old!r})")
 
+    def move(self, source: str, target: str) -> None:
+        self._make_folders(target)
+        self.rename(source, target)
+
     def patch(self, path: str, data: bytes) -> None:
         # All of the data arrives before the command runs, so a cut cable cannot tear it.
         (piece,) = self.link.stream(data)
@@ -240,6 +247,9 @@ class FolderPlace:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
+                if hasattr(os, "posix_fadvise"):
+                    # Whoever reads it back is to get it from the card, not from this PC's memory.
+                    os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
         except OSError as error:
             raise UserError(f"cannot write {target}: {error.strerror}", _card_remedy(error)) from None
 
@@ -251,6 +261,13 @@ class FolderPlace:
 
     def rename(self, source: str, target: str) -> None:
         (self.folder / source).replace(self.folder / target)
+
+    def move(self, source: str, target: str) -> None:
+        try:
+            (self.folder / target).parent.mkdir(parents=True, exist_ok=True)
+            self.rename(source, target)
+        except OSError as error:
+            raise UserError(f"cannot write {self.folder / target}: {error.strerror}", _card_remedy(error)) from None
 
     def patch(self, path: str, data: bytes) -> None:
         with (self.folder / path).open("r+b") as file:

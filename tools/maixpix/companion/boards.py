@@ -19,7 +19,7 @@ from maixpix.companion.hosts import PageSecret
 from maixpix.companion.problems import Refused
 from maixpix.companion.settings import ServeSettings
 from maixpix.companion.tokens import check_bearer
-from maixpix.companion.uploads.names import safe_board
+from maixpix.names import safe_board
 
 AWAY_S = 60.0
 """Seconds after its last question for which a board is offered on the page, and for which a wish waits for it."""

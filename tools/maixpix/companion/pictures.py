@@ -19,6 +19,7 @@ from threading import Lock
 from urllib.parse import quote
 
 from maixpix.companion.problems import Refused
+from maixpix.names import DEVICE_NAMES
 
 MEDIA_TYPES = {
     ".jpg": "image/jpeg",
@@ -46,11 +47,6 @@ MEDIA_TYPES = {
     ".qoi": "image/qoi",
 }
 """Suffixes that are taken for pictures, with their media types."""
-
-DEVICE_NAMES = frozenset(
-    {"con", "prn", "aux", "nul"} | {f"{port}{n}" for port in ("com", "lpt") for n in "0123456789¹²³"}
-)
-"""Names that Windows keeps for devices, whatever suffix follows."""
 
 _MAX_DEPTH = 8
 _MAX_DIGESTS = 4096

@@ -12,9 +12,9 @@ from pathlib import Path
 from maixpix.companion.problems import Refused
 from maixpix.companion.uploads.index import UploadIndex
 from maixpix.companion.uploads.log import Stored
-from maixpix.companion.uploads.names import numbered
 from maixpix.companion.uploads.partial import Facts, facts_path, fsync_folder, part_path
 from maixpix.companion.uploads.room import Room
+from maixpix.names import numbered
 
 
 class Placing:

@@ -29,10 +29,10 @@ from maixpix.companion.sniff import HEAD_BYTES, recognise
 from maixpix.companion.uploads.folder_lock import lock_folder
 from maixpix.companion.uploads.index import UploadIndex
 from maixpix.companion.uploads.log import Stored
-from maixpix.companion.uploads.names import safe_board, safe_name
 from maixpix.companion.uploads.partial import Facts, Partial, facts_path, fsync_folder, part_path
 from maixpix.companion.uploads.placing import Placing
 from maixpix.companion.uploads.room import Room
+from maixpix.names import safe_board, safe_name
 
 _ID = re.compile(r"[0-9a-f]{32}")
 _MAX_RECORDS = 10_000
