@@ -50,6 +50,17 @@ def wrap(text, columns, most=99):
     return lines
 
 
+def _mend_edges(small, img):
+    # The last row and column of `small`, to which MaixPy shrank the grey picture `img`: it makes an average of what is
+    # in the picture and of what lies behind it (py_image_resize of py_image.c).
+    w, h = small.width(), small.height()
+    from_w, from_h = img.width(), img.height()
+    for x in range(w):
+        small.set_pixel(x, h - 1, img.get_pixel(x * from_w // w, from_h - 1))
+    for y in range(h):
+        small.set_pixel(w - 1, y, img.get_pixel(from_w - 1, y * from_h // h))
+
+
 class Screen:
     # The panel of board `name`, turned by `rotation` quarter turns. `width` and `height` are in pixels.
     def __init__(self, name="dock", rotation=0):
@@ -199,7 +210,10 @@ class Screen:
             raise PixError("bad-picture", "MaixPy cannot decode it")
         w, h = self._room(kind)
         if kind.width > w or kind.height > h:
-            return img.resize(*self._fitted(kind))
+            small = img.resize(*self._fitted(kind))
+            if kind.grey:
+                _mend_edges(small, img)
+            return small
         return img
 
     def _room(self, kind):
@@ -209,10 +223,12 @@ class Screen:
         return self.width, self.height
 
     def _fitted(self, kind):
-        # Largest size with the same shape that fits the panel.
+        # Largest size with the same shape that fits the panel. MaixPy takes the step from row to row for that from
+        # column to column in a grey picture: with a greater one than the columns need, rows would go on in the next.
         w, h = self._room(kind)
         if kind.width * h > kind.height * w:
-            return w, max(1, kind.height * w // kind.width)
+            height = max(1, kind.height * w // kind.width)
+            return min(w, kind.width * height // kind.height) if kind.grey else w, height
         return max(1, kind.width * h // kind.height), h
 
     def _display(self, dx, dy):

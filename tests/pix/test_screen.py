@@ -265,3 +265,21 @@ def test_a_card_is_red_above_and_black_below(draw):
         (8, 12),
         (8, 220),
     ]
+
+
+@pytest.mark.parametrize(
+    ("size", "shown"),
+    [((401, 100), (316, 79)), ((100, 300), (80, 240)), ((900, 31), (319, 11)), ((360, 270), (320, 240))],
+)
+def test_a_grey_picture_that_is_shrunk_keeps_its_rows_and_edges(draw, card, size, shown):
+    """MaixPy lets the rows of such a one run into each other, and mixes memory behind it into the last."""
+    Image.merge("L", [Image.linear_gradient("L").rotate(90).resize(size).point(lambda level: 100 + level // 2)]).save(
+        card / "wide.jpg", quality=95
+    )
+    *_, panel = draw("screen.show('/sd/wide.jpg')")
+    left, top, right, bottom = panel.getbbox()
+    assert (right - left, bottom - top) == shown
+    seen = panel.crop((left, top, right, bottom)).convert("L")
+    for y in (0, shown[1] // 2, shown[1] - 1):
+        for x in range(shown[0]):
+            assert abs(seen.getpixel((x, y)) - (100 + 128 * x // shown[0])) < 14, (x, y)

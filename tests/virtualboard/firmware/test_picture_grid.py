@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rig.picture_grid import grid
+from rig.picture_grid import by_pillow, grid, scene
 from virtualboard.board import BoardConfig
 from virtualboard.clock import SECOND
 from virtualboard.k210.engine import K210Engine
@@ -107,3 +107,33 @@ def test_pictures_from_public_reports(
     chip.repl("screen.stage('text')")
     assert said("one.jpg") == "@ one.jpg (1, 1)\n"
     assert chip.board.panel.image().getbbox() == (159, 119, 160, 120)
+
+
+SHRINK = """
+import gc, image
+for name, w, h in WANTED:
+    gc.collect()
+    img = image.Image("/sd/" + name).resize(w, h)
+    with open("/sd/" + name[:4], "wb") as f:
+        n = f.write(img.to_bytes())
+    img = None
+"""
+
+
+def test_both_engines_shrink_alike(both: Callable[..., list[tuple[str, Path, Path]]]) -> None:
+    """Byte by byte, but for the last row of grey: there MaixPy mixes in what lies behind the picture in memory."""
+    wanted = []
+    sizes = (((400, 100), (320, 80)), ((401, 100), (320, 79)), ((240, 320), (180, 240)), ((900, 30), (320, 10)))
+    for source, smaller in sizes:
+        wanted += [(f"c{len(wanted):03}.jpg", source, smaller), (f"g{len(wanted):03}.jpg", source, smaller)]
+
+    def fill(card: Path) -> None:
+        for name, source, _ in wanted:
+            picture = scene(source)
+            (card / name).write_bytes(by_pillow(picture.convert("L") if name[0] == "g" else picture))
+
+    program = f"WANTED = {[(name, *smaller) for name, _, smaller in wanted]!r}\n" + SHRINK
+    (_, chip, _), (_, hosted, _) = both(program, fill)
+    for name, source, (w, h) in wanted:
+        sure = w * (h - 1) if name[0] == "g" else 2 * w * h
+        assert (chip / name[:4]).read_bytes()[:sure] == (hosted / name[:4]).read_bytes()[:sure], (name, source)

@@ -8,7 +8,7 @@ from typing import Any
 from PIL import Image as Pil
 from PIL import ImageDraw
 
-from virtualboard.hosted import font
+from virtualboard.hosted import font, shrink
 from virtualboard.hosted.errors import DeviceOSError
 from virtualboard.hosted.image import (
     GREYSCALE,
@@ -152,7 +152,12 @@ class DeviceImage(Image):
         self.check_mutable()
         self._call(w * h * 4)
         made = type(self).blank(w, h, self.bpp)
-        made.store(self.pil().resize((w, h), Pil.Resampling.BILINEAR))
+        if self.bpp == RGB565 and (self.w >= w or self.h > h):
+            made.data[:] = shrink.colours(bytes(self.data), (self.w, self.h), (w, h))
+        elif self.bpp == GREYSCALE and self.w > w and self.h > h:
+            made.data[:] = shrink.greys(bytes(self.data), (self.w, self.h), (w, h))
+        else:
+            made.store(self.pil().resize((w, h), Pil.Resampling.BILINEAR))
         return made
 
     def cut(self, x: int, y: int, w: int, h: int, /) -> Image:
