@@ -121,6 +121,39 @@ def fails_a_send(rig):
     assert rig.ask(b"hello", 200).endswith(b"\r\nSEND OK\r\n")
 
 
+def fails_a_send_and_thinks_again(rig):
+    rig.do("late-send-ok")
+    assert rig.ask(b"AT+CIPSEND=2,5", 30) == b"\r\nOK\r\n> "
+    assert rig.ask(b"hello", 200) == b"\r\nRecv 5 bytes\r\n\r\nSEND FAIL\r\n\r\nSEND OK\r\n"
+
+
+def splits_an_echo(rig):
+    rig.ask(b"ATE1")
+    rig.do("split-echo", text="WIFI DISCONNECT\r\n", after=1)
+    assert rig.ask(b"AT") == b"AWIFI DISCONNECT\r\nT\r\r\n\r\nOK\r\n"
+
+
+def varies_the_boot(rig):
+    rig.do("vary-boot", variant="invalid").do("reset-modem")
+    assert rig.wait(600).endswith(b"\r\nAi-Thinker Technology Co. Ltd.\r\n\r\ninvalid\r\n")
+
+
+def lacks_a_command(rig):
+    assert rig.do("lack-command", command="AT+GMR").ask(b"AT+GMR") == b"\r\nERROR\r\n"
+
+
+def has_a_station_join(rig):
+    assert rig.do("join-station").wait(50).startswith(b'+STA_CONNECTED:"02:00:00:00:00:09"\r\n+DIST_STA_IP:')
+
+
+def loses_clients(rig):
+    assert rig.ask(b"AT+CIPSERVER=1,0") == b"\r\nERROR\r\n"
+    assert rig.ask(b"AT+CIPSERVER=1,3333") == b"\r\nOK\r\n"
+    assert rig.board.network.call(3333, Script())
+    assert rig.wait(50) == b"0,CONNECT\r\n"
+    assert rig.do("lose-clients").wait(50) == b"0,CONNECT FAIL\r\n"  # link 2 was not a client's
+
+
 def says(rig):
     assert rig.do("say", text="\r\nbusy é\r\n").wait(10) == "\r\nbusy é\r\n".encode()
 
@@ -219,6 +252,12 @@ EFFECTS = {
     "stall-modem": ("booted", stalls_the_modem),
     "busy-modem": ("booted", makes_the_modem_busy),
     "fail-send": ("linked", fails_a_send),
+    "late-send-ok": ("linked", fails_a_send_and_thinks_again),
+    "split-echo": ("booted", splits_an_echo),
+    "vary-boot": ("booted", varies_the_boot),
+    "lack-command": ("booted", lacks_a_command),
+    "join-station": ("booted", has_a_station_join),
+    "lose-clients": ("linked", loses_clients),
     "say": ("booted", says),
     "stall-card": ("booted", stalls_the_card),
     "stall-card-every": ("booted", stalls_the_card_again_and_again),

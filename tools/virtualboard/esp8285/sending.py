@@ -26,6 +26,7 @@ class Sender:
     def __init__(self, modem: Modem) -> None:
         self._modem = modem
         self.fail_next = False
+        self.late_ok = False
         self.reset()
 
     def reset(self) -> None:
@@ -51,7 +52,7 @@ class Sender:
         """Ask for `count` bytes for `link`. `kind`: SEND, EX (escapes) or BUF (pipelined)."""
         self.reset()
         self._link, self._want, self._kind, self._target = link, count, kind, target
-        self._modem.prompt(b"> ", count)
+        self._modem.prompt(b">" if self._modem.profile.rtos else b"> ", count)
 
     def cancel(self) -> None:
         """The host sent a bare `+++`: the payload so far is thrown away."""
@@ -115,6 +116,13 @@ class Sender:
             modem.idle()
             return
         modem.stats.links[link.number].sent += len(data)
+        if self.late_ok:
+            self.late_ok = False
+            link.peer.send(data)
+            modem.print(b"\r\nSEND FAIL\r\n")
+            modem.idle()
+            modem.after(modem.about(modem.network.rtt_ns), lambda: modem.print(b"\r\nSEND OK\r\n"))
+            return
         modem.data_sent()
         if isinstance(link.peer, Datagrams):
             ip, port = target or (link.ip, link.port)
