@@ -6,7 +6,8 @@ import pytest
 
 from virtualboard.board import Board, BoardConfig
 from virtualboard.clock import MS, SECOND
-from virtualboard.faults import ACTIONS, LANES, TRIGGERS, WIRE_ACTIONS, Faults, check_plan, parse_plan
+from virtualboard.esp8285.boot import VARIANTS
+from virtualboard.faults import ACTIONS, BOOTS, LANES, TRIGGERS, WIRE_ACTIONS, Faults, check_plan, parse_plan
 from virtualboard.network import Script
 
 SERVER = "10.0.0.1"
@@ -124,7 +125,8 @@ def fails_a_send(rig):
 def fails_a_send_and_thinks_again(rig):
     rig.do("late-send-ok")
     assert rig.ask(b"AT+CIPSEND=2,5", 30) == b"\r\nOK\r\n> "
-    assert rig.ask(b"hello", 200) == b"\r\nRecv 5 bytes\r\n\r\nSEND FAIL\r\n\r\nSEND OK\r\n"
+    rig.board.to_modem.write(b"hello")
+    assert rig.wait(200) == b"\r\nRecv 5 bytes\r\n\r\nSEND FAIL\r\n\r\nSEND OK\r\n"
 
 
 def splits_an_echo(rig):
@@ -136,6 +138,10 @@ def splits_an_echo(rig):
 def varies_the_boot(rig):
     rig.do("vary-boot", variant="invalid").do("reset-modem")
     assert rig.wait(600).endswith(b"\r\nAi-Thinker Technology Co. Ltd.\r\n\r\ninvalid\r\n")
+
+
+def test_every_boot_of_the_modem_can_be_asked_for():
+    assert tuple(VARIANTS) == BOOTS
 
 
 def lacks_a_command(rig):

@@ -26,7 +26,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from virtualboard.clock import MS
-from virtualboard.esp8285.boot import VARIANTS
 
 if TYPE_CHECKING:
     from virtualboard.board import Board
@@ -91,6 +90,9 @@ Options = dict[str, Number | Text | Flag]
 LANES = ("to_chip", "to_modem", "console_rx", "console_tx")
 """Names of a board's lanes, as seen from the chip and from the console."""
 
+BOOTS = ("noise", "rtc", "sdk", "vendor", "invalid")
+"""Ways in which a module's boot may differ, as `Modem.vary_boot` knows them."""
+
 _STATION = ("02:00:00:00:00:09", "192.168.4.2")
 """The station of join-station, unless the plan names another."""
 
@@ -141,7 +143,7 @@ ACTIONS: dict[str, tuple[Act, Options]] = {
         lambda b, e: b.modem.split_echo(e["text"].encode(), e.get("after", 1)),
         {"text": Text(), "after": Number(1, 256)},
     ),
-    "vary-boot": (lambda b, e: b.modem.vary_boot(e["variant"]), {"variant": Text(tuple(VARIANTS))}),
+    "vary-boot": (lambda b, e: b.modem.vary_boot(e["variant"]), {"variant": Text(BOOTS)}),
     "lack-command": (lambda b, e: b.modem.lack(e["command"].encode()), {"command": Text()}),
     "join-station": (
         lambda b, e: b.modem.station_joins(e.get("mac", _STATION[0]), e.get("ip", _STATION[1])),

@@ -46,6 +46,8 @@ class BootText:
     loader: str = "1.5"
     mode: str = "DOUT"
     flash: str = "8Mbit(512KB+512KB)"
+    instead: bytes | None = None
+    """All that a reader at another rate sees of what the fields above and `sdk` say."""
     sdk: bytes = b""
     """What the SDK prints behind the loader, noise included, at the rate of the ROM's text."""
     banner: bytes = b""
@@ -55,6 +57,8 @@ class BootText:
 
     def rom(self, cause: int, strapped: bool) -> bytes:
         """ROM, loader and SDK. `strapped`: GPIO15 was high, so the ROM waits for an SDIO host for ever."""
+        if self.instead is not None:
+            return self.instead
         head = f"\r\n ets Jan  8 2013,rst cause:{cause}, boot mode:({7 if strapped else 3},{self.pins})\r\n\r\n"
         if strapped:
             return (head + "waiting for host\r\n").encode()

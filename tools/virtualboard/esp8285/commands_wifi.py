@@ -157,18 +157,14 @@ def _scan(modem: Modem, name: bytes, wanted: Callable[[AccessPoint], bool]) -> N
 
 def _scan_fields(mask: int, point: AccessPoint) -> bytes:
     cipher = 3 if point.password else 0
+    usual = b"-6", b"0", b"%d" % (4 if cipher else 0), b"%d" % (4 if cipher else 0), b"7", b"0"
     fields = (
         b"%d" % point.encryption,
         b'"%s"' % point.ssid_bytes,
         b"%d" % point.rssi,
         b'"%s"' % point.bssid.encode(),
         b"%d" % point.channel,
-        b"-6",
-        b"0",
-        b"%d" % (4 if cipher else 0),
-        b"%d" % (4 if cipher else 0),
-        b"7",
-        b"0",
+        *(usual if point.scan_tail is None else point.scan_tail),
     )
     return b",".join(text for bit, text in enumerate(fields) if mask >> bit & 1)
 

@@ -165,6 +165,11 @@ class Modem:
         """True from `ready` until the next reset."""
         return self._running
 
+    @property
+    def enabled(self) -> bool:
+        """Level of the EN pin."""
+        return self._enabled
+
     def _halt(self) -> None:
         self._running = False
         self._generation += 1

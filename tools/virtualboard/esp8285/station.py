@@ -131,13 +131,19 @@ class Station:
         found = None if self._blocked else self._modem.air.find(self.ssid, self.bssid)
         if found is None:
             self._later(SCAN_NS, self._not_found)
-        elif found.password.encode() != self.password:
+        elif found.refuses:
+            self._later(REFUSED_NS, self._turned_away)
+        elif found.password.encode("utf-8", "surrogateescape") != self.password:
             self._later(REFUSED_NS, self._refused)
         else:
             self._later(found.associate_ms * MS, lambda: self._associated(found))
 
     def _not_found(self) -> None:
         self.status = NO_AP_FOUND
+        self._retry()
+
+    def _turned_away(self) -> None:
+        self.status = CONNECT_FAIL
         self._retry()
 
     def _refused(self) -> None:
