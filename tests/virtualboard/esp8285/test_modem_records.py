@@ -109,6 +109,48 @@ DIALOGUES = {
         # firmware: 1.3
         > AT+CIPCLOSE=0
         < 0,CONNECT\\r\\n\\r\\n+IPD,0,4:ab\\r\\n0,CLOSED\\r\\n\\r\\nOK\\r\\n""",
+    "a lease that never comes": """
+        # firmware: 1.1
+        > AT+CWJAP="net","secret12"
+        < WIFI CONNECTED\\r\\nDHCP TIMEOUT\\r\\n+CWJAP:1\\r\\n\\r\\nFAIL\\r\\nWIFI DISCONNECT\\r\\n""",
+    "stations": """
+        # firmware: 1.3
+        > AT+CWLIF
+        < 192.168.4.2,02:00:00:00:00:09\\r\\n\\r\\nOK\\r\\n""",
+    "settings": """
+        # firmware: 1.7.4
+        > AT+CWDHCP_CUR?
+        > AT+CWAUTOCONN?
+        > AT+CIPDNS_CUR?
+        > AT+SYSRAM?
+        > AT+SLEEP?
+        < +CWDHCP_CUR:2\\r\\nOK\\r\\n+CWAUTOCONN:1\\r\\nOK\\r\\n
+        < +CIPDNS_CUR:192.0.2.53\\r\\n+CIPDNS_CUR:192.0.2.54\\r\\n\\r\\nOK\\r\\n
+        < +SYSRAM:39008\\r\\n\\r\\nOK\\r\\n+SLEEP:0\\r\\n\\r\\nOK\\r\\n""",
+    "closed before": """
+        # firmware: 1.6
+        > AT+CIPSTATUS
+        < STATUS:4\\r\\n\\r\\nOK\\r\\n""",
+    "nobody answers": """
+        # firmware: 1.7
+        > AT+CIPSTART=1,"TCP","192.0.2.9",80
+        < \\r\\nbusy p...\\r\\n\\r\\nERROR\\r\\n1,CLOSED\\r\\n""",
+    "datagrams": """
+        # firmware: 1.7
+        > AT+CIPSTART=1,"UDP","192.0.2.9",53
+        > AT+CIPSEND=1,4
+        > ABCD
+        < 1,CONNECT\\r\\n\\r\\nOK\\r\\n\\r\\nOK\\r\\n>\\x20
+        < \\r\\nRecv 4 bytes\\r\\n\\r\\nSEND OK\\r\\n\\r\\n+IPD,1,2:yz""",
+    "data mode": """
+        # firmware: 1.7
+        > AT+CIPMODE=1
+        > AT+CIPSTART="TCP","192.0.2.9",53
+        > AT+CIPSEND
+        > hello
+        > +++
+        > AT
+        < \\r\\nOK\\r\\nCONNECT\\r\\n\\r\\nOK\\r\\n\\r\\nOK\\r\\n\\r\\n>\\r\\nOK\\r\\n""",
     "ping": """
         # firmware: 1.7
         > AT+PING="192.0.2.9"
@@ -118,7 +160,6 @@ DIALOGUES = {
 
 @pytest.mark.parametrize("name", DIALOGUES)
 def test_a_dialogue_of_ones_own(tmp_path, name):
-    """Right ones agree; with one byte changed anywhere they part before or at that byte."""
     path = tmp_path / "mine.txt"
     path.write_text("\n".join(line.strip() for line in DIALOGUES[name].strip().splitlines()), encoding="utf-8")
     (session,) = load(path)
@@ -133,7 +174,7 @@ def test_the_first_difference_is_shown_side_by_side(tmp_path):
     outcome = replay(load(path)[0])
     assert not outcome.same and outcome.agreed == 5 and outcome.profile == "1.1"
     rows = outcome.side_by_side(width=10)
-    assert rows[0] == "AT\\r\\r\\n    | AT\\r\\r\\n" and rows[1] == "OK\\r\\n     # \\r\\n"
+    assert rows[0] == "AT\\r\\r\\n   | AT\\r\\r\\n" and rows[1] == "OK\\r\\n     # \\r\\n"
     assert replay(load(path)[0], PROFILES["1.7.4"]).agreed == 3
 
 

@@ -20,7 +20,7 @@ _SHOWN = 48  # bytes of each side behind the first difference
 @click.option("--id", "wanted", metavar="ID", help="Only this session of the file.")
 @click.option("--show", is_flag=True, help="Both dialogues, side by side.")
 def modem_log(file: Path, at: str | None, wanted: str | None, show: bool) -> None:
-    """Replay a recorded session of a Wi-Fi module and show where the virtual module first says something else.
+    """Replay the log of a Wi-Fi module and show where the virtual module first says something else.
 
     FILE is a dialogue (lines "> AT+GMR" were typed, "< \\r\\nOK\\r\\n" came) or one JSON object a line; docs/modem.md
     describes both. The exit status is 1 when any session differs.
@@ -41,7 +41,7 @@ def modem_log(file: Path, at: str | None, wanted: str | None, show: bool) -> Non
         for line in _told(outcome, show):
             click.echo(line)
     if not all(outcome.same for outcome in outcomes):
-        raise SystemExit(1)
+        raise click.exceptions.Exit(1)
 
 
 def _told(outcome: Outcome, show: bool) -> list[str]:

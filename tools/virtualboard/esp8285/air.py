@@ -25,6 +25,8 @@ class AccessPoint:
     gateway: str = "192.168.4.1"
     netmask: str = "255.255.255.0"
     reachable: bool = True
+    tells_timeout: bool = False
+    """A module that waits for an address here says DHCP TIMEOUT after a while, as some were seen to do."""
     refuses: bool = False
     """It turns every station away (CWJAP says 4)."""
     encryption: int | None = None

@@ -111,7 +111,7 @@ def _store(modem: Modem, _name: bytes, args: Arguments) -> None:
 
 
 def _free_ram(modem: Modem, _name: bytes, _args: Arguments) -> None:
-    modem.print(b"+SYSRAM:%d\r\n" % (25_000 - modem.uart.queued_bytes))
+    modem.print(b"+SYSRAM:%d\r\n" % (modem.free_heap - modem.uart.queued_bytes))
     modem.ok()
 
 

@@ -127,7 +127,8 @@ def _host_name_query(modem: Modem, name: bytes, _args: Arguments) -> None:
 
 
 def _servers_query(modem: Modem, name: bytes, _args: Arguments) -> None:
-    modem.print(b"%s:%s\r\n" % (name, modem.station.address[1].encode()))
+    for server in modem.name_servers or modem.station.address[1:2]:
+        modem.print(b"%s:%s\r\n" % (name, server.encode()))
     modem.ok()
 
 

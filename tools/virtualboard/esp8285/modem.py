@@ -89,6 +89,10 @@ class Modem:
         self.boot_text = BootText()
         self.missing = set(self.profile.missing)
         """Names of commands, with their suffixes, that this build does not have."""
+        self.free_heap = 25_000
+        """Bytes that SYSRAM tells while nothing waits to be printed."""
+        self.name_servers: tuple[str, ...] = ()
+        """Name servers, when others than the network's gateway."""
         self.next_ports: deque[int] = deque()
         """Local ports of the next links, before random ones."""
         self.stations: dict[str, str] = {}

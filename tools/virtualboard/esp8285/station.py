@@ -24,6 +24,9 @@ SCAN_NS = 2000 * MS
 REFUSED_NS = 2800 * MS
 """From the start of a join until a wrong password is known (the four-way handshake times out)."""
 
+DHCP_TIMEOUT_NS = 10 * SECOND
+"""From association to DHCP TIMEOUT, where that is said at all."""
+
 AUTO_NS = (0, 500 * MS)
 """From `ready` to the WIFI DISCONNECT of an automatic join: right behind it (`bbs1821-rst`) or later
 (`gl-gmr-autoconn`)."""
@@ -164,7 +167,9 @@ class Station:
             self._got_ip()
         elif point.dhcp_ok:
             self._later(point.dhcp_ms * MS, self._got_ip)
-        # Without an address it stays associated and says nothing more (`se16194-noip`).
+        elif point.tells_timeout:
+            self._later(DHCP_TIMEOUT_NS, lambda: self._modem.say_wifi(b"DHCP TIMEOUT\r\n"))
+        # Without an address it stays associated and, on most modules, says nothing more (`se16194-noip`).
 
     def _got_ip(self) -> None:
         self._stop()

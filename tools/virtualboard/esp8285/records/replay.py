@@ -18,6 +18,7 @@ from virtualboard.esp8285.receiver import State
 from virtualboard.esp8285.records import scene as scenes
 from virtualboard.esp8285.records.session import Session, escape
 from virtualboard.esp8285.records.stage import QUIET_NS, SERVER_PORT, Actor, Stage
+from virtualboard.network import Datagrams
 
 PATIENCE_NS = 40 * SECOND
 """How long the next byte of the log is awaited: longer than any command takes."""
@@ -160,7 +161,7 @@ class _Play:
         self._answer = None
         if missing := re.fullmatch(rb"<(\d+) bytes?>", line):
             self._stage.rx.write(b"x" * int(missing[1]))
-        elif self._modem.receiver.state is State.PAYLOAD or line == b"+++":
+        elif self._modem.receiver.state in (State.PAYLOAD, State.TRANSPARENT) or line == b"+++":
             self._stage.rx.write(line)
         else:
             self._prepare(line)
@@ -235,11 +236,16 @@ class _Play:
         return True
 
     def _data(self, match: re.Match[bytes]) -> bool:
-        actor = self._stage.actors.get(int(match[1] or 0))
-        if actor is None:
-            return False
+        number = int(match[1] or 0)
         begin = len(self._out) + match.end()
-        actor.send(self._expected[begin : begin + int(match[2])])
+        data = self._expected[begin : begin + int(match[2])]
+        link = self._modem.links[number]
+        if link is not None and isinstance(link.peer, Datagrams):
+            link.peer.on_data(data, link.ip, link.port)
+        elif number in self._stage.actors:
+            self._stage.actors[number].send(data)
+        else:
+            return False
         return True
 
     def _notice(self, match: re.Match[bytes]) -> bool:

@@ -68,6 +68,16 @@ class Scene:
     scan_mask: int = 0
     """Fields of a scan, when not the version's own."""
     ping_ms: int | None = None
+    tells_timeout: bool = False
+    stations: dict[str, str] = field(default_factory=dict)
+    """Of the module's own network: address by MAC."""
+    name_servers: tuple[str, ...] = ()
+    numbers: dict[str, int] = field(default_factory=dict)
+    """What queries told, by the command's name: CWDHCP, CWAUTOCONN, SYSRAM, SLEEP, CIPSTO, CIPSERVERMAXCONN."""
+    last_closed: bool = False
+    """A link had been closed before (STATUS:4)."""
+    missing: set[bytes] = field(default_factory=set)
+    """Commands that the build does not have."""
     names: dict[str, str] = field(default_factory=dict)
     refused: set[str] = field(default_factory=set)
     """Hosts that refuse a connection; others accept."""
@@ -106,6 +116,7 @@ def read(session: Session, profile: Profile) -> tuple[Scene, Profile]:
     _scan(scene, printed)
     _addresses(scene, printed)
     _network(scene, session, profile)
+    _settings(scene, session)
     _links(scene, session)
     _boot(scene, session)
     moment = _CLOCK.search(printed)
@@ -189,6 +200,24 @@ def _triple(printed: bytes, name: bytes) -> tuple[str, str, str] | None:
     return (found[1].decode(), found[2].decode(), found[3].decode()) if found else None
 
 
+def _settings(scene: Scene, session: Session) -> None:
+    printed = session.printed
+    for name, value in re.findall(rb"\+(\w+?)(?:_CUR|_DEF)?:(\d+)\r\n", printed):
+        scene.numbers[name.decode()] = int(value)
+    scene.name_servers = tuple(ip.decode() for ip in re.findall(rb"\+CIPDNS(?:_CUR|_DEF)?:([\d.]+)\r\n", printed))
+    scene.last_closed = b"STATUS:4\r\n" in printed
+    for ip, mac in re.findall(rb"(?:^|\n)([\d.]{7,15}),([0-9a-f:]{17})\r\n", printed):
+        scene.stations[mac.decode()] = ip.decode()
+    if scene.stations:
+        scene.mode = 3
+    for command in session.commands:
+        name = re.match(rb"AT(\+(?:UART|CIPDOMAIN)\w*)[?=]", command)
+        error = re.escape(command) + rb"\r{1,2}\n\r\nERROR\r\n"
+        if name and (re.search(error, printed) or (len(session.commands) == 1 and printed == b"\r\nERROR\r\n")):
+            scene.missing.add(name[1])
+            scene.notes.append(f"without {name[1].decode()}")
+
+
 def _network(scene: Scene, session: Session, profile: Profile) -> None:
     printed = session.printed
     joins = [command for command in session.commands if re.match(rb"AT\+CWJAP(_CUR|_DEF)?=", command)]
@@ -200,6 +229,7 @@ def _network(scene: Scene, session: Session, profile: Profile) -> None:
         scene.joined = True
     if code := re.search(rb"\+CWJAP(?:_CUR|_DEF)?:(\d)\r\n", printed):
         scene.join_code = int(code[1])
+        scene.tells_timeout = b"DHCP TIMEOUT\r\n" in printed
         scene.associated = b"WIFI CONNECTED\r\n" in printed
     first = re.search(rb"WIFI (DISCONNECT|CONNECTED|GOT IP)\r\n", printed)
     boots = _BOOT.search(printed) or _LAST.search(printed)
@@ -207,7 +237,7 @@ def _network(scene: Scene, session: Session, profile: Profile) -> None:
     scene.stored = by_itself or bool(boots and printed.rfind(b"WIFI ") > boots.start() and not joins)
     if first is None:
         needs = any(_NEEDS_NETWORK.match(command) for command in session.commands) or re.search(
-            rb"\+IPD,|[0-4],CONNECT\r\n|STAIP,|CIPSNTPTIME:(?![^\r\n]* 1970)", printed
+            rb"\+IPD,|[0-4],CONNECT\r\n|STAIP,|STATUS:[234]|CIPSNTPTIME:(?![^\r\n]* 1970)", printed
         )
         offline = re.search(rb'"0\.0\.0\.0"|no ip\r\n|No AP\r\n', printed)
         scene.joined |= bool(needs) and not offline

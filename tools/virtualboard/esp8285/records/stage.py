@@ -30,6 +30,7 @@ class Stage:
 
     def __init__(self, session: Session, profile: Profile, seed: int) -> None:
         self._commands = session.commands
+        self._busy = b"busy p..." in session.printed
         self.scene, build = scenes.read(session, profile)
         scene = self.scene
         self.clock = Clock()
@@ -67,6 +68,14 @@ class Stage:
         modem.settings.mode = scene.mode
         modem.settings.scan_sort = not scene.points
         modem.settings.scan_mask = scene.scan_mask or modem.settings.scan_mask
+        modem.stations.update(scene.stations)
+        modem.name_servers = scene.name_servers
+        modem.missing |= scene.missing
+        modem.flash.dhcp = scene.numbers.get("CWDHCP", modem.flash.dhcp)
+        modem.free_heap = scene.numbers.get("SYSRAM", modem.free_heap)
+        modem.settings.sleep = scene.numbers.get("SLEEP", modem.settings.sleep)
+        modem.settings.server_timeout_s = scene.numbers.get("CIPSTO", modem.settings.server_timeout_s)
+        modem.settings.server_max = scene.numbers.get("CIPSERVERMAXCONN", modem.settings.server_max)
         if scene.ping_ms is not None:
             self.network.rtt_ns = scene.ping_ms * MS
         if scene.own_network is not None:
@@ -89,6 +98,9 @@ class Stage:
             self._open(number)
         modem.next_ports.extend(scene.ports)
         modem.boot_text = scene.boot
+        modem.links.last_closed = scene.last_closed
+        if "CWAUTOCONN" in scene.numbers:
+            modem.flash.autoconnect = bool(scene.numbers["CWAUTOCONN"])
         if scene.stored:
             modem.flash.ssid, modem.flash.password, modem.flash.autoconnect = scene.ssid, scene.key, True
         self._serve()
@@ -117,6 +129,8 @@ class Stage:
             if scenes.is_address(ip):
                 actor = self.actors[int(start[1] or 0)] = Actor()
                 refused = ip in self.scene.refused
+                if refused and self._busy:
+                    continue  # it took its time to fail: nobody answers there
                 self.network.attach(ip, int(start[3]), None if refused else lambda actor=actor: actor)
 
     def _ask(self, line: bytes, limit_ns: int = SECOND) -> None:
@@ -142,6 +156,7 @@ def _point(scene: scenes.Scene) -> AccessPoint:
         bssid=scene.bssid,
         associate_ms=60_000 if scene.join_code == 1 and not scene.associated else 1600,
         dhcp_ok=scene.join_code != 1,
+        tells_timeout=scene.tells_timeout,
         refuses=scene.join_code == 4,
         ip=scene.address[0],
         gateway=scene.address[1],
