@@ -12,6 +12,7 @@ TABLES = (
     ("receiver_fuzz",),
     ("soak_upload", "--runs", "60"),
     ("modem_sessions", "--runs", "3000"),
+    ("modem_firmwares",),
     ("bring_ups", "--runs", "40"),
 )
 
