@@ -37,3 +37,11 @@ def test_data_mode_at_a_rate_of_its_own_is_left(boards):
     bench.modem.flash.through = "127.0.0.1", 80
     bench.bring_up()
     assert bench.modem.flash.through is None
+
+
+def test_a_connection_that_data_mode_is_opening_does_not_stop_the_start(boards):
+    bench = boards("1.1", allow=())
+    bench.modem.flash.ssid, bench.modem.flash.password = b"home", b"correct horse"
+    bench.modem.flash.through = "10.9.9.9", 80  # nobody answers there
+    modem = bench.bring_up()
+    assert modem.baud == 1000000 and bench.modem.flash.through is None

@@ -157,7 +157,10 @@ def test_up_to_1_2_an_automatic_join_begins_with_a_disconnect(bench, profile, fi
     assert b.read().endswith(b"\r\nready\r\n" + first + b"WIFI CONNECTED\r\nWIFI GOT IP\r\n")
 
 
-@pytest.mark.parametrize(("cause", "readable"), [("power", False), ("external", False), ("watchdog", True), (2, False)])
+@pytest.mark.parametrize(
+    ("cause", "readable"),
+    [("power", False), ("external", False), ("watchdog", True), ("exception", True), (2, False), (4, True)],
+)
 def test_only_a_cold_start_moves_the_roms_rate(bench, cause, readable):
     b = bench("1.1").boot()
     b.modem.restart(cause)

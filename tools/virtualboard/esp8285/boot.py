@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-CAUSES = {"power": 1, "external": 2, "software": None, "watchdog": 4}
+CAUSES = {"power": 1, "external": 2, "software": None, "exception": 2, "watchdog": 4}
 """`rst cause` of each kind of reset, as seen in boot logs; None: each version of the firmware has its own."""
 
 WARM_BAUD = 115200
@@ -61,7 +61,7 @@ class BootText:
             return self.instead
         head = f"\r\n ets Jan  8 2013,rst cause:{cause}, boot mode:({7 if strapped else 3},{self.pins})\r\n\r\n"
         if strapped:
-            return (head + "waiting for host\r\n").encode()
+            return (head + "waiting for host\r\n").encode("latin-1")
         if cause == 4:
             head += "wdt reset\r\n"
         lines = [
@@ -76,7 +76,7 @@ class BootText:
             f"  SPI Flash Size & Map: {self.flash}\r\n"
             "jump to run user1 @ 1000\r\n\r\n"
         )
-        return (head + "".join(lines) + loader).encode() + self.sdk
+        return (head + "".join(lines) + loader).encode("latin-1") + self.sdk
 
     def last(self) -> bytes:
         """What the AT firmware itself prints when it is up."""

@@ -141,7 +141,7 @@ class Modem:
         self._strap = level
 
     def restart(self, cause: str | int = "watchdog") -> None:
-        """Reset now, losing everything; `cause` is `power`, `external`, `software`, `watchdog` or a number."""
+        """Reset now, losing everything; `cause` is one of `boot.CAUSES` or a number."""
         if self._enabled:
             self._halt()
             self._boot(cause)

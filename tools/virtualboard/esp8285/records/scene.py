@@ -316,7 +316,7 @@ def _boot(scene: Scene, session: Session) -> None:
         ("flash", rb"Size & Map: ([^\r\n]+)\r\n"),
     ):
         if found := re.search(pattern, printed):
-            fields[name] = int(found[1], 16) if name == "checksum" else found[1].decode()
+            fields[name] = int(found[1], 16) if name == "checksum" else found[1].decode("latin-1")
     if _JUMP in printed:
         tail = printed[printed.index(_JUMP) + len(_JUMP) :]
         end = _LAST.search(tail)

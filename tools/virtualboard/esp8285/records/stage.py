@@ -37,7 +37,7 @@ class Stage:
         self.rx, self.tx = Lane(self.clock, "to_modem"), Lane(self.clock, "to_chip")
         for lane in (self.rx, self.tx):
             lane.tx_baud = lane.rx_baud = scene.baud
-        self.network = Network(self.clock, scene.names, allow=())
+        self.network = Network(self.clock, scene.names, allow=(), listen_on=None)
         air = Air(scene.points or [_point(scene)])
         self.modem = Modem(self.clock, self.rx, self.tx, air, self.network, profile.name, seed)
         self.modem.profile = build
