@@ -118,6 +118,9 @@ def fails_a_send(rig):
     rig.do("fail-send")
     assert rig.ask(b"AT+CIPSEND=2,5", 30) == b"\r\nOK\r\n> "
     assert b"\r\nSEND FAIL\r\n" in rig.ask(b"hello", 200)
+    rig.do("fail-send", empty_line=True)
+    rig.ask(b"AT+CIPSEND=2,5", 30)
+    assert b"\r\nRecv 5 bytes\r\n\r\nSEND FAIL\r\n" in rig.ask(b"hello", 200)
     rig.ask(b"AT+CIPSEND=2,5", 30)
     assert rig.ask(b"hello", 200).endswith(b"\r\nSEND OK\r\n")
 
@@ -434,7 +437,7 @@ AT_1 = {"ms": 1}
         ({"when": AT_1, "do": "close-link", "reset": 1}, '"reset" of close-link must be true or false, not 1'),
         ({"when": AT_1, "do": "press-key", "pad": 48}, '"pad" of press-key must be a whole number from 0 to 47'),
         ({"when": AT_1, "do": "fill-card", "leave": -5}, '"leave" of fill-card must be a whole number from 0'),
-        ({"when": AT_1, "do": "fail-send", "ms": 5}, "fail-send takes no ms; its options: none"),
+        ({"when": AT_1, "do": "brown-out", "ms": 5}, "brown-out takes no ms; its options: none"),
         (
             {"when": AT_1, "do": "flip", "mask": 1} | {"when": BYTE, "size": 1},
             'flip takes no size; its options: "count" (a whole number from 1 to 1000000), "mask" (a whole number from',

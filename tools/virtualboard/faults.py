@@ -137,8 +137,8 @@ ACTIONS: dict[str, tuple[Act, Options]] = {
     ),
     "stall-modem": (lambda b, e: b.modem.stall(round(e.get("ms", 1000) * MS)), {"ms": _DURATION}),
     "busy-modem": (lambda b, e: b.modem.busy(round(e.get("ms", 1000) * MS)), {"ms": _DURATION}),
-    "fail-send": (lambda b, e: b.modem.fail_send(), {}),
-    "late-send-ok": (lambda b, e: b.modem.late_send_ok(), {}),
+    "fail-send": (lambda b, e: b.modem.fail_send(e.get("empty_line", False)), {"empty_line": Flag()}),
+    "late-send-ok": (lambda b, e: b.modem.late_send_ok(e.get("empty_line", True)), {"empty_line": Flag()}),
     "split-echo": (
         lambda b, e: b.modem.split_echo(e["text"].encode(), e.get("after", 1)),
         {"text": Text(), "after": Number(1, 256)},

@@ -151,6 +151,36 @@ DIALOGUES = {
         > +++
         > AT
         < \\r\\nOK\\r\\nCONNECT\\r\\n\\r\\nOK\\r\\n\\r\\nOK\\r\\n\\r\\n>\\r\\nOK\\r\\n""",
+    "send fails": """
+        # firmware: 1.6
+        > AT+CIPSEND=0,3
+        > abc
+        > AT+CIPSEND=0,3
+        > abc
+        < \\r\\nOK\\r\\n>\\x20\\r\\nRecv 3 bytes\\r\\n\\r\\nSEND FAIL\\r\\n
+        < \\r\\nOK\\r\\n>\\x20\\r\\nRecv 3 bytes\\r\\nSEND FAIL\\r\\n""",
+    "station vanishes": """
+        # firmware: 1.7
+        > AT+CIPSERVER=1,80
+        < \\r\\nOK\\r\\n+STA_CONNECTED:"02:00:00:00:00:09"\\r\\n
+        < +DIST_STA_IP:"02:00:00:00:00:09","192.168.4.2"\\r\\n
+        < +DIST_STA_IP:"02:00:00:00:00:09","192.168.4.2"\\r\\n
+        < 0,CONNECT\\r\\n+STA_DISCONNECTED:"02:00:00:00:00:09"\\r\\n0,CONNECT FAIL\\r\\n""",
+    "another loader": """
+        # firmware: 1.7.4
+        > AT+RST
+        < \\r\\nOK\\r\\nWIFI DISCONNECT\\r\\n\\r\\n ets Jan  8 2013,rst cause:1, boot mode:(3,6)\\r\\n\\r\\n
+        < load 0x40100000, len 2592, room 16 \\r\\ntail 0\\r\\nchksum 0xf3\\r\\ncsum 0x22\\r\\n\\r\\n
+        < 2nd boot version : 1.7(5d6f877)\\r\\n  SPI Speed      : 80MHz\\r\\n  SPI Mode       : QIO\\r\\n
+        < \\x20 SPI Flash Size & Map: 8Mbit(512KB+512KB)\\r\\njump to run user2 @ 81000\\r\\n\\r\\n
+        < \\r\\nready\\r\\nWIFI CONNECTED\\r\\nWIFI GOT IP\\r\\n""",
+    "reset in between": """
+        # firmware: 1.3
+        > AT
+        < AT\\r\\r\\n\\r\\nOK\\r\\n\\r\\n ets Jan  8 2013,rst cause:2, boot mode:(3,7)\\r\\n\\r\\n
+        < load 0x40100000, len 1856, room 16 \\r\\ntail 0\\r\\nchksum 0x63\\r\\ncsum 0x79\\r\\n\\r\\n
+        < 2nd boot version : 1.5\\r\\n  SPI Speed      : 40MHz\\r\\n  SPI Mode       : DIO\\r\\n
+        < \\x20 SPI Flash Size & Map: 8Mbit(512KB+512KB)\\r\\njump to run user1 @ 1000\\r\\n\\r\\n\\r\\nready\\r\\n""",
     "ping": """
         # firmware: 1.7
         > AT+PING="192.0.2.9"

@@ -44,8 +44,10 @@ class BootText:
     )
     checksum: int = 0x79
     loader: str = "1.5"
+    speed: str = "40MHz"
     mode: str = "DOUT"
     flash: str = "8Mbit(512KB+512KB)"
+    image: str = "user1 @ 1000"
     instead: bytes | None = None
     """All that a reader at another rate sees of what the fields above and `sdk` say."""
     sdk: bytes = b""
@@ -71,10 +73,10 @@ class BootText:
         loader = (
             f"csum 0x{self.checksum:02x}\r\n\r\n"
             f"2nd boot version : {self.loader}\r\n"
-            "  SPI Speed      : 40MHz\r\n"
+            f"  SPI Speed      : {self.speed}\r\n"
             f"  SPI Mode       : {self.mode}\r\n"
             f"  SPI Flash Size & Map: {self.flash}\r\n"
-            "jump to run user1 @ 1000\r\n\r\n"
+            f"jump to run {self.image}\r\n\r\n"
         )
         return (head + "".join(lines) + loader).encode("latin-1") + self.sdk
 

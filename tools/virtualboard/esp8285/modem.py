@@ -434,13 +434,13 @@ class Modem:
         """Answer every command with `busy p...` for a while."""
         self.receiver.busy_until = self.clock.now + duration_ns
 
-    def fail_send(self) -> None:
-        """Let the next CIPSEND end in SEND FAIL."""
-        self.sender.fail_next = True
+    def fail_send(self, empty_line: bool = False) -> None:
+        """Let the next CIPSEND end in SEND FAIL, with an empty line in front or (AT 1.7.6 binary) without."""
+        self.sender.fail_next, self.sender.empty_line = True, empty_line
 
-    def late_send_ok(self) -> None:
+    def late_send_ok(self, empty_line: bool = True) -> None:
         """Let the next CIPSEND end in SEND FAIL and, for the same data, SEND OK (`nonos60-fail-then-ok`)."""
-        self.sender.late_ok = True
+        self.sender.late_ok, self.sender.empty_line = True, empty_line
 
     def vary_boot(self, name: str) -> None:
         """Let the next boots be of that kind (see `boot.VARIANTS`; ValueError for others)."""

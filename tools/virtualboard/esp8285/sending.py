@@ -27,6 +27,8 @@ class Sender:
         self._modem = modem
         self.fail_next = False
         self.late_ok = False
+        self.empty_line = False
+        """The next SEND FAIL that is asked for has an empty line in front, as some logs show it."""
         self.reset()
 
     def reset(self) -> None:
@@ -112,14 +114,14 @@ class Sender:
             return
         if self.fail_next or broken or not link.up or link.peer is None:
             self.fail_next = False
-            modem.print(b"SEND FAIL\r\n")
+            modem.print(self._failure())
             modem.idle()
             return
         modem.stats.links[link.number].sent += len(data)
         if self.late_ok:
             self.late_ok = False
             link.peer.send(data)
-            modem.print(b"\r\nSEND FAIL\r\n")
+            modem.print(self._failure())
             modem.idle()
             modem.after(modem.about(modem.network.rtt_ns), lambda: modem.print(b"\r\nSEND OK\r\n"))
             return
@@ -134,6 +136,11 @@ class Sender:
         self._waiting = link
         link.send_pending = len(data)
         link.peer.send(data)
+
+    def _failure(self) -> bytes:
+        text = b"\r\nSEND FAIL\r\n" if self.empty_line else b"SEND FAIL\r\n"
+        self.empty_line = False
+        return text
 
     def _finish(self, text: bytes) -> None:
         self._modem.print(text)

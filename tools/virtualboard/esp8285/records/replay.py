@@ -139,6 +139,8 @@ class _Play:
         state = self._modem.receiver.state
         if rest.startswith(b"\r\nbusy ") or (state is State.PAYLOAD and self._typed):
             return self._type()
+        if self._typed and self._modem.settings.echo and rest.startswith(self._typed[0] + b"\r"):
+            return self._type()
         if not self._explained(rest) and self._world(rest):
             return True
         if not self._modem.receiver.at_rest or not self._typed:
@@ -176,9 +178,10 @@ class _Play:
         """What the world must be for the answer that the log has to this command."""
         rest = self._expected[len(self._out) :]
         if line.startswith(b"AT+CIPSEND"):
-            failed = re.search(rb"SEND (FAIL\r\n(?:\r\nSEND OK)?|OK)", rest)
-            if failed and failed[1].startswith(b"FAIL"):
-                (self._modem.late_send_ok if failed[1].endswith(b"OK") else self._modem.fail_send)()
+            failed = re.search(rb"(\r\n(?:\r\n)?)SEND (FAIL\r\n(?:\r\nSEND OK)?|OK)", rest)
+            if failed and failed[2].startswith(b"FAIL"):
+                fail = self._modem.late_send_ok if failed[2].endswith(b"OK") else self._modem.fail_send
+                fail(empty_line=failed[1] == b"\r\n\r\n")
         if self._modem.settings.echo and (split := scenes.split_echo(line, rest)):
             self._modem.split_echo(split[1], split[0])
         if line.startswith(b"AT+CIPSNTPTIME?"):
@@ -288,7 +291,9 @@ class _Play:
             modem.enable(False)
             modem.enable(True)
         elif modem.running:
-            modem.restart("watchdog" if cause is None else cause)
+            told = re.match(rb"\r\n ets [^\r\n]*rst cause:(\d)", self._expected[len(self._out) :])
+            kinds = {b"1": "power", b"2": "exception"}
+            modem.restart(cause or kinds.get(told[1] if told else b"", "watchdog"))
         else:
             modem.enable(True)
             modem.restart(cause or 1)

@@ -22,7 +22,7 @@ _NEEDS_NETWORK = re.compile(rb"AT\+(CIPSTART|CIPSEND|CIPCLOSE|CIPDOMAIN|PING|CWQ
 _BOOT = re.compile(rb"\r\n ets [^\r\n]*\r\n")
 _LOAD = re.compile(rb"load 0x([0-9a-f]{8}), len (\d+), room (\d+) \r\ntail (\d+)\r\nchksum 0x([0-9a-f]{2})\r\n")
 _FOUND = re.compile(rb'\+CWLAP:\((\d),"([^\r\n]*?)",(-?\d+),"([0-9a-f:]{17})",(\d+)((?:,-?\d+)*)\)\r\n')
-_JUMP = b"jump to run user1 @ 1000\r\n\r\n"
+_JUMP = re.compile(rb"jump to run (user\d @ \w+)\r\n\r\n")
 _LAST = re.compile(rb"\r\n(ready|invalid)\r\n")
 _CLOCK = re.compile(rb"\+CIPSNTPTIME:\w{3} \w{3} [ \d]\d (\d\d):\d\d:\d\d 1970")
 
@@ -57,6 +57,8 @@ class Scene:
     remote: bool = False
     """CIPDINFO was on before."""
     sysmsg: int = 0
+    sntp: bytes = b""
+    """What CIPSNTPCFG was set to."""
     zone: int = 0
     """Of the time, when CIPSNTPCFG came before the log begins."""
     links: dict[int, tuple[str, int, int, bool]] = field(default_factory=dict)
@@ -208,8 +210,11 @@ def _settings(scene: Scene, session: Session) -> None:
     scene.last_closed = b"STATUS:4\r\n" in printed
     for ip, mac in re.findall(rb"(?:^|\n)([\d.]{7,15}),([0-9a-f:]{17})\r\n", printed):
         scene.stations[mac.decode()] = ip.decode()
-    if scene.stations:
+    own = any(re.match(rb"AT\+(CWLIF|CWSAP(_CUR|_DEF)?=)", command) for command in session.commands)
+    if scene.stations or (own and b"ERROR" not in printed):
         scene.mode = 3
+    if told := re.search(rb"\+CIPSNTPCFG:(1,[^\r\n]+)\r\n", printed):
+        scene.sntp = told[1]
     for command in session.commands:
         name = re.match(rb"AT(\+(?:UART|CIPDOMAIN)\w*)[?=]", command)
         error = re.escape(command) + rb"\r{1,2}\n\r\nERROR\r\n"
@@ -255,7 +260,7 @@ def _links(scene: Scene, session: Session) -> None:
     printed, typed = session.printed, b"\n".join(session.commands)
     numbered = re.search(rb"[0-4],(?:CONNECT|CLOSED)|\+IPD,[0-4],\d", printed)
     numbered = numbered or re.search(rb"AT\+CIP(?:SEND\w*|START)=[0-4],|CIPSERVER=|CIPCLOSE=", typed)
-    scene.mux = bool(numbered) and b"AT+CIPMUX=1" not in typed
+    scene.mux = bool(numbered) and b"AT+CIPMUX=1" not in typed and b"MUX=0\r\n" not in printed
     if re.search(rb"\+IPD,(?:[0-4],)?\d+,\d+\.\d+\.\d+\.\d+,\d+:", printed):
         scene.remote = True
     if b"+LINK_CONN" in printed and b"+SYSMSG" not in typed:
@@ -266,6 +271,9 @@ def _links(scene: Scene, session: Session) -> None:
     scene.passive = b"+CIPRECVDATA" in printed and b"AT+CIPRECVMODE=1" not in typed
     if b"link is not valid" not in printed and b"UNLINK" not in printed:
         scene.links = {int(number): (PEER_IP, 80, 0, False) for number in used - opened}
+    if b"ALREADY CONNECTED" in printed and typed.count(b"AT+CIPSTART") == 1:
+        twice = re.search(rb"AT\+CIPSTART=(?:([0-4]),)?", typed)
+        scene.links[int(twice[1] or 0) if twice else 0] = PEER_IP, 80, 0, False
     for line in re.finditer(rb'\+CIPSTATUS:(\d),"TCP","([\d.]+)",(\d+),(\d+),([01])\r\n', printed):
         if line[1] in opened:
             scene.ports.append(int(line[4]))
@@ -295,9 +303,10 @@ def _boot(scene: Scene, session: Session) -> None:
     printed = session.printed
     head, last = _BOOT.search(printed), _LAST.search(printed)
     if head is None:
-        if last is not None and (noise := _noise(printed[: last.start()])):
-            scene.boot = replace(scene.boot, instead=noise)
-            scene.notes.append("noise")
+        if last is not None:
+            noise = _noise(printed[: last.start()])
+            scene.boot = replace(scene.boot, instead=noise, word=last[1])
+            scene.notes.append("noise" if noise else "left out")
         return
     first = re.search(rb"rst cause:(\d), ?boot mode:\((\d),(\d)\)", head[0])
     if first is None:
@@ -312,13 +321,15 @@ def _boot(scene: Scene, session: Session) -> None:
     for name, pattern in (
         ("checksum", rb"csum 0x([0-9a-f]{2})\r\n"),
         ("loader", rb"2nd boot version : ([^\r\n]+)\r\n"),
+        ("speed", rb"SPI Speed      : (\w+)\r\n"),
+        ("image", rb"jump to run (user\d @ \w+)\r\n"),
         ("mode", rb"SPI Mode       : (\w+)\r\n"),
         ("flash", rb"Size & Map: ([^\r\n]+)\r\n"),
     ):
         if found := re.search(pattern, printed):
             fields[name] = int(found[1], 16) if name == "checksum" else found[1].decode("latin-1")
-    if _JUMP in printed:
-        tail = printed[printed.index(_JUMP) + len(_JUMP) :]
+    if jump := _JUMP.search(printed):
+        tail = printed[jump.end() :]
         end = _LAST.search(tail)
         if end is not None:
             fields["word"] = end[1]

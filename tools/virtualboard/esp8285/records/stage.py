@@ -91,6 +91,7 @@ class Stage:
             (scene.passive, b"AT+CIPRECVMODE=1"),
             (scene.sysmsg, b"AT+SYSMSG_CUR=%d" % scene.sysmsg),
             (scene.zone, b"AT+CIPSNTPCFG=1,%d" % scene.zone),
+            (scene.sntp, b"AT+CIPSNTPCFG=" + scene.sntp),
         ):
             if wanted:
                 self._ask(line)
