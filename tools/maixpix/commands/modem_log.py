@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from maixpix.errors import UserError
+from maixpix.output import out
 from virtualboard.esp8285.profiles import PROFILES
 from virtualboard.esp8285.records.replay import Outcome, replay
 from virtualboard.esp8285.records.session import escape, load
@@ -39,7 +40,7 @@ def modem_log(file: Path, at: str | None, wanted: str | None, show: bool) -> Non
     outcomes = [replay(session, PROFILES[at] if at else None) for session in sessions]
     for outcome in outcomes:
         for line in _told(outcome, show):
-            click.echo(line)
+            out(line)
     if not all(outcome.same for outcome in outcomes):
         raise click.exceptions.Exit(1)
 
