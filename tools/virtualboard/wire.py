@@ -176,14 +176,16 @@ class Lane:
     def run(self, limit: int) -> int:
         """How many of the bytes not yet taken, at most `limit`, belong together; 0 when none are queued.
 
-        What a sender wrote at once belongs together, but lines do not: a run ends before a CR and behind a LF. A
-        receiver that takes runs sees a word or the end of a message before whatever follows, as one does that takes
-        every byte by itself.
+        What a sender wrote at once belongs together, except its first byte and what comes behind a line: a run ends
+        before a CR and behind a LF. A receiver that takes runs sees that a message has begun when it begins, and a word
+        or the message's end before whatever follows, as one does that takes every byte by itself.
         """
         if not self._bursts:
             return 0
         burst = self._bursts[0]
         first = burst.done
+        if not first or burst.ends[bisect_right(burst.ends, first) - 1] == first:
+            return 1
         end = min(first + limit, burst.ends[bisect_right(burst.ends, first)])
         cr = burst.data.find(b"\r", first + 1, end)
         lf = burst.data.find(b"\n", first, end if cr < 0 else cr)
