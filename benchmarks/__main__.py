@@ -11,6 +11,8 @@ TABLES = (
     ("receiver",),
     ("receiver_fuzz",),
     ("soak_upload", "--runs", "60"),
+    ("modem_sessions", "--runs", "3000"),
+    ("bring_ups", "--runs", "40"),
 )
 
 

@@ -108,12 +108,16 @@ class Screen:
             fitted = self._fitted(kind)
             needed += kind.bytes_needed * fitted[0] * fitted[1] // (kind.width * kind.height)
         told = "%dx%d needs %d kB" % (kind.width, kind.height, needed >> 10)
+        pix.hand_over(pix.PICTURE)
+        gc.collect()
+        fits = needed + _SPARE <= gc.mem_free()
+        pix.set_aside(pix.PICTURE)
+        if not fits:
+            raise PixError("too-big", told)
         walk(path, kind)
         pix.hand_over(pix.PICTURE)
         gc.collect()
         try:
-            if needed + _SPARE > gc.mem_free():
-                raise PixError("too-big", told)
             self._picture = self._load(path, kind)
         except MemoryError:
             raise PixError("no-memory", told)

@@ -217,6 +217,6 @@ def test_what_is_wrong_with_a_card_is_told(tmp_path):
     told = card.warnings(here, f"/dev/sdb1 {escaped} vfat rw 0 0\n", block)
     assert told[0] == "long names are slow to open on the board: cover.main.py, holiday in rome 2021.jpeg"
     assert "cover.main.py" in told[1]
-    with pytest.raises(UserError, match="is no folder"):
+    with pytest.raises(UserError, match="there is no folder"):
         card.open_card(tmp_path / "none")
     shutil.rmtree(here)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import signal
 import threading
 import tty
 
@@ -202,3 +203,13 @@ def test_real_firmware_that_restarts_for_ever_is_caught(tmp_path):
         assert notes == ["the soft reset did not end: boot.py on the board restarts the board; going on without it"]
         with Link(board.port) as link:
             assert link.soft_reset_works
+
+
+def test_a_starved_virtual_board_has_its_own_time_to_take_a_command(tmp_path, monkeypatch):
+    monkeypatch.setattr("maixpix.board.link._CHARACTER_TIMEOUT_S", 0.3)
+    monkeypatch.setattr("maixpix.board.transport._ANSWER_S", 2)
+    with BoardProcess("--flash", str(tmp_path / "flash")) as board, Link(board.pty) as link:
+        assert link.run("print(6*7)").strip() == "42"
+        board.process.send_signal(signal.SIGSTOP)
+        threading.Timer(5, board.process.send_signal, (signal.SIGCONT,)).start()
+        assert link.run("print(6*7)").strip() == "42"

@@ -187,7 +187,7 @@ def test_the_log_is_a_ring_that_survives_starts(card, play, capsys):
     assert older.startswith("7 0.000")
     assert newer.startswith("8 ") or "\n8 " in older
     assert maixpix(["logs", "--card", str(folder / "none")]) == 1
-    assert capsys.readouterr().err.startswith(f"maixpix: {folder / 'none'} is no folder; ")
+    assert capsys.readouterr().err.startswith(f"maixpix: there is no folder {folder / 'none'}; ")
     assert maixpix(["logs", "--card", str(folder), "-n", "2"]) == 0
     shown = capsys.readouterr().out.splitlines()
     assert len(shown) == 2

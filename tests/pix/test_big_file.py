@@ -103,8 +103,7 @@ def peak(tmp_path, board_card, monkeypatch):
         finally:
             origin.close()
         assert len(outcome.snaps) == 2 and f"done {len(content)}" in outcome.console, outcome.console
-        # Passive receiving leaves the block for the large ring alone; active takes it.
-        return live.peak + (RING if at < "1.7" else 0), card / "big.bin"
+        return live.peak + RING, card / "big.bin"
 
     return start
 
@@ -114,7 +113,7 @@ def test_megabytes_in_64_kib_of_buffers(peak, at, size):
     content = random.Random(at).randbytes(size)
     used, file = peak(content, at, NOTHING)
     assert file.read_bytes() == content
-    assert (48 * 1024 if at < "1.7" else 12 * 1024) < used <= 64 * 1024
+    assert 48 * 1024 < used <= 64 * 1024
 
 
 def test_a_buffer_that_is_gone_again_counts(peak):

@@ -392,7 +392,8 @@ def test_a_restart_in_mid_body(bench, baud):
 
 @pytest.mark.parametrize("code", ["SEND OK", "> ", "\r\nOK\r\n"])
 @pytest.mark.parametrize(
-    "notice", ["WIFI CONNECTED\r\n", "2,CONNECT\r\n", "2,CLOSED\r\n", "\r\n+IPD,2,3:abc", "DHCP TIMEOUT\r\n"]
+    "notice",
+    ["WIFI CONNECTED\r\n", "2,CONNECT\r\n", "2,CLOSED\r\n", "2,CONNECT\r\n\r\n+IPD,2,3:abc", "DHCP TIMEOUT\r\n"],
 )
 def test_notices_between_any_two_prints(bench, code, notice):
     modem = bench.bring_up()

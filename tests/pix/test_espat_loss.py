@@ -67,7 +67,9 @@ def test_every_byte_in_one_of_ten_ways(boards_up, profile, kind):
 def test_every_byte_of_a_body_that_is_missing_or_doubled_is_noticed(boards_up, profile, change, kind):
     sessions = boards_up(profile)
     length = lengths(profile, kind)["to_chip"]
-    codes = [ended(sessions, kind, Damage("to_chip", at, change)) for at in range(length - len(BODY) - 60, length)]
+    codes = [
+        ended(sessions, kind, Damage("to_chip", at, change)) for at in range(max(0, length - len(BODY) - 130), length)
+    ]
     assert codes.count("bytes-lost") > len(BODY)
 
 

@@ -35,7 +35,7 @@ for name in sorted(uos.listdir("/sd/in")):
 
 LOAD = """
 import gc, image, uos
-for name in %r:
+for name in NAMES:
     gc.collect()
     try:
         img = image.Image("/sd/in/" + name)
@@ -103,7 +103,7 @@ def verdicts(card):
 def loaded(card, cases, verdicts):
     """Name -> picture, of `image.Image` alone, of the undamaged files that were refused."""
     refused = [case.name for case in cases if not case.damaged and not verdicts[case.name].panel]
-    result = run(BoardConfig(card=str(card)), LOAD % (refused,))
+    result = run(BoardConfig(card=str(card)), f"NAMES = {refused!r}\n" + LOAD)
     assert result.ok, result.console[-500:]
     found = {}
     for _, line in result.lines:

@@ -16,6 +16,9 @@ START_MARK = b"[MAIXPY] Pll0"
 ENDLESS_STARTS = 3
 """So many in one wait are a loop: opening the port may cause one start, and taking over cover.*.py another."""
 
+_PIECE, _PIECE_S = 256, 0.01  # as mpremote: the console has no flow control
+_ANSWER_S = 5.0
+
 RESTARTS = "the board restarts again and again"
 
 
@@ -64,6 +67,23 @@ class Transport(SerialTransport):
             else:
                 time.sleep(0.01)
         return data
+
+    def exec_raw_no_follow(self, command: str | bytes) -> None:
+        """Start `command` in the classic raw REPL, the only one that MaixPy has.
+
+        mpremote's own waits for the answer in real time, which a virtual board on a busy machine has little of. Raises
+        TransportError when the board does not take it.
+        """
+        if not self.read_until(1, b">").endswith(b">"):
+            raise TransportError("could not enter raw repl")
+        data = command if isinstance(command, bytes) else command.encode("utf-8")
+        for at in range(0, len(data), _PIECE):
+            self.serial.write(data[at : at + _PIECE])
+            time.sleep(_PIECE_S)
+        self.serial.write(b"\x04")
+        answer = self.read_until(2, b"OK", timeout=_ANSWER_S)
+        if answer != b"OK":
+            raise TransportError(f"could not exec command (response: {answer[:40]!r})")
 
     def _started(self) -> None:
         self.starts += 1
