@@ -52,10 +52,10 @@ class Polls:
     """Looks of one core at the time, or at a status that firmware may be waiting for.
 
     A step is at most an eighth of the time already waited and at most 0.25 ms (1/1024 of a wait beyond 0.25 s), which
-    is how much a delay may last too long. Loops that work between two looks are let be: they work for long, or look from
-    here and there (a driver's reading of bytes, each with its own timeout). An interrupt may bring what
-    was waited for, so the wait begins anew after it. Where that ended a wait before, the next one in the same place
-    takes the longest step from its second turn on, unless registers or stack tell that it counts its turns.
+    is how much a delay may last too long. Loops that work between two looks are let be: they work for long, or look
+    from here and there (a driver's reading of bytes, each with its own timeout). An interrupt may bring what was waited
+    for, so the wait begins anew after it. Where that ended a wait before, the next one in the same place takes the
+    longest step from its second turn on, unless registers or stack tell that it counts its turns.
     """
 
     def __init__(self, core: Core) -> None:
