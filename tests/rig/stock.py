@@ -1,7 +1,7 @@
 """What becomes of a server's reply in MaixPy's stock driver: one program and one table for both engines.
 
 The servers are scripts of virtual time. What comes out follows from the driver's source (MaixPy-v1 `esp8285.c`) and was
-measured on the emulated chip with v0.6.2-44, v0.6.2-15 and v0.5.1-106.
+measured on the emulated chip with v0.6.2-44.
 """
 
 from __future__ import annotations
