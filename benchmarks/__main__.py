@@ -11,8 +11,11 @@ TABLES = (
     ("receiver",),
     ("receiver_fuzz",),
     ("soak_upload", "--runs", "60"),
+    ("download_rate",),
+    ("download_soak", "--runs", "100"),
     ("modem_sessions", "--runs", "3000"),
     ("bring_ups", "--runs", "40"),
+    ("attacks",),
 )
 
 

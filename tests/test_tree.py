@@ -194,6 +194,26 @@ def test_a_law_that_is_kept_says_nothing(law, files, tmp_path):
     assert law(tmp_path) == []
 
 
+PRINTERS = {"maixpix/output.py", "maixpix/ui.py", "maixpix/cli.py", "maixpix/companion/decoding/child.py"}
+"""Who names stdout or stderr: the places for people, the end of the program, and a decoder, whose pipes they are."""
+
+
+def writes(path):
+    """Lines on which the file prints without `maixpix.ui`, where foreign text is cleaned."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    calls = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    bare = [call.lineno for call in calls if isinstance(call, ast.Name) and call.id == "print"]
+    dotted = [node for node in ast.walk(tree) if isinstance(node, ast.Attribute)]
+    return bare + [node.lineno for node in dotted if ast.unparse(node) in ("click.echo", "sys.stdout", "sys.stderr")]
+
+
+@pytest.mark.parametrize("path", [path for path in TOOLS if "maixpix" in path.parts], ids=name)
+def test_what_people_see_goes_through_one_place(path):
+    where = path.relative_to(ROOT / "tools").as_posix()
+    if where not in PRINTERS and "probes" not in path.parts:
+        assert writes(path) == []
+
+
 @pytest.mark.parametrize("path", [*DEVICE, *TOOLS], ids=name)
 def test_no_file_is_too_long_to_read(path):
     text = path.read_text(encoding="utf-8")

@@ -98,18 +98,23 @@ def test_a_second_program_is_turned_away_and_the_first_goes_on():
             pass
 
 
+AGREE = b"\xff\xfb\x2c\xff\xfd\x2c"  # IAC WILL and IAC DO of the COM-PORT option (RFC 2217 section 2)
+
+
 def test_a_program_that_comes_right_after_one_that_was_killed_is_let_in():
     bench = Bench(pace=False)
     clock, port = bench.board.clock, bench.console.port
     try:
         killed = socket.create_connection(("127.0.0.1", port))
+        killed.sendall(AGREE)
+        clock.poll(SECOND)
         clock.poll(SECOND)
         killed.sendall(b"half a fram" * 500)
         killed.close()
         with socket.create_connection(("127.0.0.1", port), timeout=patient(10)) as second:
             for _ in range(3):  # the board sees both at once
                 clock.poll(SECOND // 10)
-            second.sendall(b"print(1)")
+            second.sendall(AGREE + b"print(1)")
             clock.poll(SECOND)
             assert "turned away" not in " ".join(bench.happened)
             second.settimeout(0.2)
@@ -119,6 +124,66 @@ def test_a_program_that_comes_right_after_one_that_was_killed_is_let_in():
     finally:
         bench.console.close()
         bench.board.power_off()
+
+
+POST = (
+    b"POST / HTTP/1.1\r\nHost: 127.0.0.1:2217\r\nOrigin: http://evil.example\r\nContent-Type: text/plain\r\n"
+    b"Content-Length: 30\r\n\r\n\x03\r\nimport os; os.remove('a')\r\n"
+)
+SET_BAUD = b"\xff\xfa\x2c\x01\x00\x0f\x42\x40\xff\xf0"
+DTR_OFF = b"\xff\xfa\x2c\x05\x09\xff\xf0"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        POST,
+        POST.replace(b"POST", b"GET", 1),
+        b"\r\nprint(1)\r\n",
+        b"\x03\x04",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"print(1)\r" + AGREE + b"print(2)\r",
+        b"\xff\xfb\x03print(1)\r",  # Telnet, but another option
+        b"\xff\xf1print(1)\r",
+        b"\xff\xffprint(1)\r",
+        b"\xff\xfe\x2cprint(1)\r",  # the COM-PORT option refused
+        SET_BAUD + b"print(1)\r",
+        DTR_OFF,
+    ],
+)
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_stranger_moves_nothing_and_hears_nothing_of_the_board(words, at_once):
+    """Web pages can send what they like to any port of loopback; only Telnet's COM-PORT option opens the console."""
+    with Bench() as bench:
+        with socket.create_connection(("127.0.0.1", bench.console.port), 5) as stranger:
+            bench.board.clock.after(0, lambda: bench.board.console_tx.write(b"secret of the board"))
+            heard = b""
+            try:
+                for piece in [words] if at_once else [words[i : i + 1] for i in range(len(words))]:
+                    stranger.sendall(piece)
+                while data := stranger.recv(1000):
+                    heard += data
+            except ConnectionError:
+                pass
+        assert b"secret" not in heard
+        bench.until(lambda: not bench.console._strangers)
+        assert bench.board.console_rx.take() == b""
+        assert bench.line.baud == 115200
+        assert bench.happened == []
+        with serial.serial_for_url(bench.console.url, 115200, timeout=5) as port:
+            bench.board.clock.after(0, lambda: bench.board.console_tx.write(b"fine"))
+            assert port.read(4) == b"fine"
+
+
+def test_silent_strangers_keep_nobody_out():
+    with Bench() as bench:
+        silent = [socket.create_connection(("127.0.0.1", bench.console.port), 5) for _ in range(20)]
+        with serial.serial_for_url(bench.console.url, 115200, timeout=5) as port:
+            bench.board.clock.after(0, lambda: bench.board.console_tx.write(b"fine"))
+            assert port.read(4) == b"fine"
+            bench.until(lambda: len(bench.console._strangers) <= 4)
+        for peer in silent:
+            peer.close()
 
 
 @pytest.mark.parametrize("noise", [b"\xff\xfa\x2c\x01\xff\xf0", b"\xff\xfa\x2c\x02\xff\xf0\xff\xfa\x2c\x03\x77\xff\xf0",

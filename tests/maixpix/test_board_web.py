@@ -7,10 +7,12 @@ import contextlib
 import io
 import json
 import re
+import socket
 import threading
 import time
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
@@ -34,6 +36,7 @@ class Running:
         self.live = LiveBoard(options)
         self._doors = contextlib.ExitStack()
         self.url = self._doors.enter_context(serving(self.live, 0))
+        self.port = urlsplit(self.url).port
         self._thread = threading.Thread(target=self.live.run)
         self._thread.start()
 
@@ -68,7 +71,7 @@ class Page:
     """What a page knows: the events that came, joined."""
 
     def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
-        self.session, self.url = session, url
+        self.session, self.url = session, url.partition("?")[0]
         self.console, self.log, self.kinds, self.hello, self.times = "", [], [], {}, []
 
     async def follow(self) -> None:
@@ -114,16 +117,23 @@ class Page:
             return answer.status, await answer.read(), answer.headers
 
 
+def visitor() -> aiohttp.ClientSession:
+    """A browser's jar; aiohttp's own keeps no cookies of addresses."""
+    return aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True))
+
+
 @contextlib.asynccontextmanager
 async def opened(url: str):
-    async with aiohttp.ClientSession() as session:
+    async with visitor() as session:
+        async with session.get(url) as answer:
+            assert answer.status == 200 and "token" not in str(answer.url)
         page = Page(session, url)
-        task = asyncio.create_task(page.follow())
+        page.task = asyncio.create_task(page.follow())
         try:
             yield page
         finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            page.task.cancel()
+            await asyncio.gather(page.task, return_exceptions=True)
 
 
 def drive(scenario) -> None:
@@ -235,9 +245,13 @@ def test_the_cards_files_are_listed_and_come_down_whole(running):
             assert headers["Content-Disposition"] == "attachment"
             (running.card.parent / "secret.txt").write_text("outside")
             (running.card / "link.txt").symlink_to(running.card.parent / "secret.txt")
+            (running.card / "round").symlink_to(running.card / "about")
+            (running.card / "about").symlink_to(running.card / "round")
+            (running.card / "itself").symlink_to(running.card / "itself")
             outside = ["card/..%2fsecret.txt", "card/%2e%2e/secret.txt", "card/link.txt", "static/..%2fserver.py"]
+            outside += ["card/round", "card/about/x", "card/itself", "card/" + "a" * 300, "card/" + "a/" * 900 + "b"]
             for address in (*outside, "card/none", "card/folder", "card/folder%00", "static/none.css"):
-                url = aiohttp.client.URL(running.url + address, encoded=True)
+                url = aiohttp.client.URL(page.url + address, encoded=True)
                 async with page.session.get(url) as answer:
                     assert answer.status == 404, address
 
@@ -278,7 +292,7 @@ def test_nobody_elses_page_can_steer_the_board(hosted):
             assert await page.post("type", good, headers={"Sec-Fetch-Site": "cross-site"}) == 403
             assert await page.post("type", good, headers={"Host": "rebound.example"}) == 403
             assert (await page.get("panel.png", headers={"Host": "rebound.example"}))[0] == 403
-            async with page.session.post(hosted.url + "type", data=b'{"text": "x"}') as answer:
+            async with page.session.post(page.url + "type", data=b'{"text": "x"}') as answer:
                 assert answer.status == 403  # a form's content type, which needs no permission to be sent
             assert (await page.get("type"))[0] == 405
             for bad in ({}, [], {"text": 5}, {"text": None}, "text"):
@@ -292,10 +306,87 @@ def test_nobody_elses_page_can_steer_the_board(hosted):
     drive(scenario())
 
 
+READS = ("", "panel.png", "events", "card.json", "card/main.py")
+ACTS = (("type", {"text": "x = 1\r"}), ("key", {"down": True}), ("reset", {}))
+
+
+def test_without_the_token_nothing_is_read_typed_or_pressed(hosted):
+    """Loopback is no proof: any user and any program of this machine can connect."""
+    key = hosted.url.partition("token=")[2]
+    assert len(key) > 20
+
+    async def scenario():
+        async with opened(hosted.url) as page:
+            await page.until(lambda: ">>> " in page.console)
+            async with visitor() as other:
+                stranger = Page(other, hosted.url)
+                for wrong in ("", "?token=", "?token=" + key[:-1], "?token=x", "?Token=" + key):
+                    for address in READS:
+                        assert (await stranger.get(address + wrong))[0] == 403, address
+                    for address, data in ACTS:
+                        assert await stranger.post(address + wrong, data) == 403, address
+                for headers in ({"Authorization": "Bearer x"}, {"Cookie": f"maixpix-board-{hosted.port}=x"}):
+                    assert (await stranger.get("panel.png", headers=headers))[0] == 403
+                # A key in the address opens what is read, but types nothing: a link may lead there.
+                assert await stranger.post("type?token=" + key, {"text": "x = 1\r"}) == 403
+                assert not len(other.cookie_jar)
+                # Programs show it in a header.
+                assert (
+                    await stranger.post("type", {"text": "y = 2\r"}, headers={"Authorization": f"Bearer {key}"}) == 204
+                )
+                assert (await stranger.get("static/page.css"))[0] == 200
+            await page.until(lambda: "y = 2" in page.console)
+            assert "x = 1" not in page.console
+            (cookie,) = page.session.cookie_jar
+            assert cookie["httponly"] and cookie["samesite"] == "Strict" and cookie.value != key
+
+    drive(scenario())
+
+
+def test_another_port_of_this_machine_is_another_page(hosted):
+    """To a browser it is the same site and its requests carry the cookie."""
+
+    async def scenario():
+        async with opened(hosted.url) as page:
+            for headers in ({"Sec-Fetch-Site": "same-site"}, {"Origin": "http://127.0.0.1:1"}, {"Origin": "null"}):
+                for address in READS:
+                    assert (await page.get(address, headers=headers))[0] == 403
+                for address, data in ACTS:
+                    assert await page.post(address, data, headers=headers) == 403
+            for host in (
+                "evil.example",
+                f"evil.example:{hosted.port}",
+                "127.0.0.1:1",
+                "a.local",
+                f"x@localhost:{hosted.port}",
+            ):
+                assert (await page.get("static/page.css", headers={"Host": host}))[0] == 403
+            for host in (f"localhost:{hosted.port}", f"LOCALHOST:{hosted.port}", f"127.0.0.1:{hosted.port}"):
+                assert (await page.get("card.json", headers={"Host": host}))[0] == 200
+
+    drive(scenario())
+
+
+def test_silent_connections_and_unfinished_requests_end(hosted):
+    silent = [socket.create_connection(("127.0.0.1", hosted.port), 30) for _ in range(70)]
+    try:
+
+        async def scenario():
+            async with opened(hosted.url) as page:
+                await page.until(lambda: ">>> " in page.console)
+
+        drive(scenario())
+        silent[-1].sendall(b"GET / HTTP/1.1\r\nHost: x")
+        with contextlib.suppress(ConnectionError):
+            assert silent[-1].recv(100) == b""
+    finally:
+        for peer in silent:
+            peer.close()
+
+
 def test_the_page_is_self_contained(hosted):
     async def scenario():
-        async with aiohttp.ClientSession() as session:
-            page = Page(session, hosted.url)
+        async with opened(hosted.url) as page:
             status, body, headers = await page.get("")
             assert status == 200
             policy = headers["Content-Security-Policy"]
@@ -329,12 +420,10 @@ def test_switching_off_ends_open_pages():
     board = Running(LiveOptions(paced=False))
 
     async def scenario():
-        async with aiohttp.ClientSession() as session:
-            page = Page(session, board.url)
-            task = asyncio.create_task(page.follow())
+        async with opened(board.url) as page:
             await page.until(lambda: page.hello)
             await asyncio.to_thread(board.switch_off)
-            await asyncio.wait_for(asyncio.gather(task, return_exceptions=True), 10)
+            await asyncio.wait_for(asyncio.gather(page.task, return_exceptions=True), 10)
 
     drive(scenario())
 

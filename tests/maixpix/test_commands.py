@@ -97,12 +97,12 @@ def test_a_screenshot_comes_from_the_virtual_boards_page(tmp_path, capsys, monke
     monkeypatch.delenv("MAIXPIX_WEB", raising=False)
     shown = io.BytesIO()
     Image.new("RGB", (32, 24), (255, 0, 0)).save(shown, format="PNG")
-    answers = {"/panel.png": shown.getvalue()}
+    answers = {"/panel.png?token=key": shown.getvalue(), "/panel.png": b"no"}
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
             body = answers.get(self.path, b"")
-            self.send_response(200)
+            self.send_response(403 if self.path == "/panel.png" and len(answers) == 2 else 200)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
@@ -114,9 +114,11 @@ def test_a_screenshot_comes_from_the_virtual_boards_page(tmp_path, capsys, monke
     threading.Thread(target=httpd.serve_forever, daemon=True).start()
     web, out = f"http://127.0.0.1:{httpd.server_port}/", tmp_path / "panel.png"
     try:
-        assert maixpix(["screenshot", str(out), "--web", web]) == 0
-        assert out.read_bytes() == answers["/panel.png"]
-        assert maixpix(["screenshot", str(tmp_path / "panel.jpg"), "--web", web]) == 0
+        assert maixpix(["screenshot", str(out), "--web", web + "?token=key"]) == 0
+        assert out.read_bytes() == answers["/panel.png?token=key"]
+        assert maixpix(["screenshot", str(tmp_path / "no.png"), "--web", web]) == 1
+        assert "wants its token; give the whole address" in capsys.readouterr().err
+        assert maixpix(["screenshot", str(tmp_path / "panel.jpg"), "--web", web + "?token=key"]) == 0
         with Image.open(tmp_path / "panel.jpg") as kept:
             assert kept.format == "JPEG" and kept.size == (32, 24)
         assert maixpix(["screenshot", str(tmp_path / "panel.doc"), "--web", web]) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import http.server
 import json
 import threading
@@ -12,7 +13,7 @@ from click.testing import CliRunner
 
 from maixpix.commands.firmware import firmware as command
 from maixpix.errors import UserError
-from maixpix.flash import firmware_get
+from maixpix.flash import firmware_get, known_builds
 from rig.firmware_like import maixpy_like
 from rig.patience import patient
 
@@ -74,7 +75,7 @@ def test_the_command_shows_the_address_first_and_keeps_a_checked_file(server, tm
     assert done.exit_code == 0, done.output
     assert done.stderr.splitlines()[0] == "from " + server.site.rstrip("/") + PATH
     assert "MaixPy v0.6.2-44-gd9dc6c58c" in done.stdout
-    assert "remembered" in done.stdout
+    assert "first seen, remembered" in done.stdout
     assert (tmp_path / PATH.rsplit("/", 1)[1]).read_bytes() == image
     assert next(iter(json.loads((tmp_path / "sums.json").read_text()).values()))["size"] == len(image)
 
@@ -118,3 +119,15 @@ def test_bad_answers_leave_the_old_file(server, tmp_path, answer, words):
 def test_no_server_at_all(tmp_path):
     with pytest.raises(UserError, match="cannot reach"):
         firmware_get.download("http://127.0.0.1:9/a.bin", tmp_path / "a.bin", tmp_path / "sums.json")
+
+
+@pytest.mark.parametrize("name", known_builds.SHA256)
+def test_a_known_build_must_be_that_very_file_also_over_http(server, tmp_path, name, monkeypatch):
+    image = maixpy_like()
+    server.answers["/mirror/" + name] = (200, {}, image)
+    url = server.site + "mirror/" + name
+    with pytest.raises(UserError, match=f"is not the official {name}"):
+        firmware_get.download(url, tmp_path, tmp_path / "sums.json")
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setitem(known_builds.SHA256, name, hashlib.sha256(image).hexdigest())
+    assert firmware_get.download(url, tmp_path, tmp_path / "sums.json").is_pinned

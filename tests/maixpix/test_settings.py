@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import stat
 import subprocess
 import sys
 
@@ -342,3 +343,18 @@ def test_the_file_is_what_the_board_accepts(tmp_path):
         settings.write(place, {"wifi": [[f"network {n}", "x" * 60] for n in range(60)]})
     assert (tmp_path / "pix.json").read_bytes() == data
     assert not (tmp_path / "pix.new").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has other permissions")
+def test_settings_on_a_card_are_the_owners(tmp_path):
+    """They hold the network's key and the token; a card's FAT knows no modes, a folder on this machine does."""
+    (tmp_path / "pix.json").write_text("{}")
+    (tmp_path / "pix.json").chmod(0o644)
+    assert run(tmp_path, "--server", "http://192.168.1.10:8000").exit_code == 0
+    assert stat.S_IMODE((tmp_path / "pix.json").stat().st_mode) == 0o600
+
+
+def test_settings_nested_without_end_are_refused_in_a_line(tmp_path):
+    (tmp_path / "pix.json").write_text('{"a":' * 1900 + "1" + "}" * 1900)
+    done = run(tmp_path, "--show")
+    assert isinstance(done.exception, UserError) and done.exception.remedy

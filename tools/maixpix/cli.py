@@ -10,6 +10,7 @@ import sys
 
 import click
 
+from maixpix import output
 from maixpix.commands import TABLE
 from maixpix.errors import UserError
 
@@ -53,13 +54,14 @@ def run(args: list[str]) -> int:
     try:
         code = cli.main(args, prog_name="maixpix", standalone_mode=False)
     except click.exceptions.Abort:
-        print("maixpix: stopped", file=sys.stderr)
+        output.err("maixpix: stopped")
         return 130
     except KeyboardInterrupt:
-        print("maixpix: stopped", file=sys.stderr)
+        output.err("maixpix: stopped")
         return 130
     except click.ClickException as error:
-        error.show()
+        usage = error.ctx.get_usage() + "\n" if isinstance(error, click.UsageError) and error.ctx else ""
+        output.err(f"{usage}Error: {error.format_message()}")
         return error.exit_code
     except BrokenPipeError:
         # The reader (head, less) has gone; that is no failure, and the final flush must not complain either.
@@ -68,7 +70,7 @@ def run(args: list[str]) -> int:
     except UserError as error:
         if os.environ.get("MAIXPIX_DEBUG"):
             raise
-        print(error.told, file=sys.stderr)
+        output.err(error.told)
         return error.exit_code
     return code if isinstance(code, int) else 0
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from maixpix.text import one_line
+
 
 def shorten(text: str, most: int = 100) -> str:
     """`text` on one line of at most `most` characters; what is too long ends with "..." behind a whole word."""
-    line = " ".join(text.split())
+    line = one_line(text)
     if len(line) <= most:
         return line
     head = line[: most - 3]
@@ -30,7 +32,7 @@ class UserError(Exception):
     def line(self) -> str:
         """Cause and remedy on one line, whatever line breaks a library put into its messages."""
         text = f"{self.message}; {self.remedy}" if self.remedy else self.message
-        return " ".join(text.split())
+        return one_line(text)
 
     @property
     def told(self) -> str:

@@ -6,12 +6,17 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from rich.table import Column
+from rich.text import Text
 
 from maixpix.errors import shorten
+from maixpix.output import err as err
+from maixpix.output import out as out
+from maixpix.text import plain
 
 LINE_EVERY_S = 5.0
 _COLUMNS = 80  # of a line that goes to no terminal
@@ -19,12 +24,40 @@ _COLUMNS = 80  # of a line that goes to no terminal
 
 def stderr() -> Console:
     """A console on stderr: results go to stdout, everything about their making goes here."""
-    return Console(stderr=True, highlight=False, soft_wrap=True)
+    return CleanConsole(stderr=True, highlight=False, soft_wrap=True)
+
+
+class CleanConsole(Console):
+    """A console that prints no foreign control characters, neither from text nor from what is built of it."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        super().print(*(_clean(one) for one in objects), **options)
+
+
+def _clean(item: Any) -> Any:
+    if isinstance(item, str):
+        return plain(item)
+    if isinstance(item, Text):
+        item.plain = plain(item.plain)
+    return item
 
 
 def say(text: str) -> None:
     """One line about what is going on."""
     stderr().print(text, markup=False)
+
+
+def byte_bars(console: Console | None = None) -> Progress:
+    """Bars that count bytes, with rate and time left, each on one line: the title gives way first, then the bar."""
+    return Progress(
+        TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)),
+        BarColumn(bar_width=None, table_column=Column(min_width=8, ratio=1)),
+        DownloadColumn(table_column=Column(no_wrap=True)),
+        TransferSpeedColumn(table_column=Column(no_wrap=True)),
+        TimeRemainingColumn(compact=True, table_column=Column(no_wrap=True)),
+        console=console or stderr(),
+        expand=True,
+    )
 
 
 def note(text: str) -> None:
@@ -50,18 +83,9 @@ class Meter:
 
     def __enter__(self) -> Meter:
         if self.console.is_terminal:
-            # On one line of any terminal: the title gives way first, then the bar.
-            self._bar = Progress(
-                TextColumn("{task.description}", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)),
-                BarColumn(bar_width=None, table_column=Column(min_width=8, ratio=1)),
-                DownloadColumn(table_column=Column(no_wrap=True)),
-                TransferSpeedColumn(table_column=Column(no_wrap=True)),
-                TimeRemainingColumn(compact=True, table_column=Column(no_wrap=True)),
-                console=self.console,
-                expand=True,
-            )
+            self._bar = byte_bars(self.console)
             self._bar.start()
-            self._task = self._bar.add_task(self.title, total=None)
+            self._task = self._bar.add_task(plain(self.title), total=None)
         return self
 
     def __exit__(
@@ -75,7 +99,7 @@ class Meter:
         if title is not None:
             self.title = title
         if self._bar is not None:
-            self._bar.update(self._task, completed=done, total=total or None, description=self.title)
+            self._bar.update(self._task, completed=done, total=total or None, description=plain(self.title))
             return
         now = time.monotonic()
         if done == total or now - self._last >= LINE_EVERY_S:

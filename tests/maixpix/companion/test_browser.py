@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -92,7 +95,7 @@ def test_files_that_are_no_pictures_have_cards_too(receiver, tus, tmp_path):
     """Text, a damaged picture and a long name: no broken image, nothing wider than a phone, live and after a reload."""
     damaged = b"\xff\xd8\xff" + bytes(50) + b"\xff\xd9"
     files = {"notes.txt": b"temperature 21", "damaged.jpg": damaged, "measurement-" * 9 + "x": b"22"}
-    shown = "[...document.images].filter(i => i.offsetParent !== null).length"
+    broken = "[...document.querySelectorAll('.broken')].map(b => b.textContent).join()"
     labels = "[...document.querySelectorAll('figure .file')].map(f => f.textContent).join()"
 
     async def look() -> None:
@@ -105,7 +108,8 @@ def test_files_that_are_no_pictures_have_cards_too(receiver, tus, tmp_path):
             await page.until("document.querySelectorAll('figure').length === 3")
             for _ in ("live", "reloaded"):
                 await page.value("document.querySelectorAll('img').forEach(i => i.loading = 'eager')")
-                await page.until(f"{shown} === 0")
+                await page.until(f"{broken} === 'the picture is damaged: its header cannot be read'")
+                assert await page.value("document.images.length") == 0
                 assert await page.value(labels) == "bin,txt"
                 assert await page.value("document.documentElement.scrollWidth <= innerWidth")
                 await page.screenshot("gallery-files")
@@ -129,3 +133,93 @@ def test_the_list_of_pictures_in_a_browser(receiver, tmp_path):
             assert page.complaints == []
 
     asyncio.run(look())
+
+
+class ForeignPage(BaseHTTPRequestHandler):
+    """Another site: it tries whatever a page can."""
+
+    page = ""
+
+    def do_GET(self) -> None:
+        body = self.page.encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *arguments: object) -> None:
+        """Quiet."""
+
+
+FOREIGN = """<!doctype html><title>elsewhere</title><iframe id="frame" src="TARGET/gallery"></iframe>
+<form id="form" method="post" action="TARGET/gallery/delete" target="hole"><input name="file" value="FILE"></form>
+<iframe name="hole"></iframe>
+<script>
+const tries = {};
+async function attempt(name, path, options) {
+  try {
+    const answer = await fetch("TARGET" + path, { credentials: "include", ...options });
+    tries[name] = "status " + answer.status + " " + (await answer.text()).length;
+  } catch (error) { tries[name] = "blocked"; }
+}
+async function all() {
+  await attempt("read", "/gallery", {});
+  await attempt("list", "/uploads.json", {});
+  await attempt("delete", "/uploads/FILE", { method: "DELETE" });
+  await attempt("form", "/gallery/delete", { method: "POST", mode: "no-cors",
+    headers: { "Content-Type": "application/x-www-form-urlencoded" }, body: "file=FILE&secret=guess" });
+  await attempt("blind", "/gallery/snap", { method: "POST", mode: "no-cors", body: "board=kitchen" });
+  await new Promise((done) => { const image = new Image(); image.onload = () => { tries.image = "shown"; done(); };
+    image.onerror = () => { tries.image = "blocked"; done(); }; image.src = "TARGET/uploads/FILE"; });
+  document.getElementById("form").submit();
+  return JSON.stringify(tries);
+}
+</script>"""
+
+
+def test_a_browser_logs_in_and_a_page_of_another_origin_can_do_nothing(
+    companion, uploads, tus_for, photographs, tmp_path, stored_files
+):
+    token = "correct-horse-battery"
+    server = companion(uploads=uploads, host="0.0.0.0", token=token)
+    tus = tus_for(server, token)
+    for number in (1, 2):
+        body = photographs(number)
+        assert tus.create(len(body), body, {"filename": f"snap{number}.jpg", "board": "kitchen"}).status == 201
+    file = sorted(stored_files())[0]
+    page_of = type("Foreign", (ForeignPage,), {"page": FOREIGN.replace("TARGET", server.url).replace("FILE", file)})
+    foreign = ThreadingHTTPServer(("127.0.0.1", 0), page_of)
+    threading.Thread(target=foreign.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+
+    async def look() -> None:
+        async with browser(tmp_path / "profile") as page:
+            await page.show(f"{server.url}/gallery", DESKTOP)
+            await page.until("location.pathname === '/login'")
+            await page.value("document.querySelector('#token').value = 'a wrong one'; document.forms[0].submit()")
+            await page.until("document.querySelector('[role=alert]')?.textContent.includes('not the token')")
+            await page.value(f"document.querySelector('#token').value = '{token}'; document.forms[0].submit()")
+            await page.until("document.querySelectorAll('figure').length === 2")
+            await page.until("document.getElementById('live').dataset.state === 'on'")
+            await page.until("[...document.images].every(i => i.complete && i.naturalWidth === 320)")
+            assert await page.value("document.cookie") == ""  # scripts cannot read it
+
+            # 127.0.0.1 with another port is the same site, localhost is another one: neither may do anything.
+            for origin in (f"http://127.0.0.1:{foreign.server_port}/", f"http://localhost:{foreign.server_port}/"):
+                await page.show(origin, DESKTOP)
+                tries = json.loads(await page.value("all()"))
+                assert tries["read"] == tries["list"] == tries["delete"] == tries["image"] == "blocked", tries
+                assert len(stored_files()) == 2
+            await page.show(f"{server.url}/gallery", DESKTOP)
+            await page.until("document.querySelectorAll('figure').length === 2")
+            await page.until("document.getElementById('live').dataset.state === 'on'")
+            await page.value("document.querySelector('button.delete').click()")
+            await page.until("document.querySelectorAll('figure').length === 1")
+            await page.until("document.getElementById('news').textContent.includes('was deleted')")
+
+    try:
+        asyncio.run(look())
+    finally:
+        foreign.shutdown()
+        foreign.server_close()
+    assert len(stored_files()) == 1

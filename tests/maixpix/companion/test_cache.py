@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from maixpix.companion.cache import RenditionCache
+from maixpix.companion.decoding.queue import Caller
 from maixpix.companion.problems import Refused
 
 
@@ -33,6 +34,11 @@ def files(tmp_path: Path) -> list[Path]:
     return sorted((tmp_path / "cache").iterdir())
 
 
+def get(cache: RenditionCache, source: str, make, has_gone=lambda: False):
+    """`source` in its one rendition, for one caller."""
+    return cache.get(source, "320x240", lambda caller: make(), Caller("127.0.0.1", has_gone))
+
+
 async def give(body: bytes) -> bytes:
     return body
 
@@ -44,11 +50,11 @@ async def fail() -> bytes:
 def test_once_made_it_is_found_again_in_memory_and_on_disk(make_cache):
     async def work() -> None:
         cache = make_cache()
-        entry = await cache.get("a", lambda: give(b"picture"))
+        entry = await get(cache, "a", lambda: give(b"picture"))
         assert (entry.body, entry.digest) == (b"picture", hashlib.sha256(b"picture").digest())
-        assert await cache.get("a", fail) == entry
-        assert await make_cache().get("a", fail) == entry
-        assert await make_cache(memory=0).get("a", fail) == entry
+        assert await get(cache, "a", fail) == entry
+        assert await get(make_cache(), "a", fail) == entry
+        assert await get(make_cache(memory=0), "a", fail) == entry
 
     asyncio.run(work())
 
@@ -64,7 +70,7 @@ def test_equal_requests_at_one_time_are_made_once_and_survive_a_caller_that_leav
             await go.wait()
             return b"slow"
 
-        callers = [asyncio.create_task(cache.get("a", slow)) for _ in range(20)]
+        callers = [asyncio.create_task(get(cache, "a", slow)) for _ in range(20)]
         await asyncio.sleep(0.01)
         callers[0].cancel()
         await asyncio.sleep(0)
@@ -77,17 +83,49 @@ def test_equal_requests_at_one_time_are_made_once_and_survive_a_caller_that_leav
     asyncio.run(work())
 
 
-def test_a_failure_reaches_every_caller_and_is_not_kept(make_cache):
+@pytest.mark.parametrize(("status", "lasts"), [(422, True), (413, True), (415, True), (503, False), (507, False)])
+def test_a_failure_reaches_every_caller_and_is_remembered_when_the_source_is_to_blame(make_cache, status, lasts):
     async def work() -> None:
         cache = make_cache()
 
         async def broken() -> bytes:
             await asyncio.sleep(0.01)
-            raise Refused(422, "damaged-picture", "damaged", "export it again")
+            raise Refused(status, "code", "cause", "remedy")
 
-        results = await asyncio.gather(*(cache.get("a", broken) for _ in range(5)), return_exceptions=True)
-        assert [result.code for result in results] == ["damaged-picture"] * 5
-        assert (await cache.get("a", lambda: give(b"good"))).body == b"good"
+        results = await asyncio.gather(*(get(cache, "a", broken) for _ in range(5)), return_exceptions=True)
+        assert [result.code for result in results] == ["code"] * 5
+        if lasts:
+            with pytest.raises(Refused, match="cause"):
+                await cache.get("a", "another size", lambda caller: fail(), Caller("127.0.0.1"))
+            assert cache.why_not("a") == "cause"
+        else:
+            assert (await get(cache, "a", lambda: give(b"good"))).body == b"good"
+            assert cache.why_not("a") is None
+
+    asyncio.run(work())
+
+
+def test_a_conversion_is_wanted_as_long_as_one_of_its_callers_is_there(make_cache):
+    async def work() -> None:
+        cache = make_cache()
+        there = {"first", "second"}
+        together = []
+
+        async def slow(caller: Caller) -> bytes:
+            together.append(caller)
+            await asyncio.sleep(0.01)
+            return b"slow"
+
+        callers = [Caller("10.0.0.1", lambda name=name: name not in there) for name in ("first", "second")]
+        tasks = [asyncio.create_task(cache.get("a", "r", slow, caller)) for caller in callers]
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        (shared,) = together
+        for name in ("first", "second"):
+            assert not shared.has_gone()
+            there.discard(name)
+        assert shared.has_gone()
+        await asyncio.gather(*tasks)
 
     asyncio.run(work())
 
@@ -96,14 +134,14 @@ def test_bounds_hold_and_the_least_used_goes_first(make_cache, tmp_path):
     async def work() -> None:
         cache = make_cache(memory=250, disk=3 * 132)
         for name in "abc":
-            await cache.get(name, lambda: give(bytes(100)))
-        await cache.get("a", fail)
-        await cache.get("d", lambda: give(bytes(100)))
+            await get(cache, name, lambda: give(bytes(100)))
+        await get(cache, "a", fail)
+        await get(cache, "d", lambda: give(bytes(100)))
         # b is the one that nobody asked for: gone from memory (2 places) and, after c, from disk (3 places).
         assert len(files(tmp_path)) == 3
         made = []
         for name in "adcb":
-            await cache.get(name, lambda name=name: note(made, name))
+            await get(cache, name, lambda name=name: note(made, name))
         assert "d" not in made
         assert made
         assert sum(path.stat().st_size for path in files(tmp_path)) <= 3 * 132
@@ -119,7 +157,7 @@ def test_bounds_hold_and_the_least_used_goes_first(make_cache, tmp_path):
 def test_an_entry_bigger_than_the_cache_is_given_but_not_kept(make_cache, tmp_path):
     async def work() -> None:
         cache = make_cache(memory=10, disk=10)
-        assert (await cache.get("a", lambda: give(bytes(100)))).body == bytes(100)
+        assert (await get(cache, "a", lambda: give(bytes(100)))).body == bytes(100)
         assert files(tmp_path) == []
 
     asyncio.run(work())
@@ -128,11 +166,11 @@ def test_an_entry_bigger_than_the_cache_is_given_but_not_kept(make_cache, tmp_pa
 @pytest.mark.parametrize("damage", [b"", b"short", bytes(32) + b"other body"])
 def test_a_damaged_file_is_made_anew(make_cache, tmp_path, damage):
     async def work() -> None:
-        await make_cache().get("a", lambda: give(b"good"))
+        await get(make_cache(), "a", lambda: give(b"good"))
         (path,) = files(tmp_path)
         path.write_bytes(damage)
-        assert (await make_cache().get("a", lambda: give(b"good"))).body == b"good"
-        assert (await make_cache().get("a", fail)).body == b"good"
+        assert (await get(make_cache(), "a", lambda: give(b"good"))).body == b"good"
+        assert (await get(make_cache(), "a", fail)).body == b"good"
 
     asyncio.run(work())
 
@@ -141,7 +179,7 @@ def test_left_over_files_are_cleared_and_a_smaller_bound_is_kept_at_start(make_c
     async def work() -> None:
         cache = make_cache()
         for name in "abcd":
-            await cache.get(name, lambda: give(bytes(100)))
+            await get(cache, name, lambda: give(bytes(100)))
         (tmp_path / "cache" / "torn.new").write_bytes(b"x")
         make_cache(disk=2 * 132)
         assert len(files(tmp_path)) == 2
@@ -153,7 +191,7 @@ def test_a_disk_that_fails_costs_only_speed(make_cache, tmp_path):
     async def work() -> None:
         cache = make_cache()
         (tmp_path / "cache").rmdir()
-        assert (await cache.get("a", lambda: give(b"good"))).body == b"good"
-        assert (await cache.get("a", fail)).body == b"good"
+        assert (await get(cache, "a", lambda: give(b"good"))).body == b"good"
+        assert (await get(cache, "a", fail)).body == b"good"
 
     asyncio.run(work())

@@ -6,6 +6,7 @@ import io
 import struct
 import zlib
 
+import pillow_heif
 import pytest
 from PIL import Image, ImageChops, ImageOps, ImageStat
 
@@ -14,6 +15,8 @@ from maixpix.companion.problems import Refused
 from maixpix.companion.settings import PictureLimits
 
 PANEL = (320, 240)
+
+pillow_heif.register_heif_opener()
 
 
 def saved(image: Image.Image, kind: str, **options) -> io.BytesIO:
@@ -126,12 +129,44 @@ def test_bmp_is_read_alike_by_pillow(make_gradient):
     assert difference(again, source) < 4
 
 
-@pytest.mark.parametrize("kind", ["PNG", "WEBP", "GIF", "TIFF", "BMP", "JPEG", "JPEG2000", "TGA", "PPM", "PCX", "AVIF"])
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "GIF", "TIFF", "BMP", "JPEG", "MPO", "AVIF", "HEIF"])
 def test_every_format_is_read(kind, make_gradient):
     source = make_gradient(320, 240)
     got = opened(run(saved(source, kind), quality=95))
-    # GIF has 256 colours and AVIF is lossy: near is enough, a wrong channel order would be far.
+    # GIF has 256 colours, AVIF and HEIC are lossy: near is enough, a wrong channel order would be far.
     assert difference(got, source) < 6
+
+
+@pytest.mark.parametrize("kind", ["JPEG2000", "TGA", "PPM", "PCX", "ICO", "QOI"])
+def test_old_and_costly_formats_are_read_when_asked_for(kind, make_gradient):
+    source = make_gradient(256, 256)
+    options = {"sizes": [(256, 256)]} if kind == "ICO" else {}
+    refused = refusal(saved(source, kind, **options).getvalue())
+    assert refused.status == 415
+    name = refused.remedy.rsplit(" ", 1)[1]
+    got = opened(run(saved(source, kind, **options), PictureLimits(also_read=(name,)), size=(256, 256), quality=95))
+    assert difference(got, source) < 6
+
+
+def test_what_lies_in_a_container_is_held_to_the_same_number_of_pixels():
+    """An ICO says 16x16 in its directory; the PNG inside has 169 megapixels."""
+    inner = png_declaring(13000, 13000)
+    ico = struct.pack("<HHH", 0, 1, 1) + struct.pack("<BBBBHHII", 16, 16, 0, 0, 1, 32, len(inner), 22) + inner
+    with pytest.raises(Refused) as caught:
+        run(io.BytesIO(ico), PictureLimits(also_read=("ico",)))
+    assert caught.value.status == 413
+
+
+def test_what_a_library_says_is_not_passed_on(make_gradient):
+    """Its words name functions and files of a program that the reader does not know."""
+    for kind in ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "AVIF", "HEIF"):
+        whole = saved(make_gradient(160, 120), kind).getvalue()
+        for data in (whole[: len(whole) // 2], whole[:70], whole[:30] + bytes(len(whole) - 30)):
+            try:
+                run(io.BytesIO(data))
+            except Refused as refused:
+                told = refused.line
+                assert not any(word in told.lower() for word in ("pil", "libav", "errno", "<", "0x", "plugin", "tile"))
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
+import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import quote
@@ -12,7 +14,7 @@ import pytest
 from PIL import Image
 
 from maixpix.companion import FetchLimits
-from maixpix.companion.fetching import is_public
+from maixpix.companion.addresses import is_beside, is_public
 from rig.patience import patient
 
 
@@ -43,6 +45,28 @@ class Site(BaseHTTPRequestHandler):
             self.answer(200, gzip.compress(bytes(5_000_000)), "image/png", **{"Content-Encoding": "gzip"})
         elif self.path == "/text":
             self.answer(200, b"just text", "image/png")
+        elif self.path == "/interim":
+            with contextlib.suppress(OSError):
+                while not self.stop.is_set():
+                    self.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n" * 1000)
+        elif self.path == "/endless-page":
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.end_headers()
+            with contextlib.suppress(OSError):
+                self.wfile.write(b'<meta property="og:image" content="/p.png">')
+                while not self.stop.is_set():
+                    self.wfile.write(b"<" * 10_000)
+        elif self.path == "/hang-up":
+            self.close_connection = True
+        elif self.path == "/not-http":
+            self.wfile.write(b"220 ready\r\n")
+            self.close_connection = True
+        elif self.path == "/short":
+            self.send_response(200)
+            self.send_header("Content-Length", "1000")
+            self.end_headers()
+            self.close_connection = True
         elif self.path == "/slow":
             self.stop.wait(patient(20))
         else:
@@ -79,12 +103,12 @@ def site(make_gradient):
 
 @pytest.fixture
 def fetch(companion, client_for, site):
-    limits = FetchLimits(max_bytes=200_000, total_s=patient(1.0))
+    limits = FetchLimits(max_bytes=200_000)
     client = client_for(companion(allow_fetch=True, fetch_private=True, fetch=limits))
     return lambda path, more="": client.get(f"/fetch?url={quote(site + path, safe='')}{more}")
 
 
-@pytest.mark.parametrize("path", ["/p.png", "/page", "/moved"])
+@pytest.mark.parametrize("path", ["/p.png", "/page", "/moved", "/endless-page"])
 def test_picture_page_and_redirect_give_the_panels_picture(fetch, path, make_gradient):
     answer = fetch(path, "&size=320x240")
     assert (answer.status, answer["Content-Type"]) == (200, "image/jpeg")
@@ -110,8 +134,11 @@ def test_without_a_size_the_picture_itself(fetch, site):
         ("/big", 413, "more than 200000 bytes"),
         ("/zip", 413, "more than 200000 bytes"),
         ("/text", 415, "sent no picture"),
-        ("/slow", 504, "took longer than 1 s"),
         ("/none", 502, "answered 404"),
+        ("/interim", 502, "no end of headers"),
+        ("/hang-up", 502, "hung up without an answer"),
+        ("/not-http", 502, "does not answer in HTTP"),
+        ("/short", 502, "broke off before the end"),
     ],
 )
 def test_each_failure_has_its_own_line(fetch, path, status, words):
@@ -119,6 +146,68 @@ def test_each_failure_has_its_own_line(fetch, path, status, words):
     assert answer.status == status
     assert words in answer.text
     assert answer.text.count("\n") == 1
+
+
+def test_a_site_that_never_answers_is_given_up(companion, client_for, site):
+    server = companion(allow_fetch=True, fetch_private=True, fetch=FetchLimits(total_s=0.5))
+    answer = client_for(server).get("/fetch?url=" + quote(site + "/slow", safe=""))
+    assert (answer.status, "127.0.0.1 took longer than 0.5 s" in answer.text) == (504, True)
+
+
+def test_names_and_ports_where_nobody_is(companion, client_for):
+    client = client_for(companion(allow_fetch=True, fetch_private=True))
+    for url, words in (
+        ("http://no-such-host.invalid/x.jpg", "no-such-host.invalid"),
+        ("http://127.0.0.1:1/x.jpg", "127.0.0.1 refuses connections at that port"),
+        ("https://127.0.0.1:1/x.jpg", "127.0.0.1 refuses connections at that port"),
+    ):
+        answer = client.get("/fetch?url=" + quote(url, safe=""))
+        assert (answer.status, words in answer.text) == (502, True), answer.text
+        assert "Errno" not in answer.text and "Connector" not in answer.text and "ssl:" not in answer.text
+
+
+def test_one_client_gets_a_share_of_the_fetches(companion, client_for, site):
+    """Its slow sites keep no other client from fetching."""
+    limits = FetchLimits(total_s=20.0, at_once=3, each=2)
+    server = companion(allow_fetch=True, fetch_private=True, fetch=limits)
+    slow = f"GET /fetch?url={quote(site + '/slow', safe='')} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+    with contextlib.ExitStack() as stack:
+        greedy = []
+        for _ in range(6):
+            ends = ("127.0.0.1", server.port), 20, ("127.0.0.2", 0)
+            peer = stack.enter_context(socket.create_connection(*ends))
+            peer.sendall(slow)
+            greedy.append(peer)
+        for peer in greedy[2:]:
+            told = peer.recv(4000)
+            assert told.startswith(b"HTTP/1.1 503") and b"\r\nRetry-After: 2\r\n" in told
+        assert client_for(server).get(f"/fetch?url={quote(site + '/p.png', safe='')}").status == 200
+
+
+def test_a_neighbour_with_a_public_address_is_private(monkeypatch):
+    """In IPv6 every machine at home has one."""
+
+    class Probe:
+        def __init__(self, *arguments: object) -> None:
+            self.own = "2a00:1450:4001:1::5" if arguments[0] == socket.AF_INET6 else "8.8.4.77"
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *error: object) -> None:
+            pass
+
+        def connect(self, address: object) -> None:
+            pass
+
+        def getsockname(self):
+            return (self.own, 1)
+
+    monkeypatch.setattr("maixpix.companion.addresses.socket.socket", Probe)
+    for address in ("2a00:1450:4001:1::5", "2a00:1450:4001:1:ffff::9", "8.8.4.1"):
+        assert is_beside(address)
+    for address in ("2a00:1450:4001:2::5", "2606:4700::1111", "8.8.8.8"):
+        assert not is_beside(address)
 
 
 def test_off_unless_allowed(client, site):
@@ -159,10 +248,13 @@ def test_private_addresses_and_other_schemes_are_out_of_reach(companion, client_
 
 
 def test_what_counts_as_public():
-    for address in ("8.8.8.8", "2606:4700::1111", "::ffff:8.8.8.8", "2002:808:808::1"):
+    for address in ("8.8.8.8", "1.1.1.1", "223.255.255.254", "2606:4700::1111", "2a00:1450:4001::1", "2001:4860::8888"):
         assert is_public(address), address
     for address in (
         "10.0.0.1", "100.64.0.1", "172.16.0.1", "224.0.0.1", "255.255.255.255", "fe80::1%eth0", "fd00::1", "::",
-        "2002:7f00:1::1", "64:ff9b::a00:1", "nonsense", "ff02::1", "192.0.2.1",
+        "2002:7f00:1::1", "64:ff9b::a00:1", "nonsense", "ff02::1", "192.0.2.1", "",
+        "::ffff:8.8.8.8", "::8.8.8.8", "64:ff9b::808:808", "64:ff9b:1::808:808", "2002:808:808::1", "2001::1",
+        "fec0::1", "fc00::1", "2001:db8::1", "3fff::1", "5f00::1", "198.18.0.1", "198.51.100.1", "203.0.113.1",
+        "192.0.0.9", "192.88.99.1", "240.0.0.1", "0.0.0.0", "127.1", "2606:4700::1111%eth0", "100::1",
     ):  # fmt: skip
         assert not is_public(address), address

@@ -9,6 +9,7 @@ import json
 import re
 import socket
 import threading
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
@@ -234,7 +235,7 @@ def test_a_wish_is_forgotten_when_its_board_stays_away():
     async def work() -> None:
         time = [0.0]
         secret = PageSecret()
-        desk = BoardDesk(None, secret, EventHub(HttpLimits()), now=lambda: time[0])
+        desk = BoardDesk(ServeSettings(Path()), secret, EventHub(HttpLimits()), now=lambda: time[0])
         app = web.Application()
         app.add_routes(desk.routes())
         async with TestClient(TestServer(app)) as client:
@@ -265,3 +266,49 @@ def test_pages_of_the_gallery(tus, make_jpeg):
 def test_without_uploads_there_is_no_gallery(client):
     for path in ("/gallery", "/events", "/uploads.json", "/files/"):
         assert client.get(path).status == 404
+
+
+def test_equal_pictures_and_missing_and_deleted_ones_are_told(tus, sent, stored_files, uploads):
+    first, second, third = listing(tus.client)
+    body = sent[2]
+    answer = tus.create(len(body), body, {"filename": "again.jpg", "board": "<hall>"})
+    assert answer.status == 201
+    assert len(listing(tus.client)) == 3
+    (uploads / second["file"]).unlink()
+    secret = secret_of(tus.client.get("/gallery").text)
+    assert tus.client.request("DELETE", third["url"], {"X-Maixpix-Secret": secret}).status == 204
+    page = tus.client.get("/gallery").text
+    assert f'data-file="{first["file"]}"' in page
+    assert "the same came again as again.jpg from &lt;hall&gt;" in page
+    assert "the file is no longer in the uploads folder" in page
+    assert "<summary>Deleted lately</summary><ul><li>snap0.jpg, " in page
+
+
+def test_what_was_told_is_told_after_a_restart_too(companion, uploads, folder, tus_for, make_jpeg):
+    settings = ServeSettings(folder, port=0, uploads=uploads)
+    body, other = make_jpeg(1), make_jpeg(2)
+    with running(settings) as server:
+        tus = tus_for(server)
+        for content, name in ((body, "a.jpg"), (body, "b.jpg"), (other, "c.jpg")):
+            assert tus.create(len(content), content, {"filename": name, "board": "hall"}).status == 201
+        secret = secret_of(tus.client.get("/gallery").text)
+        assert tus.client.request("DELETE", listing(tus.client)[0]["url"], {"X-Maixpix-Secret": secret}).status == 204
+    with running(settings) as server:
+        page = tus_for(server).client.get("/gallery").text
+    assert "the same came again as b.jpg from hall" in page
+    assert "<li>c.jpg, " in page
+
+
+def test_only_boards_are_offered_as_boards(companion, client_for, uploads):
+    client = client_for(companion(uploads=uploads))
+    assert client.get("/command").status == 204
+    assert client.get("/command?board=a", Sec_Fetch_Mode="no-cors").status == 204
+    assert client.get("/command?board=b", Accept_Language="en").status == 204
+    assert client.get("/command?board=c", Origin="http://evil.example").status == 204
+    assert "data-board=" not in client.get("/gallery").text
+    client.get("/command?board=d")
+    assert re.findall('data-board="([^"]*)"', client.get("/gallery").text) == ["d"]
+    public = client_for(companion(uploads=uploads.with_name("more"), host="0.0.0.0"))
+    for number in range(50):
+        public.get(f"/command?board=b{number}")
+    assert len(re.findall("data-board=", public.get("/gallery").text)) == 8

@@ -9,11 +9,14 @@ import io
 import json
 import os
 import random
+import re
 import socket
+import sys
 import threading
 import time
 from pathlib import Path
 
+import pillow_heif
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -139,8 +142,6 @@ OUTSIDE = [
     "/pictures/./c.bmp",
     "/pictures/c.bmp/",
     "/pictures/c.bmp%20",
-    "/pictures/NUL.png",
-    "/pictures/con.jpg",
     "/pictures/notes.txt",
     "/pictures/folder.png",
     "/pictures/link-out.png",
@@ -162,7 +163,6 @@ def test_nothing_outside_the_folder_is_reachable(client, folder: Path):
     Image.new("RGB", (9, 9), "red").save(secret)
     (folder / ".hidden.jpg").write_bytes(secret.read_bytes())
     (folder / "notes.txt").write_text("private")
-    (folder / "NUL.png").write_bytes(secret.read_bytes())
     (folder / "folder.png").mkdir()
     (folder / "link-out.png").symlink_to(secret)
     (folder / "link-dir").symlink_to(folder.parent)
@@ -176,6 +176,73 @@ def test_nothing_outside_the_folder_is_reachable(client, folder: Path):
             assert secret.read_bytes() not in answer.body, target
     listed = {entry["name"] for entry in json.loads(client.get("/pictures.json").body)["pictures"]}
     assert listed == {"a wide.png", "b-tall.jpg", "c.bmp"}
+
+
+NAMES = (
+    "it's \"quoted\".png", "50%.png", "100%25.png", "a#b.png", "a?b=c.png", "12:30.png", "[x] {y} <z>.png", "con.jpg",
+    "NUL.png", "back\\slash.png", "trailing .png", "ü, 猫 & ünï.png", "a|b*c.png", "new\nline.png", "\x1b[31mred.png",
+    "+plus&amp;.png", "two..dots.png", "%2e%2e%2fx.png",
+)  # fmt: skip
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such names")
+def test_every_name_is_listed_linked_and_served(client, folder):
+    body = (folder / "a wide.png").read_bytes()
+    for name in NAMES:
+        (folder / name).write_bytes(body)
+    entries = {entry["name"]: entry["url"] for entry in json.loads(client.get("/pictures.json").body)["pictures"]}
+    assert set(NAMES) <= set(entries)
+    page = client.get("/").text
+    for name in NAMES:
+        assert client.get(entries[name]).body == body, name
+        assert client.get(entries[name] + "?size=32x32").status == 200, name
+        assert f'href="{entries[name].replace("&", "&amp;")}"' in page, name
+    assert "\x1b" not in page
+
+
+def test_what_is_left_out_is_told_with_its_reason(client, folder):
+    (folder / "notes.txt").write_text("private")
+    (folder / "drawing.svg").write_text("<svg/>")
+    (folder / ".hidden.jpg").write_bytes(b"x")
+    (folder / "folder.png").mkdir()
+    (folder / "gone.png").symlink_to(folder / "nowhere")
+    deep = folder.joinpath(*"abcdefghij")
+    deep.mkdir(parents=True)
+    (folder / "text.jpg").write_text("no picture at all")
+    with Image.open(folder / "c.bmp") as picture:
+        picture.save(folder / "old.ppm")
+        picture.save(folder / "old.jp2")
+    (folder / "torn.png").write_bytes((folder / "a wide.png").read_bytes()[:900])
+    if os.name != "nt":
+        Path(os.fsdecode(os.fsencode(folder) + b"/latin-\xe9.png")).write_bytes(b"x")
+    assert client.get("/pictures/torn.png?size=32x32").status == 422
+    page = client.get("/").text
+    for name, words in (
+        ("notes.txt", "not that of a picture"),
+        ("drawing.svg", "not that of a picture"),
+        (".hidden.jpg", "hidden files stay hidden"),
+        ("gone.png", "no plain file"),
+        ("a/b/c/d/e/f/g/h/i", "8 deep"),
+        ("latin-\ufffd.png", "no UTF-8"),
+    ):
+        assert re.search(f"<li><b>{re.escape(name)}</b>: [^<]*{words}", page), name
+    for name, words in (
+        ("text.jpg", "no picture that can be read"),
+        ("old.ppm", "--also-read ppm"),
+        ("old.jp2", "--also-read jp2"),
+        ("torn.png", "its end is missing"),
+    ):
+        assert re.search(f'class="broken">[^<]*{words}[^<]*</span><figcaption><b>{name}</b>', page), name
+    assert "6 files are not given out" in page
+
+
+def test_what_iphones_take_is_converted(client, folder):
+    pillow_heif.register_heif_opener()
+    with Image.open(folder / "a wide.png") as picture:
+        picture.save(folder / "IMG_0001.HEIC", "HEIF")
+    assert client.get("/pictures/IMG_0001.HEIC")["Content-Type"] == "image/heic"
+    shown = Image.open(io.BytesIO(client.get("/pictures/IMG_0001.HEIC?size=320x240").body))
+    assert (shown.format, shown.size) == ("JPEG", (320, 240))
 
 
 def test_a_link_that_stays_inside_is_served(client, folder):
@@ -204,7 +271,7 @@ def test_a_damaged_picture_is_decoded_once_until_it_changes(client, folder):
     path.write_bytes(good[:-3000])
     was = path.stat()
     first = client.get("/pictures/c.bmp?size=32x32")
-    assert (first.status, "truncated" in first.text) == (422, True)
+    assert (first.status, "its end is missing" in first.text) == (422, True)
     # Other bytes behind the same size and time would be told otherwise if they were looked at again.
     path.write_bytes(bytes(was.st_size))
     os.utime(path, ns=(was.st_atime_ns, was.st_mtime_ns))
@@ -309,17 +376,68 @@ def receive_end(peer) -> bytes:
         return b""
 
 
-def test_too_many_connections_are_refused_and_places_come_back(companion, client_for):
-    server = companion(http=HttpLimits(head_s=30, max_connections=3))
-    peers = [socket.create_connection(("127.0.0.1", server.port), timeout=patient(10)) for _ in range(3)]
-    with socket.create_connection(("127.0.0.1", server.port), timeout=patient(10)) as extra:
-        assert receive_end(extra) == b""
-    for peer in peers:
-        peer.close()
-    deadline = time.monotonic() + patient(10)
+def knocking(server, count: int, address: str = "127.0.0.1") -> list[socket.socket]:
+    """`count` connections that ask for nothing."""
+    ends = ("127.0.0.1", server.port), 20, (address, 0)
+    return [socket.create_connection(*ends) for _ in range(count)]
+
+
+def test_idle_connections_keep_nobody_out(companion, client_for):
+    """When the house is full, whoever holds most gives up the connection that has been quiet for longest."""
+    server = companion(http=HttpLimits(head_s=60, max_connections=6, max_per_address=4))
+    with contextlib.ExitStack() as stack:
+        quiet = [stack.enter_context(peer) for peer in knocking(server, 1)]
+        quiet[0].sendall(b"GET / HTTP/1.1\r\nHost: local")
+        crowd = [stack.enter_context(peer) for peer in knocking(server, 40, "127.0.0.2")]
+        for _ in range(20):
+            assert client_for(server).get("/pictures.json").status == 200
+        assert server.companion.gate.connections <= 6
+        assert server.companion.gate.refused == 0
+        for peer in crowd[:36]:
+            assert receive_end(peer) == b""
+        # The one address that holds little has kept its own.
+        quiet[0].sendall(b"host\r\nConnection: close\r\n\r\n")
+        assert quiet[0].recv(12) == b"HTTP/1.1 200"
+
+
+def test_requests_under_way_are_not_ended_for_others(companion, client_for, uploads):
+    server = companion(http=HttpLimits(head_s=60, max_connections=3), uploads=uploads)
+    with contextlib.ExitStack() as stack:
+        live = [stack.enter_context(peer) for peer in knocking(server, 3)]
+        for peer in live:
+            peer.sendall(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert peer.recv(12) == b"HTTP/1.1 200"
+        with socket.create_connection(("127.0.0.1", server.port), timeout=10) as extra:
+            assert receive_end(extra) == b""
+        assert server.companion.gate.refused == 1
+    deadline = time.monotonic() + patient(20)
     while server.companion.gate.connections and time.monotonic() < deadline:
         time.sleep(0.01)
     assert client_for(server).get("/pictures.json").status == 200
+
+
+def test_bodies_that_never_come_make_room(companion, client_for, uploads):
+    server = companion(http=HttpLimits(head_s=60, max_connections=4), uploads=uploads)
+    head = (
+        b"POST /files/ HTTP/1.1\r\nHost: localhost\r\nTus-Resumable: 1.0.0\r\nUpload-Length: 90\r\n"
+        b"Content-Type: application/offset+octet-stream\r\nContent-Length: 90\r\n\r\n"
+    )
+    with contextlib.ExitStack() as stack:
+        peers = [stack.enter_context(peer) for peer in knocking(server, 4)]
+        for peer in peers:
+            peer.sendall(head)
+        for _ in range(10):
+            assert client_for(server).get("/pictures.json").status == 200
+
+
+def test_a_form_whose_body_never_comes_is_answered(companion, uploads):
+    server = companion(http=HttpLimits(form_s=0.3), uploads=uploads)
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as peer:
+        peer.sendall(
+            b"POST /gallery/delete HTTP/1.1\r\nHost: localhost\r\nContent-Length: 50\r\n"
+            b"Content-Type: application/x-www-form-urlencoded\r\n\r\nfile="
+        )
+        assert peer.recv(12) == b"HTTP/1.1 408"
 
 
 @pytest.mark.parametrize(

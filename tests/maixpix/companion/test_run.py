@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from maixpix.companion import PictureLimits, ServeSettings, running
+from maixpix.companion import PictureLimits, ServeSettings, app, running
 from maixpix.companion.app import Companion
 from maixpix.companion.run import announcement
+from maixpix.companion.uploads.storage import UploadStore
 from maixpix.errors import UserError
 from rig.patience import patient
 
@@ -137,3 +138,18 @@ def test_converted_pictures_are_kept_where_asked(folder, tmp_path, client_for):
         with running(settings) as server:
             assert client_for(server).get("/pictures/c.bmp?size=32x32").status == 200
             assert server.companion.serving.cache.conversions == conversions
+
+
+def test_the_hourly_cleaner_outlives_a_failure(companion, uploads, monkeypatch):
+    """Whatever one round raises, the next one comes."""
+    rounds = threading.Semaphore(0)
+
+    def fail(self: UploadStore) -> int:
+        rounds.release()
+        raise RuntimeError("something nobody thought of")
+
+    monkeypatch.setattr(UploadStore, "expire", fail)
+    monkeypatch.setattr(app, "CLEAN_EVERY_S", 0.01)
+    companion(uploads=uploads)
+    for _ in range(3):
+        assert rounds.acquire(timeout=30)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
 from types import SimpleNamespace
 
 import pytest
+from PIL import Image
 
 from maixpix.cli import run
 from maixpix.commands.serve import DEFAULTS, default_uploads
@@ -141,3 +143,47 @@ def test_times_as_people_write_them():
         assert parse_seconds(text) == count
         assert parse_seconds(seconds_text(count)) == count
     assert seconds_text(DEFAULTS.expire_s) == "7d"
+
+
+def lines_until(server, words: str) -> list[str]:
+    lines = []
+    while not lines or words not in lines[-1]:
+        line = server.process.stdout.readline()
+        assert line, lines
+        lines.append(line.rstrip("\n"))
+    return lines
+
+
+def test_everything_fetched_and_sent_is_told_in_a_line(serve, tus_for, client_for, make_jpeg):
+    server = serve()
+    client = client_for(server)
+    assert client.get("/pictures/c.bmp?size=32x32&board=dock-1").status == 200
+    assert re.fullmatch(r"board dock-1 fetched c\.bmp, \d+ B, \d\.\d s", lines_until(server, "c.bmp")[-1])
+    tag = client.get("/frame?board=dock-1&size=32x32")["ETag"]
+    assert re.fullmatch(r"board dock-1 fetched a wide\.png, \d+ B, \d\.\d s", lines_until(server, "wide")[-1])
+    client.get("/pictures/a%20wide.png?size=32x32", If_None_Match=tag)
+    assert re.fullmatch(r"127\.0\.0\.1 has a wide\.png already, \d\.\d s", lines_until(server, "wide")[-1])
+    client.get("/pictures/a%20wide.png", Range="bytes=100-")
+    assert re.search(r"fetched a wide\.png from byte 100, \d+ kB|from byte 100, \d+ B", lines_until(server, "wide")[-1])
+    client.get("/pictures/none%1b%5b31m.png?board=dock-1")
+    last = lines_until(server, "none")[-1]
+    assert last.startswith("board dock-1 asked for none") and "there is no picture" in last and "\x1b" not in last
+    body = make_jpeg(1)
+    for name in ("snap.jpg", "other.jpg"):
+        assert tus_for(server).create(len(body), body, {"filename": name, "board": "hall"}).status == 201
+    assert re.fullmatch(r"board hall sent \d{4}-\d\d-\d\d/snap\.jpg, \d+ B", lines_until(server, "snap.jpg")[-1])
+    assert "board hall sent other.jpg once more, which is here as" in lines_until(server, "other.jpg")[-1]
+
+
+def test_quiet_tells_none_of_it(serve, client_for):
+    server = serve("--quiet")
+    assert client_for(server).get("/pictures/c.bmp?size=32x32&board=dock-1").status == 200
+    server.process.send_signal(signal.SIGINT)
+    assert server.process.wait(20) == 0
+    assert server.process.stdout.read() == "stopping\n"
+
+
+def test_old_formats_are_read_when_asked_for(serve, client_for, folder):
+    with Image.open(folder / "c.bmp") as picture:
+        picture.save(folder / "old.ppm")
+    assert client_for(serve("--also-read", "ppm")).get("/pictures/old.ppm?size=32x32").status == 200

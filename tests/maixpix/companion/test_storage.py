@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from maixpix.companion.problems import Refused
 from maixpix.companion.settings import UploadLimits
 from maixpix.companion.sniff import recognise
-from maixpix.companion.uploads.names import MAX_NAME_BYTES, numbered, safe_board, safe_name
 from maixpix.companion.uploads.partial import Facts
 from maixpix.companion.uploads.storage import UploadStore
+from maixpix.names import MAX_NAME_BYTES, numbered, safe_board, safe_name
 
 JPEG = recognise(b"\xff\xd8\xff")
 
@@ -190,7 +190,7 @@ def test_a_crash_at_every_step_loses_and_doubles_nothing(tmp_path, after, power_
                 disk.lose_power()
         if not disk.crashed:
             break
-        store._folder_lock.close()
+        store._folder_lock.release()
         again = UploadStore(root, UploadLimits())
         again.open()
         for stored in again.list():
@@ -222,7 +222,7 @@ def test_a_crash_during_recovery_is_recovered_too(tmp_path, after, monkeypatch):
         monkeypatch.setattr(store._placing, "_settle", lambda *arguments: (_ for _ in ()).throw(Crash))
         with pytest.raises(Crash):
             store.finish(partial)
-        store._folder_lock.close()
+        store._folder_lock.release()
         second = UploadStore(root, UploadLimits())
         with pytest.MonkeyPatch.context() as patch:
             disk = Disk(patch, root, crash_at, after)
@@ -231,7 +231,7 @@ def test_a_crash_during_recovery_is_recovered_too(tmp_path, after, monkeypatch):
             except Crash:
                 pass
         if second._folder_lock is not None:
-            second._folder_lock.close()
+            second._folder_lock.release()
         if not disk.crashed:
             break
         third = UploadStore(root, UploadLimits())
@@ -351,4 +351,77 @@ def test_an_error_while_settling_can_be_dropped_or_made_good(tmp_path, monkeypat
     assert told == ["added kept.jpg", "deleted kept.jpg"]
     assert list((tmp_path / "u").glob("2*/*")) == []
     assert (store.used, store._unfinished) == (0, set())
+    store.close()
+
+
+def begun(store: UploadStore, number: int) -> str:
+    partial = store.create(Facts(id="", name=f"{number}.bin", length=10))
+    store.write(partial, b"12345")
+    store.rest(partial)
+    return partial.facts.id
+
+
+def test_one_upload_that_the_disk_does_not_let_go_keeps_none_of_the_others(tmp_path, monkeypatch):
+    store = UploadStore(tmp_path / "u", UploadLimits(expire_s=-1))
+    store.open()
+    stuck, *others = (begun(store, number) for number in range(4))
+    unlink = Path.unlink
+
+    def fail(self: Path, missing_ok: bool = False) -> None:
+        if self.name == f"{stuck}.part":
+            raise PermissionError(13, "Permission denied")
+        unlink(self, missing_ok)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", fail)
+        assert store.expire() == len(others)
+    assert [path.stem for path in (tmp_path / "u" / ".partial").glob("*.part")] == [stuck]
+    assert store.used == 5
+    assert store.expire() == 1
+    assert store.used == 0
+    store.close()
+
+
+@pytest.mark.parametrize("door", ["tus", "tcp"])
+def test_sender_and_board_survive_a_kill_before_the_log(tmp_path, door, monkeypatch):
+    store = UploadStore(tmp_path / "u", UploadLimits())
+    store.open()
+    length = len(BODY) if door == "tus" else None
+    facts = Facts(id="", name="snap.jpg", length=length, board="kitchen", sender="10.0.0.2", door=door)
+    partial = store.create(facts)
+    store.write(partial, BODY)
+    monkeypatch.setattr(store._index, "add", lambda stored: (_ for _ in ()).throw(Crash))
+    with pytest.raises(Crash):
+        store.finish(partial)
+    store._folder_lock.release()
+    again = UploadStore(tmp_path / "u", UploadLimits())
+    again.open()
+    (stored,) = again.list()
+    assert (stored.board, stored.sender, stored.door) == ("kitchen", "10.0.0.2", door)
+    again.close()
+    third = UploadStore(tmp_path / "u", UploadLimits())
+    third.open()
+    assert third.list() == [stored]
+    third.close()
+
+
+def test_an_upload_finds_the_room_of_one_that_was_just_deleted(tmp_path, monkeypatch):
+    """On a disk that is full to its reserve; its free space is not looked at for every piece."""
+    from types import SimpleNamespace
+
+    store = UploadStore(tmp_path / "u", UploadLimits(reserve_bytes=1000))
+    store.open()
+    usage = lambda folder: SimpleNamespace(free=1010 - sum(p.stat().st_size for p in folder.glob("2*/*")))  # noqa: E731
+    monkeypatch.setattr("maixpix.companion.uploads.room.shutil.disk_usage", usage)
+
+    def put(body: bytes) -> str:
+        partial = store.create(Facts(id="", name="a.bin", length=len(body)))
+        store.write(partial, body)
+        return store.finish(partial).file
+
+    first = put(b"0123456789")
+    with pytest.raises(Refused, match="nearly full"):
+        put(b"another 10")
+    store.delete(first)
+    put(b"another 10")
     store.close()

@@ -14,6 +14,7 @@ import struct
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -70,15 +71,57 @@ def test_unknown_content_is_kept_as_bin(receiver, stored_files):
     assert (file.endswith(".bin"), body) == (True, b"temperature 21")
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "BMP", "WEBP"])
-@pytest.mark.parametrize("share", [0.3, 0.97])
-def test_a_picture_without_its_end_is_not_kept(receiver, stored_files, uploads, make_gradient, kind, share):
+def behind(picture: bytes) -> dict[str, bytes]:
+    """A picture as phones, cameras and half-finished writers leave it."""
+    video = (
+        struct.pack(">I", 24) + b"ftypmp42" + bytes(12) + struct.pack(">I", 19976) + b"mdat" + bytes(range(256)) * 78
+    )
+    return {
+        "whole": picture,
+        "96 bytes behind it": picture + bytes(range(96)),
+        "a video behind it": picture + video,
+        "a page of zeros behind it": picture + bytes(8192),
+        "cut in the middle": picture[: len(picture) // 3],
+        "cut at the end": picture[:-3],
+        "cut in its header": picture[:21],
+        "a hole": picture[: len(picture) // 2] + bytes(50) + picture[len(picture) // 2 + 50 :],
+    }
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "AVIF"])
+def test_every_byte_of_a_picture_is_kept_whatever_state_it_is_in(receiver, stored_files, make_gradient, kind):
+    """The sender has closed in order and believes it delivered; whether it can be shown is for others to say."""
     out = io.BytesIO()
     make_gradient(160, 120).save(out, kind)
-    body = out.getvalue()
-    assert send(receiver, body[: int(len(body) * share)]) is None
-    assert stored_files() == {}
-    assert not list((uploads / ".partial").glob("*.part"))
+    bodies = behind(out.getvalue())
+    for what, body in bodies.items():
+        assert send(receiver, body) == b"", what
+    assert sorted(stored_files().values()) == sorted(bodies.values())
+    assert all(file.endswith("." + file.rsplit(".", 1)[1]) and "/" in file for file in stored_files())
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"x",
+        b"\n",
+        b"#maixpi",
+        b"BM",
+        b"RIFF\xff\xff\xff\x7fAVI LIST",
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"\xff\xd8",
+        b"\xff\xd8\xff\xd9",
+        b"<html>",
+        b"\x00" * 70_000,
+        bytes(range(256)) * 300,
+    ],
+    ids=range(11),
+)
+def test_unknown_kinds_are_kept_byte_for_byte(receiver, stored_files, body):
+    assert send(receiver, body) == b""
+    ((file, kept),) = stored_files().items()
+    assert kept == body
+    assert Path(file).suffix in (".bin", ".jpg", ".avi")
 
 
 def test_the_optional_line_gets_one_line_back(receiver, make_jpeg, stored_files, log_lines):
@@ -209,6 +252,15 @@ def test_too_many_senders_are_reset(companion, uploads, make_jpeg):
     while (answer := send(server, make_jpeg(7))) is None and time.monotonic() < deadline:
         time.sleep(0.02)
     assert answer == b""
+
+
+def test_silent_senders_keep_nobody_out(companion, uploads, make_jpeg, stored_files):
+    server = companion(uploads=uploads, tcp_port=0, upload_limits=UploadLimits(max_connections=4, max_per_address=3))
+    with contextlib.ExitStack() as stack:
+        for address in ("127.0.0.1", "127.0.0.2") * 10:
+            stack.enter_context(socket.create_connection(("127.0.0.1", server.tcp_port), 20, (address, 0)))
+            assert send(server, make_jpeg(7)) == b""
+    assert list(stored_files().values()) == [make_jpeg(7)]
 
 
 def test_fifty_boards_at_once(receiver, stored_files, make_jpeg):

@@ -6,6 +6,7 @@ Both do the same few things; `install` builds on them. Paths are relative to the
 from __future__ import annotations
 
 import base64
+import contextlib
 import os
 import shutil
 from collections.abc import Mapping
@@ -43,6 +44,9 @@ class Place(Protocol):
 
     def rename(self, source: str, target: str) -> None:
         """Rename a file, replacing `target`."""
+
+    def move(self, source: str, target: str) -> None:
+        """As `rename`, into a folder that need not be there yet."""
 
     def patch(self, path: str, data: bytes) -> None:
         """Overwrite the bytes of a file of the same length in place."""
@@ -151,6 +155,10 @@ class BoardPlace:
         old, new = f"{self.root}/{target}", f"{self.root}/{source}"
         self.link.run(f"_d({old!r})\nuos.rename({new!r},{old!r})")
 
+    def move(self, source: str, target: str) -> None:
+        self._make_folders(target)
+        self.rename(source, target)
+
     def patch(self, path: str, data: bytes) -> None:
         # All of the data arrives before the command runs, so a cut cable cannot tear it.
         (piece,) = self.link.stream(data)
@@ -199,6 +207,9 @@ class BoardPlace:
             return  # the board is gone; what is there is part of no version
 
 
+_PRIVATE = ("pix.json", "pix.new")
+
+
 class FolderPlace:
     """A mounted card."""
 
@@ -226,10 +237,19 @@ class FolderPlace:
         target = self.folder / path
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            with target.open("wb") as file:
+            # Settings hold the network's key and the token: on a file system that knows modes they are the owner's.
+            mode = 0o600 if path in _PRIVATE else 0o666
+            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0)
+            with os.fdopen(os.open(target, flags, mode), "wb") as file:
+                if path in _PRIVATE and hasattr(os, "fchmod"):
+                    with contextlib.suppress(OSError):  # FAT knows no modes
+                        os.fchmod(file.fileno(), mode)
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
+                if hasattr(os, "posix_fadvise"):
+                    # Whoever reads it back is to get it from the card, not from this PC's memory.
+                    os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
         except OSError as error:
             raise UserError(f"cannot write {target}: {error.strerror}", _card_remedy(error)) from None
 
@@ -241,6 +261,13 @@ class FolderPlace:
 
     def rename(self, source: str, target: str) -> None:
         (self.folder / source).replace(self.folder / target)
+
+    def move(self, source: str, target: str) -> None:
+        try:
+            (self.folder / target).parent.mkdir(parents=True, exist_ok=True)
+            self.rename(source, target)
+        except OSError as error:
+            raise UserError(f"cannot write {self.folder / target}: {error.strerror}", _card_remedy(error)) from None
 
     def patch(self, path: str, data: bytes) -> None:
         with (self.folder / path).open("r+b") as file:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import contextlib
 import errno
 import gc
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from maixpix import texts
+from maixpix import texts, ui
 from maixpix.errors import UserError
 from maixpix.options import SIZE, faults_option
+from maixpix.text import Cleaner
 from maixpix.virtual.reach import grace_option, latency_option, reach_option
 from virtualboard.clock import GRACE_NS, MS
 from virtualboard.host.reset_lines import WIRINGS
@@ -92,6 +92,9 @@ def board(
     with --port. --rfc2217 makes it a network port instead, which also works on Windows and carries the lines that
     kflash resets a board with. The network "home" (key "correct horse") is in range, the name "pc" is this machine.
 
+    The hosted engine is no sandbox: programs for the board run on this machine as you. With --engine k210 they run on
+    the emulated chip and reach nothing but its card, flash and network.
+
     The folder of --card is read when the board starts. What the hosted engine writes is in it at once; the emulated
     chip writes sectors, whose files get into the folder when the board is switched off.
 
@@ -133,9 +136,9 @@ def board(
             if code is not None:
                 return _execute(live, code, timeout)
             later = ", and its card's files into their folder" if chosen == "k210" and card is not None else ""
-            click.echo(f"virtual board ({chosen}) runs; Ctrl-C switches it off{later}", err=True)
+            ui.err(f"virtual board ({chosen}) runs; Ctrl-C switches it off{later}")
             live.run()
-        click.echo("switched off", err=True)
+        ui.err("switched off")
         return 0
     finally:
         live.close()
@@ -164,7 +167,7 @@ def _doors(live: LiveBoard, web: int | None, rfc2217: int | None, lines: str, pt
             console = PtyConsole(live.console)
             open_doors.callback(console.close)
             open_doors.enter_context(announced(live.board.clock, console.name))
-            click.echo(f"console on {console.name}", err=True)
+            ui.err(f"console on {console.name}")
         elif pty and rfc2217 is None and web is None:
             raise UserError(
                 "this system has no pseudo-terminals", "add --rfc2217 2217 and use rfc2217://127.0.0.1:2217"
@@ -172,7 +175,7 @@ def _doors(live: LiveBoard, web: int | None, rfc2217: int | None, lines: str, pt
         if web is not None:
             from maixpix.virtual.web import serving
 
-            click.echo(f"page at {open_doors.enter_context(serving(live, web))}", err=True)
+            ui.err(f"page at {open_doors.enter_context(serving(live, web))}")
         yield
 
 
@@ -184,10 +187,10 @@ def _network_port(live: LiveBoard, port: int, lines: str) -> Iterator[None]:
 
     wires = ResetLines(live.board, lines, live.hold)
     try:
-        console = Rfc2217Console(live.console, port, wires, lambda text: click.echo(text, err=True))
+        console = Rfc2217Console(live.console, port, wires, lambda text: ui.err(text))
     except OSError as error:
         raise port_error(error, port, "--rfc2217") from None
-    click.echo(f"console on {console.url} ({lines} reset lines)", err=True)
+    ui.err(f"console on {console.url} ({lines} reset lines)")
     try:
         with announced(live.board.clock, console.url):
             yield
@@ -205,13 +208,10 @@ def port_error(error: OSError, port: int, option: str) -> UserError:
 
 
 def _execute(live: LiveBoard, code: str, timeout: float) -> int:
-    def output(data: bytes) -> None:
-        sys.stdout.write(data.decode("utf-8", "replace").replace("\r\n", "\n"))
-        sys.stdout.flush()
-
-    error = live.execute(code.encode(), output, timeout)
+    cleaner = Cleaner()
+    error = live.execute(code.encode(), lambda data: ui.out(cleaner.feed(data), end=""), timeout)
     if error:
-        sys.stderr.write(error)
+        ui.err(error, end="")
         return 1
     return 0
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from maixpix import ui
 from maixpix.errors import UserError
 from maixpix.options import SIZE, faults_option
 from maixpix.virtual.reach import grace_option, latency_option, reach_option
@@ -73,8 +74,8 @@ def demo(
     options = DemoOptions(
         out, picture, url, baud, at, panel, faults or [], seed, chosen, firmware, list(reach), rtt_ms, grace_ms
     )
-    report = run_demo(options, click.echo)
+    report = run_demo(options, ui.out)
     if not report["ok"]:
         raise UserError(report["verdict"], f"see the board's words above and {out / 'demo.png'}")
-    click.echo(f"{report['verdict']}; see {out / 'demo.png'}")
+    ui.out(f"{report['verdict']}; see {out / 'demo.png'}")
     return 0

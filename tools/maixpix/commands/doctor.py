@@ -39,7 +39,7 @@ def doctor_command(ctx: click.Context, port: str | None, board: str | None, no_n
     """
     device = ports.choose(port, boards.find(board) if board else None)
     findings = []
-    console = ui.Console(highlight=False, soft_wrap=True)
+    console = ui.CleanConsole(highlight=False, soft_wrap=True)
     try:
         with Link(device, ui.say, restart=True) as link:
             for finding in examine(link, device, board, not no_network):
@@ -51,7 +51,7 @@ def doctor_command(ctx: click.Context, port: str | None, board: str | None, no_n
         if not as_json:
             _print_finding(console, findings[-1])
     if as_json:
-        click.echo(to_json(findings))
+        ui.out(to_json(findings))
     ctx.exit(0 if healthy(findings) else 1)
 
 

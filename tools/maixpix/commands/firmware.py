@@ -44,10 +44,10 @@ def show(files: tuple[Path, ...]) -> None:
     for path in files:
         image = images.identify(path)
         images.require_known(image)
-        click.echo(f"{path}: {image.title}")
+        ui.out(f"{path}: {image.title}")
         if image.headed:
-            click.echo("  with flash header (its digest is right)")
-        click.echo(f"  sha256 {image.sha256}")
+            ui.out("  with flash header (its digest is right)")
+        ui.out(f"  sha256 {image.sha256}")
 
 
 @firmware.command()
@@ -71,5 +71,12 @@ def get(name: str, output: Path, site: str, sums: Path | None) -> None:
     sums = sums or Path(click.get_app_dir("maixpix")) / "firmware.json"
     with ui.meter("download") as meter:
         done = firmware_get.download(url, output, sums, meter.update)
-    click.echo(f"{done.path}: {done.image.title}")
-    click.echo(f"  sha256 {done.image.sha256} ({'remembered' if done.first else 'as at the first download'})")
+    ui.out(f"{done.path}: {done.image.title}")
+    ui.out(f"  sha256 {done.image.sha256} ({_standing(done)})")
+
+
+def _standing(done: firmware_get.Download) -> str:
+    """What is known of the digest."""
+    if done.is_pinned:
+        return "the official build"
+    return "first seen, remembered" if done.first else "as at the first download"

@@ -83,7 +83,7 @@ def flash_command(
         ui.say(f"first {_ERASING}" if images else _ERASING)
     if not images:
         write.erase(device, board, 0, 0)
-        click.echo("the flash is erased")
+        ui.out("the flash is erased")
         return
     with ui.meter("flash") as meter:
 
@@ -96,10 +96,10 @@ def flash_command(
     wanted = baud or board.baud
     if rate < wanted:
         ui.note(f"{wanted} baud does not work here; --baud {rate} saves the time of trying")
-    click.echo(f"flashed {job.size:,} bytes at {rate} baud")
+    ui.out(f"flashed {job.size:,} bytes at {rate} baud")
     if check and job.version:
         if write.confirm(device):
-            click.echo(f"MaixPy {job.version} starts on the board")
+            ui.out(f"MaixPy {job.version} starts on the board")
         else:
             ui.note("MaixPy was not heard starting; press reset, then `maixpix doctor`")
 
@@ -113,4 +113,4 @@ def _write_bundle(job: Job, path: Path) -> None:
         raise UserError(str(error), "choose another address") from None
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror}", "choose another place") from None
-    click.echo(f"{path}: {len(job.parts)} parts, {path.stat().st_size:,} bytes")
+    ui.out(f"{path}: {len(job.parts)} parts, {path.stat().st_size:,} bytes")

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
 import serial
 
-from maixpix import ports
+from maixpix import ports, ui
 from maixpix.board import card
 from maixpix.board.link import BAUD, open_error
 from maixpix.board.places import Place
 from maixpix.commands.common import board, place_on, port_option
+from maixpix.text import Cleaner
 
 _LOGS = ("pix.old", "pix.log")
 
@@ -45,16 +45,16 @@ def logs(port: str | None, card_folder: Path | None, lines: int, follow: bool) -
 def _print_log(place: Place, count: int) -> None:
     text = b"".join(place.read(name) or b"" for name in _LOGS).decode("utf-8", "replace")
     shown = text.splitlines()[-count:]
-    click.echo("\n".join(shown) if shown else f"no errors are kept on {place.name}")
+    ui.out("\n".join(shown) if shown else f"no errors are kept on {place.name}")
 
 
 def _follow(device: str) -> None:
+    cleaner = Cleaner()
     try:
         with serial.serial_for_url(device, BAUD, timeout=0.2, exclusive=True) as line:
             while True:
                 data = line.read(max(1, line.in_waiting))
                 if data:
-                    sys.stdout.buffer.write(data)
-                    sys.stdout.buffer.flush()
+                    ui.out(cleaner.feed(data), end="")
     except (OSError, serial.SerialException, ValueError) as error:
         raise open_error(device, error) from None

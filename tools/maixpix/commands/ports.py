@@ -7,6 +7,7 @@ import json
 import click
 
 from maixpix import ports as port_list
+from maixpix import ui
 from maixpix.errors import UserError
 
 
@@ -24,14 +25,14 @@ def ports(as_json: bool) -> None:
     """
     found = port_list.scan()
     if as_json:
-        click.echo(json.dumps([vars(port) for port in found], indent=2))
+        ui.out(json.dumps([vars(port) for port in found], indent=2))
         return
     if not found:
         raise UserError("no serial port was found", "plug the board in with a data cable")
     for port in found:
         pair = f", port {port.place + 1} of {port.count}" if port.count > 1 else ""
-        click.echo(f"{port.device}  {port.usb or '-':9}  {port.guess or 'no K210 board known'}{pair}")
+        ui.out(f"{port.device}  {port.usb or '-':9}  {port.guess or 'no K210 board known'}{pair}")
         if port.trouble:
-            click.echo(f"    {port.trouble}")
+            ui.out(f"    {port.trouble}")
     if any(port.count > 1 and port.likely for port in found):
-        click.echo("two-port boards: go and amigo flash through the second port, the others through the first")
+        ui.out("two-port boards: go and amigo flash through the second port, the others through the first")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 from typing import IO
 
 import click
@@ -13,6 +12,7 @@ from maixpix import ports, texts, ui
 from maixpix.board.link import BoardError, Link
 from maixpix.commands.common import port_option
 from maixpix.errors import UserError
+from maixpix.text import Cleaner
 
 
 @click.command()
@@ -38,16 +38,17 @@ def run(
         raise click.UsageError("name a FILE or give --exec")
     text = code if code is not None else _text_of(file) if file else ""
 
+    cleaner = Cleaner()
+
     def show(data: bytes) -> None:
-        sys.stdout.buffer.write(data.replace(b"\x04", b""))
-        sys.stdout.buffer.flush()
+        ui.out(cleaner.feed(data.replace(b"\x04", b"")), end="")
 
     link = Link(ports.choose(port), ui.say)
     link.open(soft_reset=not resume)
     try:
         link.run(text, timeout_s=timeout, output=show)
     except BoardError as error:
-        click.echo(error.traceback.rstrip(), err=True)
+        ui.err(error.traceback.rstrip())
         ctx.exit(1)
     except KeyboardInterrupt:
         with contextlib.suppress(OSError, serial.SerialException, UserError):

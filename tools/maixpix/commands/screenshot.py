@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import http.client
 import urllib.error
 import urllib.request
 from pathlib import Path
 
 import click
 
+from maixpix import ui
 from maixpix.errors import UserError
 from maixpix.virtual.pictures import format_of, keep_as
 
@@ -22,21 +24,26 @@ def screenshot(output: Path, web: str | None) -> None:
 
     \b
     Example:
-      maixpix board --web 8080        (in another terminal)
-      maixpix screenshot panel.png --web http://127.0.0.1:8080
+      maixpix board --web 8080        (in another terminal; prints the address with its token)
+      maixpix screenshot panel.png --web 'http://127.0.0.1:8080/?token=...'
     """
     if not web:
         raise UserError(
             "MaixPy cannot read a real panel back", "for a virtual board give --web and the address of its page"
         )
     format_of(output)
-    url = web.rstrip("/") + "/panel.png"
+    page, _, token = web.partition("?")
+    url = page.rstrip("/") + "/panel.png"
     try:
-        with urllib.request.urlopen(url, timeout=10) as answer:
+        with urllib.request.urlopen(f"{url}?{token}" if token else url, timeout=10) as answer:
             data = answer.read(16 * 1024 * 1024)
-    except (urllib.error.URLError, OSError, ValueError) as error:
+    except urllib.error.HTTPError as error:
+        if error.code == 403:
+            raise UserError("the board's page wants its token", "give the whole address that was printed") from None
+        raise UserError(f"no panel at {url} ({error.code})", "is this the page of `maixpix board --web`?") from None
+    except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError) as error:
         reason = getattr(error, "reason", error)
         raise UserError(f"no panel at {url} ({reason})", "start the virtual board with `maixpix board --web`") from None
     if not data.startswith(b"\x89PNG"):
         raise UserError(f"{url} is no picture", "is this the page of `maixpix board --web`?")
-    click.echo(f"{output}: {keep_as(data, output):,} bytes")
+    ui.out(f"{output}: {keep_as(data, output):,} bytes")

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import click
 
+from maixpix import ui
 from maixpix.companion.amounts import bytes_text, parse_bytes, parse_seconds, seconds_text
-from maixpix.companion.settings import ServeSettings, UploadLimits
+from maixpix.companion.settings import PictureLimits, ServeSettings, UploadLimits
+from maixpix.companion.sniff import MORE_FORMATS
 from maixpix.errors import UserError
 from maixpix.options import SIZE
 
@@ -79,6 +81,11 @@ TIME = Amount("time", parse_seconds)
 @click.option("--allow-fetch", is_flag=True, help="Let boards ask for pictures of any web page through this PC.")
 @click.option("--fetch-private", is_flag=True, help="With --allow-fetch: also addresses in your own network.")
 @click.option("--no-delete", is_flag=True, help="Nothing can be deleted in the gallery.")
+@click.option(
+    "--also-read", multiple=True, type=click.Choice(list(MORE_FORMATS)),
+    help="Also convert pictures of this old or costly format.",
+)  # fmt: skip
+@click.option("--quiet", is_flag=True, help="Do not tell of every picture that is fetched and sent.")
 def serve(
     folder: Path,
     host: str,
@@ -97,10 +104,12 @@ def serve(
     allow_fetch: bool,
     fetch_private: bool,
     no_delete: bool,
+    also_read: tuple[str, ...],
+    quiet: bool,
 ) -> None:
     """Give the pictures in FOLDER to boards, in exactly the size of their panels, and receive theirs.
 
-    Any picture that Pillow reads is converted on the way: big, progressive, PNG, turned by EXIF. Boards ask for
+    JPEG, PNG, WebP, GIF, BMP, TIFF, HEIC and AVIF are converted on the way: big, progressive, turned. Boards ask for
     /pictures/NAME?size=320x240; a browser sees them all at the printed address. Only this machine can connect
     unless --host says otherwise.
 
@@ -108,8 +117,9 @@ def serve(
     When the current directory lies in FOLDER, it is the folder "uploads" beside FOLDER, so that what one board sends
     is not given to the others unasked. Sizes are written 64M or 2G (powers of 1024), times 12h or 7d.
 
-    Uploads may be guarded by a shared token: put it into the environment variable MAIXPIX_TOKEN (never on the
-    command line, where every program can read it).
+    A shared token guards uploads: put it into the environment variable MAIXPIX_TOKEN (never on the command line, where
+    every program can read it). With --host the gallery and deleting need it too (browsers log in once); without a
+    token nothing can be deleted there.
 
     \b
     Examples:
@@ -137,12 +147,13 @@ def serve(
         allow_fetch=allow_fetch,
         fetch_private=fetch_private,
         allow_delete=not no_delete,
+        pictures=PictureLimits(also_read=also_read),
         upload_limits=UploadLimits(
             max_file_bytes=max_file, max_files=max_count, quota_bytes=max_total, reserve_bytes=reserve, expire_s=expire
         ),
     )
     settings.check()
-    run(settings, click.echo)
+    run(settings, ui.out, quiet)
 
 
 def default_uploads(folder: Path) -> Path:

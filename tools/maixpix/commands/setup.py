@@ -107,8 +107,8 @@ def setup(
         ui.notes(f"{name} is unknown to this version and kept" for name in settings.check(new))
         ui.notes(settings.notes(new))
         settings.write(where, new)
-        click.echo(f"settings on {where.name}:")
-        click.echo("\n".join("  " + line for line in settings.mask(new)))
+        ui.out(f"settings on {where.name}:")
+        ui.out("\n".join("  " + line for line in settings.mask(new)))
         _tell_others(where)
 
 
@@ -130,7 +130,7 @@ def _show(where: Place) -> None:
     """The settings at `where`, masked, and what the board will make of their file."""
     data = where.read(settings.FILE)
     values = {} if data is None else settings.parse(data, f"{settings.FILE} on {where.name}")
-    click.echo("\n".join(settings.mask(values)) or f"no settings on {where.name}")
+    ui.out("\n".join(settings.mask(values)) or f"no settings on {where.name}")
     if data is not None:
         try:
             settings.check(settings.parse_as_board(data, settings.FILE))

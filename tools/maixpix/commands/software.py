@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import click
-
+from maixpix import ui
 from maixpix.board import bundle, install, settings
 from maixpix.board.places import Place
 
@@ -23,9 +22,9 @@ def tell(place: Place, files: bundle.Bundle, result: install.Result) -> None:
     """One line of what an installation did."""
     kind = "byte code" if files.compiled else "source"
     if not result.changed and not result.loader_changed:
-        click.echo(f"{place.name} is up to date: version {result.number}, {len(files.files)} files")
+        ui.out(f"{place.name} is up to date: version {result.number}, {len(files.files)} files")
         return
-    click.echo(
+    ui.out(
         f"version {result.number} is on {place.name}: {result.sent} files sent, {result.kept} kept "
         f"({files.size:,} bytes of {kind})"
     )

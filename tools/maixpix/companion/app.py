@@ -11,20 +11,25 @@ import tempfile
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, TypeVar
 
 from aiohttp import web
 
 from maixpix.companion import pages
+from maixpix.companion.access import Access
 from maixpix.companion.cache import RenditionCache
+from maixpix.companion.decoding.decoders import Decoders
+from maixpix.companion.doorway import Doorway
 from maixpix.companion.events import EventHub
 from maixpix.companion.fetching import WebFetching
 from maixpix.companion.gallery import Gallery, card
 from maixpix.companion.gate import Gate
 from maixpix.companion.hosts import is_own_name
 from maixpix.companion.problems import Refused
+from maixpix.companion.requests import RequestLog, log_upload
 from maixpix.companion.serving import PictureServing
 from maixpix.companion.settings import ServeSettings
+from maixpix.companion.uploads.log import Stored
 from maixpix.companion.uploads.storage import UploadStore
 from maixpix.companion.uploads.tcp import TcpDoor
 from maixpix.companion.uploads.tus import TusDoor
@@ -32,10 +37,16 @@ from maixpix.errors import UserError
 
 log = logging.getLogger("maixpix.companion")
 
+CLEAN_EVERY_S = 3600.0
+"""Between two looks for unfinished uploads that nobody goes on with."""
+
 _UPLOAD_THREADS = 4
+_DISK_THREADS = 4
+
 _READ_AHEAD = 128 * 1024
 """Bytes of one request body after which reading waits for the disk (aiohttp holds up to twice as many)."""
 
+Opened = TypeVar("Opened")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -53,7 +64,11 @@ class Companion:
         self.serving: PictureServing | None = None
         self.store: UploadStore | None = None
         self.gate: Gate | None = None
+        self.decoders: Decoders | None = None
+        self._access = Access(settings)
+        self._requests = RequestLog()
         self._closing: list[Callable[[], Awaitable[None]]] = []
+        self._writers = ThreadPoolExecutor(_UPLOAD_THREADS, "maixpix-upload")
 
     @property
     def url(self) -> str:
@@ -75,10 +90,21 @@ class Companion:
     async def __aexit__(self, *exception: object) -> None:
         await self._stop()
 
+    async def warm(self) -> None:
+        """Start the decoders now, so that the first boards do not wait for them."""
+        if self.decoders is not None:
+            try:
+                await self.decoders.warm()
+            except OSError as error:
+                log.warning("no decoder can be started: %s", error.strerror)
+
     async def _start(self) -> None:
         settings = self.settings
-        pool = ThreadPoolExecutor(settings.pictures.workers, "maixpix-picture")
+        self._on_close(lambda: asyncio.to_thread(self._writers.shutdown))
+        pool = ThreadPoolExecutor(_DISK_THREADS, "maixpix-picture")
         self._on_close(lambda: asyncio.to_thread(pool.shutdown, cancel_futures=True))
+        decoders = self.decoders = Decoders(settings.pictures)
+        self._on_close(decoders.close)
         folder = settings.cache_dir
         if folder is None:
             scratch = tempfile.TemporaryDirectory(prefix="maixpix-", ignore_cleanup_errors=True)
@@ -93,22 +119,31 @@ class Companion:
                 f"the cache folder {folder} is not usable ({error.strerror})", "name another one"
             ) from error
         self._on_close(cache.close)
-        self.serving = PictureServing(settings, cache, pool)
+        self.serving = PictureServing(settings, cache, decoders, pool)
         app = web.Application(middlewares=[self._guard], client_max_size=64 * 1024)
         app.on_response_prepare.append(_harden)
         app.router.add_routes(self.serving.routes())
-        app.router.add_get("/fetch", WebFetching(settings, cache, pool).fetch)
+        app.router.add_get("/fetch", WebFetching(settings, cache, decoders, pool).fetch)
         app.router.add_get("/static/{name}", self._static)
+        if settings.is_guarded:
+            app.router.add_routes(self._access.routes())
         if settings.uploads is not None:
-            await self._receive_into(settings.uploads, app, cache, pool)
+            await self._receive_into(settings.uploads, app, cache, decoders, pool)
         await self._listen(app)
         if self.store is not None and settings.tcp_port is not None:
             await self._listen_raw(self.store, settings.tcp_port)
 
-    async def _receive_into(self, uploads: Path, app: web.Application, cache: RenditionCache, pool: Executor) -> None:
+    async def _receive_into(
+        self, uploads: Path, app: web.Application, cache: RenditionCache, decoders: Decoders, pool: Executor
+    ) -> None:
         settings = self.settings
         hub = EventHub(settings.http)
-        store = UploadStore(uploads, settings.upload_limits, lambda what, stored: hub.publish(what, card(stored)))
+
+        def tell(what: str, stored: Stored) -> None:
+            hub.publish(what, card(stored))
+            log_upload(what, stored)
+
+        store = UploadStore(uploads, settings.upload_limits, tell)
         try:
             await asyncio.to_thread(store.open)
         except OSError as error:
@@ -118,11 +153,9 @@ class Companion:
             ) from error
         self.store = store
         self._on_close(lambda: asyncio.to_thread(store.close))
-        writers = ThreadPoolExecutor(_UPLOAD_THREADS, "maixpix-upload")
-        self._on_close(lambda: asyncio.to_thread(writers.shutdown))
-        app.router.add_routes(TusDoor(settings, store, writers).routes())
-        app.router.add_routes(Gallery(settings, store, hub, cache, pool).routes())
-        cleaner = asyncio.create_task(self._expire_hourly(store, writers))
+        app.router.add_routes(TusDoor(settings, store, self._writers).routes())
+        app.router.add_routes(Gallery(settings, store, hub, cache, decoders, pool).routes())
+        cleaner = asyncio.create_task(self._expire_hourly(store))
         self._on_close(lambda: _cancel(cleaner))
 
         # aiohttp waits for open requests when it stops; live views would never end by themselves.
@@ -130,14 +163,15 @@ class Companion:
             hub.close()
 
         app.on_shutdown.append(end_live_views)
-        self._writers = writers
 
-    async def _expire_hourly(self, store: UploadStore, writers: Executor) -> None:
+    async def _expire_hourly(self, store: UploadStore) -> None:
         while True:
-            dropped = await _loop().run_in_executor(writers, store.expire)
-            if dropped:
-                log.info("%d old unfinished uploads were dropped", dropped)
-            await asyncio.sleep(3600)
+            try:
+                if dropped := await _loop().run_in_executor(self._writers, store.expire):
+                    log.info("%d old unfinished uploads were dropped", dropped)
+            except Exception:
+                log.exception("old unfinished uploads could not be dropped; trying again in an hour")
+            await asyncio.sleep(CLEAN_EVERY_S)
 
     async def _listen_raw(self, store: UploadStore, port: int) -> None:
         door = TcpDoor(self.settings, store, self._writers)
@@ -168,17 +202,22 @@ class Companion:
             raise RuntimeError("aiohttp made no server")
         self.gate = Gate(runner.server, settings.http)
         gate = self.gate
-        listening = await self._bind(
-            lambda: _loop().create_server(gate, sock=_socket(settings.host, settings.port)), settings.port
-        )
-        self.port = listening.sockets[0].getsockname()[1]
+
+        async def open_door() -> Doorway:
+            sock = _socket(settings.host, settings.port)
+            self.port = sock.getsockname()[1]
+            doorway = Doorway(sock, gate)
+            await doorway.open()
+            return doorway
+
+        doorway = await self._bind(open_door, settings.port)
 
         async def stop_listening() -> None:
-            listening.close()
+            doorway.close()
 
         self._on_close(stop_listening)
 
-    async def _bind(self, start: Callable[[], Awaitable[asyncio.Server]], port: int) -> asyncio.Server:
+    async def _bind(self, start: Callable[[], Awaitable[Opened]], port: int) -> Opened:
         """Open a port, or say in words why not."""
         try:
             return await start()
@@ -205,7 +244,12 @@ class Companion:
         """Admits a request, and turns every failure into one line for its sender."""
         if self.gate is not None:
             self.gate.greet(request)
+        self._requests.began(request)
         try:
+            # Whoever has hung up right behind the request is known to be gone one turn of the loop later.
+            await asyncio.sleep(0)
+            if request.transport is None or request.transport.is_closing():
+                raise ConnectionResetError("the peer did not wait for its answer")
             if "Host" in request.headers and not is_own_name(request.headers["Host"], self.settings.names):
                 raise Refused(
                     421,
@@ -213,8 +257,11 @@ class Companion:
                     "this name does not belong to the companion",
                     "use its address, or start it with --name",
                 )
-            return await handler(request)
+            response = self._access.check(request) or await handler(request)
+            self._requests.answered(request, response)
+            return response
         except Refused as refused:
+            self._requests.refused(request, refused)
             return refused.response(request)
         except web.HTTPException as error:
             return _http_problem(error).response(request)
@@ -226,6 +273,9 @@ class Companion:
         except Exception:
             log.exception("%s %s failed", request.method, request.path)
             return Refused(500, "internal", "the companion failed", "see its log for the reason").response(request)
+        finally:
+            if self.gate is not None:
+                self.gate.part(request)
 
     async def _static(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]

@@ -14,21 +14,26 @@ from dataclasses import dataclass, field
 from aiohttp import web
 
 from maixpix.companion.events import EventHub
+from maixpix.companion.forms import read_form
 from maixpix.companion.hosts import PageSecret
 from maixpix.companion.problems import Refused
+from maixpix.companion.settings import ServeSettings
 from maixpix.companion.tokens import check_bearer
-from maixpix.companion.uploads.names import safe_board
+from maixpix.names import safe_board
 
 AWAY_S = 60.0
 """Seconds after its last question for which a board is offered on the page, and for which a wish waits for it."""
 
 MAX_BOARDS = 256
 MAX_WISHES = 8
+MAX_EACH = 8
+"""Boards behind one address, where others than this machine can connect."""
 
 
 @dataclass
 class _Board:
     asked: float
+    address: str = ""
     wishes: list[float] = field(default_factory=list)
 
 
@@ -36,9 +41,9 @@ class BoardDesk:
     """Request handlers of `/command` and `/gallery/snap`. `now` gives seconds that never go back."""
 
     def __init__(
-        self, token: str | None, secret: PageSecret, hub: EventHub, now: Callable[[], float] = time.monotonic
+        self, settings: ServeSettings, secret: PageSecret, hub: EventHub, now: Callable[[], float] = time.monotonic
     ) -> None:
-        self._token = token
+        self._settings = settings
         self._secret = secret
         self._hub = hub
         self._now = now
@@ -54,28 +59,39 @@ class BoardDesk:
 
     async def command(self, request: web.Request) -> web.Response:
         """A board asks: 200 with the word `snap`, or 204 when there is nothing to do."""
-        check_bearer(self._token, request.headers.get("Authorization", ""))
-        name = safe_board(request.query.get("board", "")) or (request.remote or "")
+        check_bearer(self._settings.token, request.headers.get("Authorization", ""))
+        headers = {"Cache-Control": "no-store"}
+        name = safe_board(request.query.get("board", ""))
+        if not self._may_be(name, request):
+            return web.Response(status=204, headers=headers)
         is_new = name not in self.present()
         board = self._boards.setdefault(name, _Board(0.0))
         self._boards.move_to_end(name)
         while len(self._boards) > MAX_BOARDS:
             self._boards.popitem(last=False)
         board.asked = self._now()
+        board.address = request.remote or ""
         if is_new:
             self._hub.publish("board", {"name": name})
         board.wishes = [made for made in board.wishes if made >= self._now() - AWAY_S]
-        headers = {"Cache-Control": "no-store"}
         if not board.wishes:
             return web.Response(status=204, headers=headers)
         board.wishes.pop(0)
         return web.Response(text="snap\n", headers=headers)
 
+    def _may_be(self, name: str, request: web.Request) -> bool:
+        """Whether a request comes from a board: it has a name, is no browser's, and is not one of too many."""
+        if not name or any(header in request.headers for header in ("Sec-Fetch-Mode", "Accept-Language", "Origin")):
+            return False
+        if self._settings.is_local or name in self._boards:
+            return True
+        return sum(board.address == request.remote for board in self._boards.values()) < MAX_EACH
+
     async def wish(self, request: web.Request) -> web.Response:
         """A person asks for a picture of one board."""
-        form = await request.post()
-        self._secret.check(request, str(form.get("secret", "")))
-        name = str(form.get("board", ""))
+        form = await read_form(request, self._settings.http.form_s)
+        self._secret.check(request, form.get("secret", ""))
+        name = form.get("board", "")
         if name not in self.present():
             raise Refused(404, "board-away", f"{name[:64]!r} has not asked for a minute", "switch it on")
         wishes = self._boards[name].wishes

@@ -1,4 +1,7 @@
-"""Converted pictures, kept in memory and on disk within bounds; the same conversion is never done twice at a time."""
+"""Converted pictures, kept in memory and on disk within bounds; the same conversion is never done twice at a time.
+
+Sources that cannot be converted are remembered too: a slideshow, or whoever reloads a page, comes by again and again.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,12 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 
+from maixpix.companion.decoding.queue import Caller
+from maixpix.companion.problems import Refused
+
 _SUFFIX = ".rendition"
+_MAX_FAILED = 1024
+_LASTING = (413, 415, 422)  # refusals that hold for as long as the source does not change
 
 
 @dataclass(frozen=True)
@@ -26,6 +34,14 @@ class Rendered:
     @classmethod
     def of(cls, body: bytes) -> Rendered:
         return cls(body, hashlib.sha256(body).digest())
+
+
+@dataclass(frozen=True)
+class _Running:
+    """A conversion under way and who waits for it."""
+
+    task: asyncio.Task[Rendered]
+    callers: list[Caller]
 
 
 class RenditionCache:
@@ -46,7 +62,8 @@ class RenditionCache:
         self._held = 0
         self._disk: OrderedDict[str, int] = OrderedDict()
         self._stored = 0
-        self._running: dict[str, asyncio.Task[Rendered]] = {}
+        self._running: dict[str, _Running] = {}
+        self._failed: OrderedDict[str, tuple[int, str, str, str]] = OrderedDict()
 
     def open(self) -> None:
         """Make the folder and take stock of what an earlier run left in it. Blocks."""
@@ -64,29 +81,49 @@ class RenditionCache:
             self._stored += size
         self._discard(self._surplus())
 
-    async def get(self, key: str, make: Callable[[], Awaitable[bytes]]) -> Rendered:
-        """The entry for `key`, made by `make` when there is none; errors of `make` reach every waiting caller."""
-        name = hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
+    async def get(
+        self, source: str, rendition: str, make: Callable[[Caller], Awaitable[bytes]], caller: Caller
+    ) -> Rendered:
+        """The `rendition` of `source`, made by `make` when there is none; its errors reach every waiting caller.
+
+        Equal requests wait for one conversion: `make` gets a caller that has gone when all of them have.
+        """
+        name = hashlib.sha256(f"{source}\0{rendition}".encode("utf-8", "surrogatepass")).hexdigest()
         if (entry := self._memory.get(name)) is not None:
             self._memory.move_to_end(name)
             return entry
-        task = self._running.get(name)
-        if task is None:
-            task = asyncio.create_task(self._produce(name, make))
-            self._running[name] = task
-            task.add_done_callback(lambda done: self._finished(name, done))
+        if (known := self._failed.get(source)) is not None:
+            raise Refused(*known)
+        running = self._running.get(name)
+        if running is None or running.task.done():
+            callers = [caller]
+            together = Caller(caller.address, lambda: all(one.has_gone() for one in callers))
+            task = asyncio.create_task(self._produce(name, lambda: make(together)))
+            running = self._running[name] = _Running(task, callers)
+            task.add_done_callback(lambda done: self._finished(name, source, done))
+        else:
+            running.callers.append(caller)
         # Shielded: a caller that hangs up must not take the others' conversion with it.
-        return await asyncio.shield(task)
+        return await asyncio.shield(running.task)
+
+    def why_not(self, source: str) -> str | None:
+        """In a line, why `source` could not be converted when it was tried last; None when it could, or was not."""
+        known = self._failed.get(source)
+        return None if known is None else known[2]
 
     async def close(self) -> None:
         """Wait for conversions under way."""
-        await asyncio.gather(*self._running.values(), return_exceptions=True)
+        await asyncio.gather(*(running.task for running in self._running.values()), return_exceptions=True)
 
-    def _finished(self, name: str, task: asyncio.Task[Rendered]) -> None:
-        del self._running[name]
-        if not task.cancelled():
-            # Looked at here, because every caller may have gone by now.
-            task.exception()
+    def _finished(self, name: str, source: str, task: asyncio.Task[Rendered]) -> None:
+        if (running := self._running.get(name)) is not None and running.task is task:
+            del self._running[name]
+        # Looked at here, because every caller may have gone by now.
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, Refused) and error.status in _LASTING:
+            self._failed[source] = error.status, error.code, error.cause, error.remedy
+            while len(self._failed) > _MAX_FAILED:
+                self._failed.popitem(last=False)
 
     async def _produce(self, name: str, make: Callable[[], Awaitable[bytes]]) -> Rendered:
         loop = asyncio.get_running_loop()

@@ -6,23 +6,30 @@ bit fields (MaixPy-v1 bmp.c, which also refuses a file-size field of 0). Everyth
 
 from __future__ import annotations
 
+import contextlib
 import io
 import struct
-from collections.abc import Mapping
+import warnings
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from PIL import Image, ImageChops, ImageCms, ImageColor, UnidentifiedImageError
+from PIL import AvifImagePlugin, Image, ImageChops, ImageCms, ImageColor, UnidentifiedImageError
 
 from maixpix.companion.problems import Refused
 from maixpix.companion.settings import MAX_SIDE, PictureLimits
+from maixpix.companion.sniff import HEAD_BYTES, MORE_FORMATS, name_of, picture_format
 
 FITS = ("fit", "fill", "stretch")
 FORMATS = {"jpeg": "image/jpeg", "bmp": "image/bmp"}
 DEFAULT_QUALITY = 85
 
-READ_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "TGA", "PPM", "PCX", "ICO", "QOI")
-"""Pillow formats that are tried. Left out are those that run other programs (EPS) or open further files."""
+_REASONS = (
+    (("truncated", "end of file", "eof", "not enough", "premature", "incomplete"), "its end is missing"),
+    (("broken data stream", "corrupt", "bad huffman", "invalid", "checksum", "crc", "damaged"), "its data are broken"),
+    (("unsupported", "not supported", "unknown", "cannot handle"), "it is of a rare kind that is not read"),
+)
+"""Words of Pillow and the libraries below it, and what they come to."""
 
 _EXIF_ORIENTATION = 0x0112
 _UPRIGHT = {
@@ -89,27 +96,83 @@ class Rendition:
 
 
 def convert(source: BinaryIO, rendition: Rendition, limits: PictureLimits) -> bytes:
-    """The picture of the open file as `rendition`; raises `Refused` (413 too big, 422 damaged or no picture)."""
+    """The picture of the open file as `rendition`; which decoder gets it is decided by its first bytes.
+
+    Of the limits `max_pixels` and `also_read` count here. Raises `Refused`: 413 too big, 415 a format that is off,
+    422 damaged or no picture.
+    """
+    max_pixels, also = limits.max_pixels, limits.also_read
+    head = source.read(HEAD_BYTES)
+    source.seek(0)
+    refused = why_not(head, also)
+    if refused is not None:
+        raise refused
     try:
-        picture = Image.open(source, formats=READ_FORMATS)
-    except Image.DecompressionBombError:
-        raise _too_big("it declares far more pixels than any photograph", limits) from None
+        picture = _open(source, picture_format(head, also), max_pixels)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise _too_big("it declares far more pixels than any photograph", max_pixels) from None
     except UnidentifiedImageError:
-        raise Refused(422, "not-a-picture", "this file is no picture that can be read", "check the file") from None
+        raise _damaged("its header cannot be read") from None
+    except MemoryError:
+        raise _too_big("it does not fit into memory", max_pixels) from None
     except Exception as error:
-        raise _damaged(error) from error
+        raise _damaged(_reason(error)) from error
     with picture:
         width, height = picture.size
-        if width * height > limits.max_pixels:
-            raise _too_big(f"it declares {width}x{height} pixels", limits)
+        if width * height > max_pixels:
+            raise _too_big(f"it declares {width}x{height} pixels", max_pixels)
         try:
-            return _encode(_render(picture, rendition), rendition)
+            with _held_to(max_pixels):
+                return _encode(_render(picture, rendition), rendition)
         except MemoryError:
-            raise _too_big(f"{width}x{height} pixels do not fit into memory", limits) from None
-        except Image.DecompressionBombError:
-            raise _too_big("it unpacks to far more than any photograph", limits) from None
+            raise _too_big(f"{width}x{height} pixels do not fit into memory", max_pixels) from None
+        except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+            raise _too_big("it unpacks to far more than any photograph", max_pixels) from None
         except Exception as error:
-            raise _damaged(error) from error
+            raise _damaged(_reason(error)) from error
+
+
+def why_not(head: bytes, also: Collection[str] = ()) -> Refused | None:
+    """Why a file that begins with `head` is not even tried; None when it is."""
+    if picture_format(head, also) is not None:
+        return None
+    if (name := name_of(head)) in MORE_FORMATS:
+        return Refused(
+            415, "format-off", f"{MORE_FORMATS[name].title} pictures are not read unasked",
+            f"start the companion with --also-read {name}",
+        )  # fmt: skip
+    return Refused(422, "not-a-picture", "this file is no picture that can be read", "check the file")
+
+
+@contextlib.contextmanager
+def _held_to(max_pixels: int) -> Iterator[None]:
+    """What lies inside of a container (a PNG in an ICO, further frames) is held to the same number, by Pillow."""
+    before = Image.MAX_IMAGE_PIXELS
+    Image.MAX_IMAGE_PIXELS = max_pixels
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = before
+
+
+def _open(source: BinaryIO, kind: str | None, max_pixels: int) -> Image.Image:
+    if kind == "HEIF":
+        import pillow_heif
+
+        pillow_heif.options.DECODE_THREADS = 1
+        pillow_heif.register_heif_opener()
+    elif kind == "AVIF":
+        # Each thread would take a stack out of the memory that the picture may have.
+        AvifImagePlugin.DEFAULT_MAX_THREADS = 1
+    elif kind == "ICO":
+        with _held_to(max_pixels):  # Pillow decodes it already when it opens it
+            return Image.open(source, formats=[kind])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return Image.open(source, formats=[str(kind)])
 
 
 def _render(picture: Image.Image, rendition: Rendition) -> Image.Image:
@@ -238,13 +301,21 @@ def _bad(name: str, value: str, remedy: str) -> Refused:
     return Refused(400, "bad-" + name, f"{name}={shown!r} is not understood", remedy)
 
 
-def _too_big(cause: str, limits: PictureLimits) -> Refused:
-    limit = limits.max_pixels // 1_000_000
+def _too_big(cause: str, max_pixels: int) -> Refused:
+    limit = max_pixels // 1_000_000
     return Refused(
         413, "too-many-pixels", f"the picture is refused: {cause}", f"scale it below {limit} megapixels first"
     )
 
 
-def _damaged(error: Exception) -> Refused:
-    detail = (str(error) or type(error).__name__)[:120]
-    return Refused(422, "damaged-picture", f"the picture is damaged: {detail}", "copy or export it again")
+def _damaged(reason: str) -> Refused:
+    return Refused(422, "damaged-picture", f"the picture is damaged: {reason}", "copy or export it again")
+
+
+def _reason(error: Exception) -> str:
+    """Why decoding failed, in words of ours: the libraries' own name their functions and files."""
+    text = str(error).lower()
+    for words, told in _REASONS:
+        if any(word in text for word in words):
+            return told
+    return "it cannot be decoded"

@@ -1,106 +1,55 @@
 """`/fetch`: a picture from the web, brought in on a board's behalf.
 
 Boards have no usable TLS, so the companion fetches for them. Off unless allowed, because whoever can reach the
-companion could otherwise look into the network around it: only http and https, only public addresses (checked where
-the connection is made, after name resolution, on every redirect), bounded in size and time, no cookies, no proxies.
+companion could otherwise look into the network around it: only http and https, only addresses of the open internet
+(`maixpix.companion.addresses`), bounded in size and time, no cookies, no proxies, and a share for each who asks.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
-import io
 import ipaddress
 import socket
-from collections.abc import Callable
+import ssl
+from collections import Counter
+from collections.abc import AsyncIterator
 from concurrent.futures import Executor
-from html.parser import HTMLParser
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urljoin, urlsplit
 
 import aiohttp
 from aiohttp import web
-from aiohttp.abc import AbstractResolver, ResolveResult
 
+from maixpix.companion.addresses import PublicOnly, is_public, private, public_socket
 from maixpix.companion.cache import RenditionCache
-from maixpix.companion.convert import Rendition, convert
+from maixpix.companion.convert import Rendition
+from maixpix.companion.decoding.decoders import PAGE_BYTES, Decoders
+from maixpix.companion.decoding.queue import Caller
 from maixpix.companion.problems import Refused
+from maixpix.companion.requests import note
 from maixpix.companion.respond import Representation, send
 from maixpix.companion.settings import ServeSettings
 from maixpix.companion.sniff import media_type_of
+from maixpix.companion.webheads import Answer, HeadLimit, LimitedConnector
 
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _REDIRECTS = (301, 302, 303, 307, 308)
+_PAGE = "text/html"
 
-
-def is_public(address: str) -> bool:
-    """True for an address on the open internet; the IPv4 address inside of a mapped or translated one counts."""
-    try:
-        ip = ipaddress.ip_address(address.split("%")[0])
-    except ValueError:
-        return False
-    if isinstance(ip, ipaddress.IPv6Address):
-        inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
-        if ip in _NAT64:
-            inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
-        if inner is not None:
-            return is_public(str(inner))
-    return ip.is_global and not ip.is_multicast and not ip.is_reserved
-
-
-class _PublicOnly(AbstractResolver):
-    """Resolves names and drops what is not public, so that the address checked is the address connected to."""
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
-        loop = asyncio.get_running_loop()
-        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, family=family)
-        usable = [
-            ResolveResult(
-                hostname=host, host=str(address[0]), port=port, family=kind, proto=protocol, flags=socket.AI_NUMERICHOST
-            )
-            for kind, _, protocol, _, address in found
-            if is_public(str(address[0]))
-        ]
-        if not usable:
-            raise _private(host)
-        return usable
-
-    async def close(self) -> None:
-        """Nothing is held."""
-
-
-def _public_socket(address: tuple[Any, ...]) -> socket.socket:
-    """The last look before connecting, whatever way an address took here (aiohttp does not resolve 127.1)."""
-    family, kind, protocol, _, where = address
-    if not is_public(str(where[0])):
-        raise _private(str(where[0]))
-    return socket.socket(family, kind, protocol)
-
-
-class _PictureInPage(HTMLParser):
-    """Finds the picture that a page names for previews (`og:image`, `twitter:image`)."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.url: str | None = None
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = dict(attrs)
-        kind = (given.get("property") or given.get("name") or "").lower()
-        if tag == "meta" and self.url is None and kind in ("og:image", "og:image:url", "twitter:image"):
-            self.url = given.get("content")
+Error = TypeVar("Error", bound=BaseException)
 
 
 class WebFetching:
     """Request handler of `/fetch?url=...`, with the same rendition parameters as `/pictures`."""
 
-    def __init__(self, settings: ServeSettings, cache: RenditionCache, executor: Executor) -> None:
+    def __init__(self, settings: ServeSettings, cache: RenditionCache, decoders: Decoders, executor: Executor) -> None:
         self.settings = settings
         self.cache = cache
+        self._decoders = decoders
         self._executor = executor
         self._places = asyncio.Semaphore(settings.fetch.at_once)
+        self._asking: Counter[str] = Counter()
 
     async def fetch(self, request: web.Request) -> web.StreamResponse:
         """The picture behind `url`, or behind the preview picture that the page at `url` names."""
@@ -108,9 +57,11 @@ class WebFetching:
             raise Refused(403, "fetch-off", "fetching from the web is off", "start the companion with --allow-fetch")
         rendition = Rendition.parse(request.query, None)
         url = request.query.get("url", "")
-        async with self._places:
+        caller = Caller.of(request)
+        note(request, f"a picture of {_host(url)}")
+        async with self._share(caller):
             try:
-                body = await asyncio.wait_for(self._bring(url), self.settings.fetch.total_s)
+                body = await asyncio.wait_for(self._bring(url, caller), self.settings.fetch.total_s)
             except (asyncio.TimeoutError, TimeoutError):
                 limit = f"{self.settings.fetch.total_s:g} s"
                 raise Refused(504, "fetch-slow", f"{_host(url)} took longer than {limit}", "try again later") from None
@@ -123,76 +74,88 @@ class WebFetching:
             found = Representation(body, len(body), digest, kind)
         else:
             entry = await self.cache.get(
-                f"web {digest.hex()}\0{rendition.key}",
-                lambda: loop.run_in_executor(self._executor, self._convert, body, rendition),
+                f"web {digest.hex()}",
+                rendition.key,
+                lambda caller: self._decoders.convert(body, rendition, caller, is_foreign=True),
+                caller,
             )
             found = Representation(entry.body, len(entry.body), entry.digest, rendition.media_type)
         return await send(request, found, self.settings.http.write_s)
 
-    def _convert(self, body: bytes, rendition: Rendition) -> bytes:
-        return convert(io.BytesIO(body), rendition, self.settings.pictures)
+    @contextlib.asynccontextmanager
+    async def _share(self, caller: Caller) -> AsyncIterator[None]:
+        """One of the places at the web, of which nobody gets all; whoever wants more is told to ask again."""
+        limits = self.settings.fetch
+        if self._asking[caller.address] >= limits.each or sum(self._asking.values()) >= limits.most:
+            raise Refused(503, "fetch-busy", "too many fetches are under way", "ask again in 2 s", {"Retry-After": "2"})
+        self._asking[caller.address] += 1
+        try:
+            async with self._places:
+                yield
+        finally:
+            self._asking[caller.address] -= 1
+            self._asking += Counter()  # drops what has come down to nothing
 
-    async def _bring(self, url: str) -> bytes:
+    async def _bring(self, url: str, caller: Caller) -> bytes:
         """Bytes of the picture at `url`; raises `Refused` for whatever goes wrong on the way."""
-        guard = {} if self.settings.fetch_private else {"resolver": _PublicOnly(), "socket_factory": _public_socket}
-        connector = aiohttp.TCPConnector(use_dns_cache=False, force_close=True, **guard)
+        guard: dict[str, Any] = {}
+        if not self.settings.fetch_private:
+            guard = {"resolver": PublicOnly(), "socket_factory": public_socket}
+        connector = LimitedConnector(use_dns_cache=False, force_close=True, **guard)
         headers = {"User-Agent": "maixpix", "Accept": "image/*, text/html;q=0.5"}
         async with aiohttp.ClientSession(
-            connector=connector, headers=headers, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False
+            connector=connector,
+            response_class=Answer,
+            headers=headers,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trust_env=False,
         ) as session:
-            try:
-                kind, body, url = await self._follow(session, url)
-                if kind != "text/html":
-                    return body
-                page = _PictureInPage()
-                page.feed(body.decode("utf-8", "replace"))
-                if not page.url:
-                    raise Refused(
-                        415,
-                        "no-picture",
-                        f"the page at {_host(url)} names no picture",
-                        "name the picture's own address",
-                    )
-                kind, body, _ = await self._follow(session, urljoin(url, page.url))
-                if kind == "text/html":
-                    raise Refused(415, "no-picture", "the page leads to another page", "name the picture's own address")
+            kind, body, url = await self._follow(session, url)
+            if kind != _PAGE:
                 return body
-            except aiohttp.ClientError as error:
-                refused = _cause_of(error, lambda cause: isinstance(cause, Refused))
-                if isinstance(refused, Refused):
-                    raise refused from None
+            named = await self._decoders.picture_of_page(body, caller)
+            if not named:
                 raise Refused(
-                    502, "fetch-failed", f"{_host(url)} cannot be reached: {error}", "check the address"
-                ) from error
-            except OSError as error:
-                raise Refused(502, "fetch-failed", f"{_host(url)} failed: {error}", "check the address") from error
+                    415, "no-picture", f"the page at {_host(url)} names no picture", "name the picture's own address"
+                )
+            kind, body, _ = await self._follow(session, _join(url, named))
+            if kind == _PAGE:
+                raise Refused(415, "no-picture", "the page leads to another page", "name the picture's own address")
+            return body
 
     async def _follow(self, session: aiohttp.ClientSession, url: str) -> tuple[str, bytes, str]:
-        """Media type, body and final address."""
-        limits = self.settings.fetch
-        for _ in range(limits.max_redirects + 1):
+        """Media type, body (of a page its beginning) and final address."""
+        for _ in range(self.settings.fetch.max_redirects + 1):
             self._check(url)
-            async with session.get(url, allow_redirects=False) as response:
-                if response.status in _REDIRECTS and "Location" in response.headers:
-                    url = urljoin(url, response.headers["Location"])
-                    continue
-                if response.status != 200:
-                    raise Refused(
-                        502, "fetch-status", f"{_host(url)} answered {response.status}", "open the address in a browser"
-                    )
-                body = bytearray()
-                # The count is of unpacked bytes: a small compressed answer cannot grow past the limit either.
-                async for piece in response.content.iter_chunked(64 * 1024):
-                    body += piece
-                    if len(body) > limits.max_bytes:
+            try:
+                async with session.get(url, allow_redirects=False) as response:
+                    if response.status in _REDIRECTS and "Location" in response.headers:
+                        url = _join(url, response.headers["Location"])
+                        continue
+                    if response.status != 200:
                         raise Refused(
-                            413,
-                            "fetch-big",
-                            f"{_host(url)} sends more than {limits.max_bytes} bytes",
-                            "choose a smaller one",
-                        )
-                return response.content_type, bytes(body), url
+                            502, "fetch-status", f"{_host(url)} answered {response.status}",
+                            "open the address in a browser",
+                        )  # fmt: skip
+                    return response.content_type, await self._body(response, url), url
+            except (aiohttp.ClientError, OSError, ValueError) as error:
+                if isinstance(error, (asyncio.TimeoutError, TimeoutError)):
+                    raise
+                raise _sentence(error, _host(url)) from error
         raise Refused(508, "fetch-loop", f"{_host(url)} redirects without end", "name the final address")
+
+    async def _body(self, response: aiohttp.ClientResponse, url: str) -> bytes:
+        limit = self.settings.fetch.max_bytes
+        body = bytearray()
+        # The count is of unpacked bytes: a small compressed answer cannot grow past the limit either.
+        async for piece in response.content.iter_chunked(64 * 1024):
+            body += piece
+            if response.content_type == _PAGE:
+                if len(body) >= PAGE_BYTES:
+                    break
+            elif len(body) > limit:
+                raise Refused(413, "fetch-big", f"{_host(url)} sends more than {limit} bytes", "choose a smaller one")
+        return bytes(body)
 
     def _check(self, url: str) -> None:
         try:
@@ -209,22 +172,49 @@ class WebFetching:
         except ValueError:
             return  # a name: checked when it is resolved
         if not is_public(host):
-            raise _private(host)
+            raise private(host)
 
 
-def _private(host: str) -> Refused:
-    return Refused(403, "fetch-private", f"{host[:80]} is no public address", "allow it with --fetch-private")
+def _sentence(error: Exception, host: str) -> Refused:
+    """A library's error in words of ours."""
+    for kind, code, words, remedy in (
+        (HeadLimit, "fetch-head", "does not come to the point: its answer has no end of headers", "name another one"),
+        (
+            aiohttp.ClientConnectorCertificateError,
+            "fetch-tls",
+            "shows a certificate that is not trusted",
+            "try http://",
+        ),
+        (ssl.SSLError, "fetch-tls", "does not speak TLS as it should", "try http://"),
+        (socket.gaierror, "fetch-name", "is not known to the name server", "check the address"),
+        (ConnectionRefusedError, "fetch-failed", "refuses connections at that port", "check the address"),
+        (aiohttp.ClientPayloadError, "fetch-cut", "broke off before the end", "try again later"),
+        (aiohttp.ServerDisconnectedError, "fetch-cut", "hung up without an answer", "try again later"),
+        (aiohttp.InvalidURL, "bad-url", "has an address that cannot be read", "write url=https://..."),
+        (aiohttp.ClientResponseError, "fetch-http", "does not answer in HTTP", "check the address"),
+        (OSError, "fetch-failed", "cannot be reached", "check the address"),
+    ):
+        if _cause(error, kind) is not None:
+            return _cause(error, Refused) or Refused(502, code, f"{host} {words}", remedy)
+    return _cause(error, Refused) or Refused(502, "fetch-failed", f"{host} cannot be reached", "check the address")
 
 
-def _cause_of(error: BaseException | None, wanted: Callable[[BaseException], bool]) -> BaseException | None:
-    while error is not None and not wanted(error):
+def _cause(error: BaseException | None, kind: type[Error]) -> Error | None:
+    while error is not None and not isinstance(error, kind):
         error = error.__cause__ or error.__context__
     return error
+
+
+def _join(base: str, address: str) -> str:
+    try:
+        return urljoin(base, address)
+    except ValueError:
+        return ""  # refused when it is looked at
 
 
 def _host(url: str) -> str:
     """Where an address leads, without credentials, for messages."""
     try:
-        return urlsplit(url).hostname or "the address"
+        return (urlsplit(url).hostname or "the address")[:80]
     except ValueError:
         return "the address"

@@ -6,10 +6,11 @@ from functools import cache
 from html import escape
 from importlib import resources
 from string import Template
-from urllib.parse import quote
 
-from maixpix.companion.pictures import Picture, picture_url
+from maixpix.companion.pictures import LeftOut, Picture, picture_url
 from maixpix.companion.settings import ServeSettings
+from maixpix.companion.uploads.log import Stored
+from maixpix.text import one_line
 
 STATIC_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
@@ -43,10 +44,20 @@ def page_number(text: str) -> int:
     return max(1, int(text)) if text.isascii() and text.isdigit() and len(text) < 6 else 1
 
 
-def index(pictures: list[Picture], total: int, page: int, last: int, settings: ServeSettings) -> str:
-    """The list of pictures: `pictures` are those of this `page`, `total` counts all."""
+def index(
+    pictures: list[tuple[Picture, str]],
+    total: int,
+    page: int,
+    last: int,
+    settings: ServeSettings,
+    left_out: list[LeftOut],
+) -> str:
+    """The list of pictures: `pictures` are those of this `page`, each with why it cannot be shown ("" when it can).
+
+    `total` counts all; `left_out` are files that are not given out at all.
+    """
     width, height = settings.panel
-    rows = "".join(_figure(picture, width, height) for picture in pictures)
+    rows = "".join(_figure(picture, why_not, width, height) for picture, why_not in pictures)
     empty = '<p class="empty">No pictures here yet. Put some into the folder, then reload this page.</p>'
     links = [
         f'<a href="/?page={number}">{text}</a>'
@@ -60,30 +71,42 @@ def index(pictures: list[Picture], total: int, page: int, last: int, settings: S
         figures=rows or empty,
         pager=" · ".join([*links, f"page {page} of {last}"]) if last > 1 else "",
         gallery=' · <a href="/gallery">Uploads</a>' if settings.uploads else "",
+        left_out=_left_out(left_out),
     )
 
 
-def _figure(picture: Picture, width: int, height: int) -> str:
+def _left_out(files: list[LeftOut]) -> str:
+    if not files:
+        return ""
+    count = "1 file is" if len(files) == 1 else f"{len(files)} files are"
+    lines = "".join(f"<li><b>{escape(one_line(file.name))}</b>: {escape(file.reason)}</li>" for file in files)
+    return f"<details><summary>{count} not given out</summary><ul>{lines}</ul></details>"
+
+
+def _figure(picture: Picture, why_not: str, width: int, height: int) -> str:
     url = escape(picture_url(picture))
-    name = escape(picture.name)
+    name = escape(one_line(picture.name))
+    head = f'<b>{name}</b><br>{size_text(picture.size)} · <a href="{url}">original</a>'
+    if why_not:
+        return f'<figure><span class="broken">{escape(why_not)}</span><figcaption>{head}</figcaption></figure>\n'
+    save = escape(one_line(picture.path.stem)) + ".bmp"
     return (
         f'<figure><a href="{url}?size={width}x{height}">'
         f'<img src="{url}?size={width}x{height}&amp;quality=80" width="{width}" height="{height}"'
-        f' loading="lazy" alt="{name}"></a>'
-        f'<figcaption><b>{name}</b><br>{size_text(picture.size)} · <a href="{url}">original</a> · '
+        f' loading="lazy" alt="{name}"></a><figcaption>{head} · '
         f'<a href="{url}?size={width}x{height}&amp;fit=fill">filled</a> · '
-        f'<a href="{url}?size={width}x{height}&amp;format=bmp" download="{quote(picture.path.stem)}.bmp">BMP</a>'
+        f'<a href="{url}?size={width}x{height}&amp;format=bmp" download="{save}">BMP</a>'
         "</figcaption></figure>\n"
     )
 
 
 def size_text(count: int) -> str:
-    """Bytes for people: 812 B, 31 KB, 4.2 MB (powers of 1000, as file managers count)."""
+    """Bytes for people: 812 B, 31 kB, 4.2 MB (powers of 1000, as file managers count), never broken at the space."""
     if count < 1000:
-        return f"{count} B"
+        return f"{count}\xa0B"
     if count < 1_000_000:
-        return f"{count / 1000:.0f} KB"
-    return f"{count / 1_000_000:.1f} MB"
+        return f"{count / 1000:.0f}\xa0kB"
+    return f"{count / 1_000_000:.1f}\xa0MB"
 
 
 def gallery(
@@ -94,8 +117,10 @@ def gallery(
     secret: str,
     boards: list[str],
     allow_delete: bool,
+    deleted: list[Stored],
 ) -> str:
     """The gallery page; `cards` come from `maixpix.companion.gallery.card`, `boards` can be asked for a picture."""
+    gone = "".join(f"<li>{escape(stored.name)}, {size_text(stored.size)}</li>" for stored in deleted)
     links = [
         f'<a href="/gallery?page={number}">{text}</a>'
         for number, text in ((page - 1, "newer"), (page + 1, "older"))
@@ -109,7 +134,13 @@ def gallery(
         live="yes" if page == 1 else "no",
         figures="".join(_card(card, secret if allow_delete else "") for card in cards),
         pager=" · ".join([*links, f"page {page} of {last}"]) if last > 1 else "",
+        deleted=f"<details><summary>Deleted lately</summary><ul>{gone}</ul></details>" if gone else "",
     )
+
+
+def login(where: str, complaint: str) -> str:
+    """The login page; it leads to `where` afterwards."""
+    return template("login.html").substitute(next=escape(where), complaint=escape(complaint))
 
 
 def _board(name: str, secret: str) -> str:
@@ -140,5 +171,6 @@ def _card(card: dict[str, object], secret: str) -> str:
         f'<figure data-file="{escape(str(card["file"]))}">{look}'
         f"<figcaption><b>{name}</b><br>{board or escape(str(card['from']))} · "
         f'<time datetime="{when}">{when[:19].replace("T", " ")}</time> · {escape(str(card["sizeText"]))}'
+        f'<p class="note">{escape(str(card["note"]))}</p>'
         f'<div class="actions"><a href="{url}?download=1" download>Download</a>{delete}</div></figcaption></figure>\n'
     )

@@ -10,6 +10,7 @@ import hashlib
 import os
 import re
 import stat
+import sys
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from threading import Lock
 from urllib.parse import quote
 
 from maixpix.companion.problems import Refused
+from maixpix.names import DEVICE_NAMES
 
 MEDIA_TYPES = {
     ".jpg": "image/jpeg",
@@ -31,6 +33,10 @@ MEDIA_TYPES = {
     ".tif": "image/tiff",
     ".tiff": "image/tiff",
     ".avif": "image/avif",
+    ".heic": "image/heic",
+    ".heif": "image/heif",
+    ".hif": "image/heif",
+    ".mpo": "image/jpeg",
     ".jp2": "image/jp2",
     ".tga": "image/x-tga",
     ".ppm": "image/x-portable-pixmap",
@@ -42,14 +48,11 @@ MEDIA_TYPES = {
 }
 """Suffixes that are taken for pictures, with their media types."""
 
-DEVICE_NAMES = frozenset(
-    {"con", "prn", "aux", "nul"} | {f"{port}{n}" for port in ("com", "lpt") for n in "0123456789¹²³"}
-)
-"""Names that Windows keeps for devices, whatever suffix follows."""
-
 _MAX_DEPTH = 8
 _MAX_DIGESTS = 4096
+_MAX_LEFT_OUT = 200
 _FORBIDDEN = re.compile(r'[\x00-\x1f\x7f\\:*?"<>|]')
+"""What no file name has on Windows, or what leads elsewhere there."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,14 @@ class Picture:
         return f"{self.path}\0{self.size}\0{self.modified}"
 
 
+@dataclass(frozen=True)
+class LeftOut:
+    """A file of the folder that is not given out, and why."""
+
+    name: str
+    reason: str
+
+
 class PictureFolder:
     """The pictures below `root`; `limit` bounds how many are listed."""
 
@@ -82,12 +93,22 @@ class PictureFolder:
 
     def list(self) -> list[Picture]:
         """Pictures in the order of their names, at most `limit` of them."""
+        return self.survey()[0]
+
+    def survey(self) -> tuple[list[Picture], list[LeftOut]]:
+        """The same, and what is left out (at most 200 of it)."""
         found: list[Picture] = []
-        for picture in self._walk(self.root, "", 0):
-            found.append(picture)
-            if len(found) == self.limit:
+        left_out: list[LeftOut] = []
+        for entry in self._walk(self.root, "", 0):
+            if isinstance(entry, LeftOut):
+                if len(left_out) < _MAX_LEFT_OUT:
+                    left_out.append(entry)
+            elif len(found) < self.limit:
+                found.append(entry)
+            else:
+                left_out.append(LeftOut(entry.name, f"only {self.limit} pictures are given out"))
                 break
-        return sorted(found, key=lambda picture: _natural(picture.name))
+        return sorted(found, key=lambda picture: _natural(picture.name)), left_out
 
     def find(self, name: str) -> Picture:
         """The picture called `name`; raises `Refused` (404) for whatever does not name one inside the folder."""
@@ -115,23 +136,29 @@ class PictureFolder:
                 self._digests.popitem(last=False)
         return sha.digest()
 
-    def _walk(self, folder: Path, prefix: str, depth: int) -> Iterator[Picture]:
+    def _walk(self, folder: Path, prefix: str, depth: int) -> Iterator[Picture | LeftOut]:
         try:
             with os.scandir(folder) as scan:
                 entries = sorted(scan, key=lambda entry: entry.name)
-        except OSError:
-            # A folder that may not be read holds nothing for anyone.
+        except OSError as error:
+            yield LeftOut(prefix or "the folder", f"it cannot be read ({error.strerror})")
             return
         for entry in entries:
-            if not _is_plain(entry.name):
-                continue
             name = prefix + entry.name
+            if (why_not := _why_not(entry.name)) is not None:
+                yield LeftOut(name, why_not)
             # Links to folders are not followed: they can lead round in circles.
-            if entry.is_dir(follow_symlinks=False):
+            elif entry.is_dir(follow_symlinks=False):
                 if depth < _MAX_DEPTH:
                     yield from self._walk(Path(entry.path), name + "/", depth + 1)
+                else:
+                    yield LeftOut(name, f"folders are looked into {_MAX_DEPTH} deep")
             elif (picture := self._look_at(entry, name)) is not None:
                 yield picture
+            elif os.path.splitext(entry.name)[1].lower() in MEDIA_TYPES:  # noqa: PTH122
+                yield LeftOut(name, "it is no plain file inside of the folder")
+            else:
+                yield LeftOut(name, "its name is not that of a picture")
 
     def _look_at(self, entry: os.DirEntry[str], name: str) -> Picture | None:
         """The same as `_look`, without following the whole path again where there is no link."""
@@ -165,14 +192,25 @@ def picture_url(picture: Picture) -> str:
 
 
 def _is_plain(part: str) -> bool:
-    """True for one visible path component that means the same on every system."""
-    if not part or part.startswith(".") or part != part.rstrip(" .") or len(part) > 255 or _FORBIDDEN.search(part):
-        return False
+    """True for one visible path component that names a file on this system."""
+    return _why_not(part) is None
+
+
+def _why_not(part: str) -> str | None:
+    """Why a path component names nothing that is given out; None when it may."""
+    if part.startswith("."):
+        return "hidden files stay hidden"
+    if not part or "/" in part or "\0" in part or len(part) > 255:
+        return "its name cannot be asked for"
     try:
         part.encode()
     except UnicodeEncodeError:
-        return False
-    return part.split(".")[0].rstrip().lower() not in DEVICE_NAMES
+        return "its name is no UTF-8"
+    if sys.platform == "win32" and (
+        _FORBIDDEN.search(part) or part != part.rstrip(" .") or part.split(".")[0].rstrip().lower() in DEVICE_NAMES
+    ):
+        return "its name means something else to Windows"
+    return None
 
 
 def _natural(name: str) -> list[tuple[int, int, str]]:

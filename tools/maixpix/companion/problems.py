@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from aiohttp import web
+from typing import TYPE_CHECKING
+
+from maixpix.text import one_line
+
+if TYPE_CHECKING:
+    from aiohttp import web
 
 
 class Refused(Exception):
@@ -15,8 +20,8 @@ class Refused(Exception):
         super().__init__(cause)
         self.status = status
         self.code = code
-        self.cause = _one_line(cause)
-        self.remedy = _one_line(remedy)
+        self.cause = one_line(cause)
+        self.remedy = one_line(remedy)
         self.headers = headers or {}
 
     @property
@@ -25,12 +30,10 @@ class Refused(Exception):
 
     def response(self, request: web.BaseRequest) -> web.Response:
         """The refusal as JSON for programs that ask for it, else as one line of text."""
+        from aiohttp import web  # decoders refuse too, and need no HTTP server for it
+
         headers = {"Cache-Control": "no-store", **self.headers}
         if "application/json" in request.headers.get("Accept", ""):
             body = {"error": self.code, "cause": self.cause, "remedy": self.remedy}
             return web.json_response(body, status=self.status, headers=headers)
         return web.Response(text=self.line + "\n", status=self.status, headers=headers)
-
-
-def _one_line(text: str) -> str:
-    return "".join(ch if ch.isprintable() else " " for ch in " ".join(text.split()))

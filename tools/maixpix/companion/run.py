@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from maixpix.companion.amounts import bytes_text
 from maixpix.companion.app import Companion
+from maixpix.companion.saying import logged_by
 from maixpix.companion.settings import ServeSettings
 
 
@@ -24,9 +25,12 @@ class Running:
     companion: Companion
 
 
-def serve(settings: ServeSettings, say: Callable[[str], None] = print) -> None:
-    """Serve until Ctrl-C or SIGTERM; `say` gets the lines for the user. Raises `UserError` when it cannot start."""
-    with contextlib.suppress(KeyboardInterrupt):
+def serve(settings: ServeSettings, say: Callable[[str], None] = print, quiet: bool = False) -> None:
+    """Serve until Ctrl-C or SIGTERM; `say` gets the lines for the user, with `quiet` only what went wrong.
+
+    Raises `UserError` when it cannot start.
+    """
+    with contextlib.suppress(KeyboardInterrupt), logged_by(say, quiet):
         asyncio.run(_serve(settings, say))
 
 
@@ -40,6 +44,7 @@ async def _serve(settings: ServeSettings, say: Callable[[str], None]) -> None:
     async with Companion(settings) as companion:
         for line in announcement(companion):
             say(line)
+        await companion.warm()
         await stop.wait()
         say("stopping")
 
@@ -65,7 +70,9 @@ def announcement(companion: Companion) -> list[str]:
     if settings.is_local:
         lines.append("only programs on this machine can connect; boards need --host 0.0.0.0")
     else:
-        guard = "uploads need the token" if settings.token else "no token is asked for uploads"
+        guard = "uploads, the gallery and deleting need the token"
+        if not settings.token:
+            guard = "without a token (MAIXPIX_TOKEN) anybody there can see, send and ask for pictures; deleting is off"
         lines.append(f"warning: open to every machine that reaches {settings.host}; {guard}")
     return lines
 

@@ -24,13 +24,29 @@ class PictureLimits:
 
     max_pixels: int = 89_000_000
     """A source declaring more pixels is refused before any of them is decoded (Pillow itself warns from here on)."""
+    max_foreign_pixels: int = 25_000_000
+    """The same for what anybody could have brought here: uploads, and pictures from the web."""
     max_source_bytes: int = 256 * MIB
+    also_read: tuple[str, ...] = ()
+    """Formats read beyond the usual ones: names of `maixpix.companion.sniff.MORE_FORMATS`."""
     max_pictures: int = 20_000
     """Entries listed from the folder; further ones are not shown."""
     cache_memory_bytes: int = 32 * MIB
     cache_disk_bytes: int = 256 * MIB
     workers: int = 2
-    """Conversions that run at the same time; each may hold one decoded source."""
+    """Conversions that run at the same time, each in a process that may hold one decoded source."""
+    memory_bytes: int = 768 * MIB
+    """Memory of one conversion, beyond what its process takes anyway (about 30 MB)."""
+    foreign_memory_bytes: int = 160 * MIB
+    cpu_s: int = 20
+    """Processor time of one conversion; a photograph of 50 megapixels takes less than 3 s of it."""
+    foreign_cpu_s: int = 5
+    job_s: float = 120.0
+    """Time that passes until a conversion is given up, on a machine that has no processor for it."""
+    max_waiting: int = 128
+    """Conversions that wait for their turn; further ones are told to ask again."""
+    max_waiting_each: int = 64
+    """The same for one address."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +68,8 @@ class UploadLimits:
     """Bytes per second, averaged over `idle_s`; a 9600 baud line still gives 960."""
     max_connections: int = 256
     """Raw TCP senders at a time."""
+    max_per_address: int = 64
+    """The same of one address; a further one ends a connection that has sent nothing yet."""
 
 
 @dataclass(frozen=True)
@@ -61,9 +79,14 @@ class HttpLimits:
     head_s: float = 20.0
     """Seconds for a new connection to deliver its first complete request head."""
     keepalive_s: float = 75.0
+    """Seconds between an answer and the next complete head."""
+    form_s: float = 20.0
+    """Seconds for the body of a form (uploads have a least rate instead)."""
     write_s: float = 120.0
     """Seconds for a reader to take one 64 KiB piece (a 9600 baud board needs 68)."""
     max_connections: int = 512
+    max_per_address: int = 128
+    """Connections of one address; a further one ends the quietest of them."""
     max_subscribers: int = 64
     """Open live views of the gallery."""
 
@@ -76,6 +99,10 @@ class FetchLimits:
     total_s: float = 30.0
     max_redirects: int = 5
     at_once: int = 4
+    each: int = 2
+    """Fetches of one address at a time."""
+    most: int = 16
+    """Fetches under way and waiting."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +157,16 @@ class ServeSettings:
             )
         if self.uploads is not None and self.uploads.exists() and not self.uploads.is_dir():
             raise UserError(f"{self.uploads} is not a folder", "name another folder for uploads")
+
+    @property
+    def is_guarded(self) -> bool:
+        """True when others can connect and a token says who may: see `maixpix.companion.access`."""
+        return self.token is not None and not self.is_local
+
+    @property
+    def may_delete(self) -> bool:
+        """False when it was switched off, and when anybody could do it."""
+        return self.allow_delete and (self.is_local or self.token is not None)
 
     @property
     def is_local(self) -> bool:

@@ -12,10 +12,15 @@ def is_token(expected: str | None, given: str) -> bool:
     return expected is None or hmac.compare_digest(given.encode("utf-8", "replace"), expected.encode())
 
 
+def is_bearer(expected: str | None, authorization: str) -> bool:
+    """Whether the `Authorization` header shows the token."""
+    scheme, _, given = authorization.partition(" ")
+    return is_token(expected, given.strip() if scheme.lower() == "bearer" else "")
+
+
 def check_bearer(token: str | None, authorization: str) -> None:
     """Raise `Refused` (401) unless the `Authorization` header shows the token."""
-    scheme, _, given = authorization.partition(" ")
-    if not is_token(token, given.strip() if scheme.lower() == "bearer" else ""):
+    if not is_bearer(token, authorization):
         raise Refused(
             401, "token", "the upload token is missing or wrong", "send it as Authorization: Bearer",
             {"WWW-Authenticate": 'Bearer realm="maixpix"'},

@@ -1,9 +1,10 @@
-"""Blocking work in threads, with failures of the disk told as such."""
+"""Work done elsewhere (in threads, in decoders), with failures of the disk told as such."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor
 from typing import TypeVar
 
@@ -11,18 +12,24 @@ from maixpix.companion.problems import Refused
 
 Result = TypeVar("Result")
 
+Refusals = Mapping[type[OSError], Refused]
+
 
 async def in_thread(
-    executor: Executor,
-    function: Callable[..., Result],
-    *arguments: object,
-    refusals: Mapping[type[OSError], Refused] | None = None,
+    executor: Executor, function: Callable[..., Result], *arguments: object, refusals: Refusals | None = None
 ) -> Result:
     """Call `function` in one of the executor's threads. Raises `Refused` for an `OSError`: of `refusals`, else 507."""
-    try:
+    with as_refusals(refusals or {}):
         return await asyncio.get_running_loop().run_in_executor(executor, function, *arguments)
+
+
+@contextlib.contextmanager
+def as_refusals(refusals: Refusals) -> Iterator[None]:
+    """Raise `Refused` for an `OSError`: of `refusals`, else 507."""
+    try:
+        yield
     except OSError as error:
-        for kind, refused in (refusals or {}).items():
+        for kind, refused in refusals.items():
             if isinstance(error, kind):
                 raise refused from None
         raise Refused(

@@ -5,12 +5,10 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from PIL import Image
-
-from maixpix.companion.convert import READ_FORMATS, Rendition, convert
-from maixpix.companion.pictures import MEDIA_TYPES
+from maixpix.companion.convert import Rendition, convert
 from maixpix.companion.problems import Refused
 from maixpix.companion.settings import PictureLimits
+from maixpix.companion.sniff import HEAD_BYTES, MORE_FORMATS, name_of, recognise
 from maixpix.errors import UserError
 from maixpix.paths import board_files
 
@@ -78,6 +76,10 @@ def fill_card(card: Path) -> None:
     shutil.copytree(files / "apps", card / "apps", ignore=ignore)
 
 
+OWN_PICTURE = PictureLimits(also_read=tuple(MORE_FORMATS))
+"""What is read of the picture that the user names: all there is, as nobody else can have brought it here."""
+
+
 def picture_suffix(path: Path, size: tuple[int, int]) -> str:
     """The suffix under which the companion serves the picture `path`, whatever it is called now.
 
@@ -88,12 +90,12 @@ def picture_suffix(path: Path, size: tuple[int, int]) -> str:
         raise UserError(f"there is no picture {path}", remedy)
     try:
         with path.open("rb") as file:
-            convert(file, Rendition(*size), PictureLimits())
-            with Image.open(file, formats=READ_FORMATS) as picture:
-                kind = "JPEG" if picture.format == "MPO" else picture.format
+            convert(file, Rendition(*size), OWN_PICTURE)
+            file.seek(0)
+            head = file.read(HEAD_BYTES)
     except Refused as error:
         raise UserError(f"{path} cannot be shown: {error.cause}", remedy) from None
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}", remedy) from None
-    known = Image.registered_extensions()
-    return next(suffix for suffix in MEDIA_TYPES if known.get(suffix) == kind)
+    kind = recognise(head)
+    return kind.suffix if kind is not None else "." + name_of(head)

@@ -17,7 +17,7 @@ from PIL import Image
 from maixpix.companion import ServeSettings, running
 from maixpix.demo import web
 from maixpix.demo.board import KEY, SSID, Console, DemoBoard, DemoOptions, Say, camera_picture
-from maixpix.demo.files import claim, fill_card, picture_suffix
+from maixpix.demo.files import OWN_PICTURE, claim, fill_card, picture_suffix
 from maixpix.demo.portrait import portrait
 from maixpix.demo.verdicts import expected_panel, judge, link_figures, psnr, rate_line, received
 from maixpix.paths import board_files
@@ -62,7 +62,7 @@ def run_demo(options: DemoOptions, say: Say) -> dict[str, Any]:
     fill_card(card)
     console = Console(say)
     board = DemoBoard(options, names, card, console)
-    serving = ServeSettings(out / "picture", port=0, names=(HOST,), uploads=uploads)
+    serving = ServeSettings(out / "picture", port=0, names=(HOST,), uploads=uploads, pictures=OWN_PICTURE)
     url = options.url
     if url is not None:
         serving = replace(serving, allow_fetch=True, fetch_private=web.is_private(url, names))

@@ -1,8 +1,8 @@
 """Download an official MaixPy build that the user names, and prove that it is one before keeping it.
 
 Sipeed publishes each build in a folder of its own: .../release/master/maixpy_v0.6.2_84_g8fcd84a58/ with files named
-after the folder and a variant ("_minimum_with_ide_support"). There are no published digests, so the SHA-256 of the
-first good download is remembered and every later one must equal it.
+after the folder and a variant ("_minimum_with_ide_support"). There are no published digests: builds that are known here
+must be what they are known to be, and of others the SHA-256 of the first good download is remembered.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import IO, BinaryIO
 
 from maixpix.errors import UserError
-from maixpix.flash import images
+from maixpix.flash import images, known_builds
 
 SITE = "https://dl.sipeed.com/fileList/MAIX/MaixPy/release/master/"
 STALL_S = 30
@@ -43,6 +43,8 @@ class Download:
     url: str
     image: images.Image
     first: bool
+    is_pinned: bool = False
+    """True when it is an official build whose digest is known here (`maixpix.flash.known_builds`)."""
 
 
 def address_of(name: str, site: str = SITE) -> str:
@@ -86,13 +88,25 @@ def download(
         image = images.identify_bytes(unfinished.read_bytes(), target)
         if image.kind not in ("maixpy", "kfpkg"):
             raise UserError(f"{url} is no MaixPy firmware but: {image.title}", "check the build's name")
+        is_pinned = _is_pinned(name, url, digest)
         first = _remember(sums, url, digest, image.size)
         unfinished.replace(target)
     except OSError as error:
         raise UserError(f"cannot write {target}: {error.strerror}", "choose another place with --output") from None
     finally:
         unfinished.unlink(missing_ok=True)
-    return Download(target, url, image, first)
+    return Download(target, url, image, first, is_pinned)
+
+
+def _is_pinned(name: str, url: str, digest: str) -> bool:
+    """Whether a file of this name is known, and is that one. Raises UserError when it is another one."""
+    known = known_builds.SHA256.get(name)
+    if known is not None and known != digest:
+        raise UserError(
+            f"{url} is not the official {name} (sha256 {digest[:12]}, should be {known[:12]})",
+            "do not flash it; download it from the official site",
+        )
+    return known is not None
 
 
 def _transfer(url: str, unfinished: Path, progress: Progress | None, stall_s: float) -> str:

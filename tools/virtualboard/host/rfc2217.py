@@ -3,6 +3,10 @@
 `rfc2217://127.0.0.1:PORT` is opened by pyserial and all that is built on it (mpremote, kflash) on every system. The
 protocol is pyserial's own (`serial.rfc2217.PortManager`); here are the port that it manages and the socket, which the
 board's clock serves in the engine's thread.
+
+Every web page that is open on this machine can connect to loopback and send a POST whose text would be typed at the
+prompt. So a peer is a stranger until it has agreed on the COM-PORT option in Telnet's own bytes: nothing of a stranger
+reaches the console, the rate or the lines, nothing of the board is sent to it, and it keeps nobody out.
 """
 
 from __future__ import annotations
@@ -15,7 +19,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import serial
-from serial.rfc2217 import PortManager
+from serial.rfc2217 import IAC, PortManager
 
 from virtualboard.clock import MS, Watch
 from virtualboard.host.console import CONSOLE_BAUD, ConsoleLine
@@ -27,6 +31,7 @@ _SLOWEST, _FASTEST = 300, 8_000_000
 _RETRY_NS = 5 * MS
 _READS_AHEAD = 64  # of 4 KiB: how much a program may have sent before it hung up
 _BACKLOG = 65536  # bytes kept for a program that does not read
+_STRANGERS = 4  # peers that may be connected without having agreed on anything; the oldest makes room
 
 
 class Rfc2217Console:
@@ -47,6 +52,7 @@ class Rfc2217Console:
         self._lines = lines
         self._note = note or (lambda text: None)
         self._session: _Session | None = None
+        self._strangers: list[_Session] = []
         self._socket = _listening(port)
         self.port: int = self._socket.getsockname()[1]
         self._watch = console.clock.listen(self._socket.fileno(), self._accept)
@@ -60,8 +66,9 @@ class Rfc2217Console:
     def close(self) -> None:
         """Hang up and stop listening."""
         self._watch.cancel()
-        if self._session is not None:
-            self._session.close()
+        for session in [*self._strangers, self._session]:
+            if session is not None:
+                session.close()
         self._socket.close()
 
     def _accept(self) -> None:
@@ -70,18 +77,35 @@ class Rfc2217Console:
         except OSError:  # it has gone again
             return
         if self._session is not None and self._session.still_there():
-            connection.close()
-            self._note("a second program wanted the RFC 2217 port and was turned away")
+            self._turn_away(connection)
             return
+        self._strangers.append(_Session(connection, self._line, self._lines, self._agreed, self._gone))
+        if len(self._strangers) > _STRANGERS:
+            self._strangers[0].close()
+
+    def _agreed(self, session: _Session) -> bool:
+        """A stranger speaks RFC 2217: it is the program at the port now, unless there is one."""
+        self._strangers.remove(session)
+        if self._session is not None and self._session.still_there():
+            self._turn_away(session)
+            return False
+        self._session = session
         if self._lines is not None:
             self._lines.opened()
-        self._session = _Session(connection, self._line, self._lines, self._gone)
+        return True
 
-    def _gone(self) -> None:
-        self._session = None
-        self._line.hand_in_baud(CONSOLE_BAUD)
-        if self._lines is not None:
-            self._lines.release()
+    def _turn_away(self, connection: _Session | socket.socket) -> None:
+        connection.close()
+        self._note("a second program wanted the RFC 2217 port and was turned away")
+
+    def _gone(self, session: _Session) -> None:
+        if session in self._strangers:
+            self._strangers.remove(session)
+        elif session is self._session:
+            self._session = None
+            self._line.hand_in_baud(CONSOLE_BAUD)
+            if self._lines is not None:
+                self._lines.release()
 
     def _to_host(self, _when: int, data: bytes) -> None:
         if self._session is not None:
@@ -89,29 +113,37 @@ class Rfc2217Console:
 
 
 class _Session:
-    """One program at the port."""
+    """One program at the port, or a stranger that may become one: `on_agree` is asked as soon as it speaks RFC 2217."""
 
     def __init__(
-        self, connection: socket.socket, line: ConsoleLine, lines: ResetLines | None, on_end: Callable[[], None]
+        self,
+        connection: socket.socket,
+        line: ConsoleLine,
+        lines: ResetLines | None,
+        on_agree: Callable[[_Session], bool],
+        on_end: Callable[[_Session], None],
     ) -> None:
         self._socket = connection
         self._line = line
+        self._on_agree = on_agree
         self._on_end = on_end
         self._out = bytearray()
         self._typed = bytearray()
         self._retrying = False
         self._open = True
+        self._heard = False
+        self._agreed = False
         connection.setblocking(False)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._watch: Watch = line.clock.listen(connection.fileno(), self._readable)
-        self._port = _Port(line, lines, connection.fileno(), self._hand_in)
-        self._manager = PortManager(self._port, self)
+        self._port = _Port(line, lines, connection.fileno(), self._before_change)
+        self._manager = _Manager(self._port, self, self._agree)
 
     def close(self) -> None:
         if self._open:
             self._open = False
             self._watch.cancel()
-            self._on_end()
+            self._on_end(self)
             self._socket.close()
 
     def print(self, data: bytes) -> None:
@@ -144,8 +176,15 @@ class _Session:
         if not data:
             self.close()
             return False
+        # Telnet begins with a command; HTTP, TLS and what people type do not.
+        if not self._heard and data[:1] != IAC:
+            self.close()
+            return False
+        self._heard = True
         try:
             for byte in self._manager.filter(data):
+                if not self._agreed:
+                    raise ValueError("text before the COM-PORT option")
                 self._typed += byte
         except (LookupError, TypeError, ValueError, struct.error, serial.SerialException):
             # pyserial's parser trusts its peer; whatever makes it stumble is no RFC 2217 client.
@@ -153,6 +192,15 @@ class _Session:
             return False
         self._hand_in()
         return True
+
+    def _agree(self) -> None:
+        if not self._agreed and self._open:
+            self._agreed = self._on_agree(self)
+
+    def _before_change(self) -> None:
+        if not self._agreed:
+            raise ValueError("a setting before the COM-PORT option")
+        self._hand_in()
 
     def _hand_in(self) -> None:
         """Also called before rate or lines change: what came before that in the same packet goes first."""
@@ -179,6 +227,18 @@ class _Session:
     def _retry(self) -> None:
         self._retrying = False
         self._send()
+
+
+class _Manager(PortManager):
+    """pyserial's protocol; `on_agree` is called when the peer agrees on the COM-PORT option (once for each way)."""
+
+    def __init__(self, port: _Port, session: _Session, on_agree: Callable[[], None]) -> None:
+        self._on_agree = on_agree
+        super().__init__(port, session)
+
+    def _client_ok(self) -> None:
+        self._on_agree()
+        super()._client_ok()
 
 
 class _Port:

@@ -4,6 +4,7 @@
 const cards = document.getElementById("cards");
 const live = document.getElementById("live");
 const count = document.getElementById("count");
+const news = document.getElementById("news");
 const secret = cards.dataset.secret;
 
 function element(tag, properties, ...children) {
@@ -38,7 +39,8 @@ function makeCard(upload) {
     look,
     element("figcaption", {},
       element("b", {}, upload.name), element("br", {}),
-      (upload.board || upload.from) + " · ", when, " · " + upload.sizeText, actions));
+      (upload.board || upload.from) + " · ", when, " · " + upload.sizeText,
+      element("p", { className: "note" }, upload.note), actions));
   figure.dataset.file = upload.file;
   return figure;
 }
@@ -60,16 +62,6 @@ cards.addEventListener("submit", async (event) => {
     window.alert(answer ? await answer.text() : "The companion does not answer.");
   }
 });
-
-// Thumbnails of damaged pictures cannot be made: their card keeps its text.
-cards.addEventListener("error", (event) => {
-  if (event.target.tagName === "IMG") event.target.hidden = true;
-}, true);
-
-// Those that failed before this script ran are asked for again, to be heard.
-for (const image of cards.querySelectorAll("img")) {
-  if (image.complete && !image.naturalWidth) image.src = image.getAttribute("src");
-}
 
 tidy(0);
 
@@ -99,8 +91,16 @@ if (cards.dataset.live === "yes") {
     boards.append(form);
   });
   events.addEventListener("deleted", (event) => {
-    const figure = find(JSON.parse(event.data).file);
+    const upload = JSON.parse(event.data);
+    const figure = find(upload.file);
     if (figure) { figure.remove(); tidy(-1); }
+    news.textContent = `${upload.name} was deleted`;
+  });
+  events.addEventListener("again", (event) => {
+    const upload = JSON.parse(event.data);
+    const figure = find(upload.file);
+    if (figure) figure.querySelector(".note").textContent = upload.again;
+    news.textContent = `${upload.name} came once more and is here as ${upload.file}`;
   });
 } else {
   live.textContent = "live on the first page";

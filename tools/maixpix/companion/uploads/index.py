@@ -6,6 +6,7 @@ import datetime
 import hashlib
 import logging
 import re
+from collections import deque
 from pathlib import Path
 from typing import BinaryIO
 
@@ -13,6 +14,8 @@ from maixpix.companion.uploads.log import Stored, UploadLog
 
 DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 """Name of a folder of finished uploads."""
+
+KEPT_DELETED = 20
 
 log = logging.getLogger("maixpix.companion")
 
@@ -25,6 +28,10 @@ class UploadIndex:
         self.log = UploadLog(root / "log.jsonl")
         self._by_file: dict[str, Stored] = {}
         self._by_digest: dict[str, Stored] = {}
+        self.again: dict[str, Stored] = {}
+        """By file, how its content came the last time, where it came more than once."""
+        self.deleted: deque[Stored] = deque(maxlen=KEPT_DELETED)
+        """The latest deleted uploads, the last one last."""
 
     def __len__(self) -> int:
         return len(self._by_file)
@@ -42,7 +49,10 @@ class UploadIndex:
                 continue
             if line.get("event") == "deleted":
                 self._forget(stored.file)
-            elif not line.get("duplicate"):
+                self.deleted.append(stored)
+            elif line.get("duplicate"):
+                self.again[stored.file] = stored
+            else:
                 self._keep(stored)
         for file in [file for file, stored in self._by_file.items() if not self.is_there(stored)]:
             self._forget(file)
@@ -85,11 +95,13 @@ class UploadIndex:
 
     def note_duplicate(self, stored: Stored) -> None:
         """The content of `stored` came once more."""
+        self.again[stored.file] = stored
         self._write({**stored.line(), "duplicate": True}, stored)
 
     def remove(self, stored: Stored) -> None:
         """A file was deleted."""
         self._forget(stored.file)
+        self.deleted.append(stored)
         deleted = datetime.datetime.now().astimezone().isoformat(timespec="milliseconds")
         self._write({"event": "deleted", **stored.line(), "deleted": deleted}, stored)
 
@@ -116,6 +128,7 @@ class UploadIndex:
         self._by_digest[stored.sha256] = stored
 
     def _forget(self, file: str) -> None:
+        self.again.pop(file, None)
         stored = self._by_file.pop(file, None)
         if stored is not None and self._by_digest.get(stored.sha256) == stored:
             del self._by_digest[stored.sha256]

@@ -9,6 +9,9 @@ import struct
 from collections.abc import Callable
 from typing import cast
 
+QUIET_S = 10.0
+"""Seconds without a byte after which a sender may have to make room for others."""
+
 BUFFER = 16 * 1024
 MAX_BUFFER = 256 * 1024
 """Bytes of each of a sender's two buffers, at first and at most; the rest waits in the kernel and at the sender.
@@ -31,6 +34,14 @@ class Intake(asyncio.BufferedProtocol):
         self._ended = False
         self._lost = False
         self._news: asyncio.Future[None] | None = None
+        self._count = 0
+        self.address = ""
+        self.heard = 0.0
+        """Loop time at which something last came."""
+
+    def can_be_spared(self) -> bool:
+        """It has sent nothing, so that no file has begun, or nothing more for a while."""
+        return self._count == 0 or asyncio.get_running_loop().time() - self.heard > QUIET_S
 
     async def read(self) -> memoryview:
         """What has arrived, empty at the orderly end; valid until the next read. Raises `ConnectionResetError`."""
@@ -81,6 +92,8 @@ class Intake(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
+        self.address = self.peer
+        self.heard = asyncio.get_running_loop().time()
         self._on_connect(self)
 
     def get_buffer(self, sizehint: int) -> memoryview:
@@ -91,6 +104,8 @@ class Intake(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         self._filled += nbytes
+        self._count += nbytes
+        self.heard = asyncio.get_running_loop().time()
         if self._filled == len(self._buffer) and not self._paused:
             self._paused = True
             self.transport.pause_reading()

@@ -151,9 +151,7 @@ class Partial:
         """Hexadecimal SHA-256 of the bytes so far."""
         return self._sha.hexdigest()
 
-    def edges(self, head: int, tail: int) -> tuple[bytes, bytes]:
-        """The first `head` and last `tail` bytes."""
+    def head(self, count: int) -> bytes:
+        """The first `count` bytes."""
         with self.path.open("rb") as file:
-            first = file.read(head)
-            file.seek(max(0, self.offset - tail))
-            return first, file.read(tail)
+            return file.read(count)

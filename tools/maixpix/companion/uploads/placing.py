@@ -12,9 +12,9 @@ from pathlib import Path
 from maixpix.companion.problems import Refused
 from maixpix.companion.uploads.index import UploadIndex
 from maixpix.companion.uploads.log import Stored
-from maixpix.companion.uploads.names import numbered
 from maixpix.companion.uploads.partial import Facts, facts_path, fsync_folder, part_path
 from maixpix.companion.uploads.room import Room
+from maixpix.names import numbered
 
 
 class Placing:
@@ -37,15 +37,14 @@ class Placing:
         file = known.file if known is not None else self._reserve(now.strftime("%Y-%m-%d"), name)
         done = dataclasses.replace(facts, file=file, sha256=digest, length=size, duplicate=duplicate)
         try:
-            if facts.door == "tus":
-                done.save(facts_path(self._partials, facts.id))
-                fsync_folder(self._partials)
+            done.save(facts_path(self._partials, facts.id))
+            fsync_folder(self._partials)
         except OSError:
             if not duplicate:
                 (self._root / file).unlink(missing_ok=True)
             raise
-        vars(facts).update(vars(done))
-        return self._settle(done, name, now)
+        facts.file, facts.sha256, facts.length, facts.duplicate = file, digest, size, duplicate
+        return self._settle(facts, name, now)
 
     def settle(self, facts: Facts) -> Stored:
         """The last steps once more, after an error or a crash stopped `place` behind its durable facts."""
@@ -75,6 +74,8 @@ class Placing:
                 # Stopped between the facts and the final name; the bytes were durable and proven before.
                 (self._root / str(facts.file)).parent.mkdir(exist_ok=True)
                 self.settle(facts)
+            elif facts.is_done:
+                self._log_late(facts)
             elif not facts.is_done:
                 waiting.add(facts.id)
         for part in self._partials.glob("*.part"):
@@ -88,26 +89,30 @@ class Placing:
         if facts.file is None or facts.sha256 is None or facts.length is None:
             raise ValueError("the facts are not complete")
         part = part_path(self._partials, facts.id)
-        stored = Stored(
-            file=facts.file,
-            name=name,
-            size=facts.length,
-            sha256=facts.sha256,
-            when=now.isoformat(timespec="milliseconds"),
-            sender=facts.sender,
-            board=facts.board,
-            door=facts.door,
-        )
+        stored = _stored(facts, name, now)
         if facts.duplicate:
             part.unlink(missing_ok=True)
             self._room.give_back(stored.size)
             self._index.note_duplicate(stored)
-            return stored
-        final = self._root / facts.file
-        part.replace(final)
-        fsync_folder(final.parent)
-        self._index.add(stored)
+        else:
+            final = self._root / facts.file
+            part.replace(final)
+            fsync_folder(final.parent)
+            self._index.add(stored)
+        if facts.door != "tus":
+            # Nobody comes back to ask after it, as a tus sender may.
+            facts_path(self._partials, facts.id).unlink(missing_ok=True)
         return stored
+
+    def _log_late(self, facts: Facts) -> None:
+        """Stopped between the final name and the log: sender and board are told by the facts."""
+        final = self._root / str(facts.file)
+        known = self._index.find(str(facts.file)) is not None
+        if not (known or facts.duplicate) and final.is_file() and final.stat().st_size == facts.length:
+            when = datetime.datetime.fromtimestamp(final.stat().st_mtime).astimezone()
+            self._index.add(_stored(facts, final.name, when))
+        if facts.door != "tus":
+            facts_path(self._partials, facts.id).unlink(missing_ok=True)
 
     def _reserve(self, day: str, name: str) -> str:
         """Take a free name in the day's folder by an empty file of that name; path below the root."""
@@ -123,6 +128,19 @@ class Placing:
                 continue
             return f"{day}/{candidate}"
         raise Refused(507, "too-many-names", f"too many uploads are called {name}", "use other names")
+
+
+def _stored(facts: Facts, name: str, when: datetime.datetime) -> Stored:
+    return Stored(
+        file=str(facts.file),
+        name=name,
+        size=facts.length or 0,
+        sha256=str(facts.sha256),
+        when=when.isoformat(timespec="milliseconds"),
+        sender=facts.sender,
+        board=facts.board,
+        door=facts.door,
+    )
 
 
 def _now() -> datetime.datetime:

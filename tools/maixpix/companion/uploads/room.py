@@ -54,6 +54,8 @@ class Room:
         """`count` bytes are no longer used."""
         with self._lock:
             self.used -= count
+            # What was freed shows at the next look, so that an upload right after a deletion finds its room.
+            self._asked = None
 
     def _check(self, count: int) -> None:
         if self.used + count > self._limits.quota_bytes:

@@ -12,6 +12,7 @@ whatever a crash between two steps left behind.
 from __future__ import annotations
 
 import datetime
+import logging
 import re
 import secrets
 import time
@@ -19,28 +20,32 @@ from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 from threading import RLock
-from typing import BinaryIO
+
+from filelock import FileLock
 
 from maixpix.companion.problems import Refused
 from maixpix.companion.settings import UploadLimits
-from maixpix.companion.sniff import HEAD_BYTES, TAIL_BYTES, recognise
+from maixpix.companion.sniff import HEAD_BYTES, recognise
 from maixpix.companion.uploads.folder_lock import lock_folder
 from maixpix.companion.uploads.index import UploadIndex
 from maixpix.companion.uploads.log import Stored
-from maixpix.companion.uploads.names import safe_board, safe_name
 from maixpix.companion.uploads.partial import Facts, Partial, facts_path, fsync_folder, part_path
 from maixpix.companion.uploads.placing import Placing
 from maixpix.companion.uploads.room import Room
+from maixpix.names import safe_board, safe_name
 
 _ID = re.compile(r"[0-9a-f]{32}")
 _MAX_RECORDS = 10_000
 _MAX_RESTING = 256
 
+log = logging.getLogger("maixpix.companion")
+
 
 class UploadStore:
     """All uploads below `root`. Methods block (call them in threads) and may be called from several threads.
 
-    `on_change` is told, from those threads, of every stored and deleted file: ("added", Stored) or ("deleted", Stored).
+    `on_change` is told, from those threads, of every change: ("added", Stored), ("deleted", Stored), or ("again",
+    Stored) for content that is there already, with the name and the sender of now.
     """
 
     def __init__(
@@ -57,7 +62,7 @@ class UploadStore:
         self._resting: OrderedDict[str, Partial] = OrderedDict()
         self._unfinished: set[str] = set()
         self._lock = RLock()
-        self._folder_lock: BinaryIO | None = None
+        self._folder_lock: FileLock | None = None
 
     @property
     def used(self) -> int:
@@ -84,7 +89,7 @@ class UploadStore:
                 partial.close()
             self._open.clear()
             if self._folder_lock is not None:
-                self._folder_lock.close()
+                self._folder_lock.release()
                 self._folder_lock = None
 
     # -- unfinished uploads -------------------------------------------------------------------------------
@@ -190,11 +195,11 @@ class UploadStore:
             self._unfinished.discard(partial.facts.id)
             self._placing.abandon(partial.facts, partial.offset)
 
-    def finish(self, partial: Partial, check_content: bool = False) -> Facts:
+    def finish(self, partial: Partial) -> Facts:
         """All bytes are here: store the upload for good and return its facts with `file` and `sha256`.
 
-        Raises `Refused`: 460 when the announced digest differs (the bytes are dropped), 422 when `check_content` and
-        the content itself shows that its end is missing (dropped as well).
+        Whether they are a picture, and a whole one, is not judged: the sender believes them safe from now on. Raises
+        `Refused` (460) when the announced digest differs; the bytes are dropped.
         """
         facts = partial.facts
         partial.sync()
@@ -202,11 +207,7 @@ class UploadStore:
         if facts.expected is not None and facts.expected != digest:
             self.drop(partial)
             raise Refused(460, "digest-mismatch", "the upload has another SHA-256 than announced", "send it again")
-        head, tail = partial.edges(HEAD_BYTES, TAIL_BYTES)
-        kind = recognise(head)
-        if check_content and kind is not None and not kind.is_whole(partial.offset, head, tail):
-            self.drop(partial)
-            raise Refused(422, "incomplete", "the end of the picture is missing", "send it again")
+        kind = recognise(partial.head(HEAD_BYTES))
         partial.close()
         fallback = datetime.datetime.now().strftime("%H%M%S") + "-" + digest[:8]
         name = safe_name(facts.name, fallback, kind)
@@ -216,30 +217,37 @@ class UploadStore:
             finally:
                 self._open.pop(facts.id, None)
             self._unfinished.discard(facts.id)
-        if not facts.duplicate:
-            self.on_change("added", stored)
+        self.on_change("again" if facts.duplicate else "added", stored)
         return facts
 
     def expire(self) -> int:
-        """Drop unfinished uploads, and records of finished ones, that nobody touched for too long; how many."""
+        """Drop unfinished uploads, and records of finished ones, that nobody touched for too long; how many.
+
+        One that the disk does not let go stays until the next time, and keeps none of the others.
+        """
         dropped = 0
         records = sorted(self._partials.glob("*.json"), key=_modified, reverse=True)
         for number, path in enumerate(records):
-            upload_id = path.stem
             with self._lock:
-                if upload_id in self._open:
-                    continue
-                unfinished = upload_id in self._unfinished
-                if self._is_expired(upload_id) or (number >= _MAX_RECORDS and not unfinished):
-                    part = self._part_path(upload_id)
-                    if part.exists():
-                        self._room.give_back(part.stat().st_size)
-                    part.unlink(missing_ok=True)
-                    path.unlink(missing_ok=True)
-                    self._unfinished.discard(upload_id)
-                    self._resting.pop(upload_id, None)
-                    dropped += 1
+                try:
+                    dropped += self._expire_one(path.stem, number >= _MAX_RECORDS)
+                except OSError as error:
+                    log.warning("an old unfinished upload could not be dropped: %s", error.strerror or error)
         return dropped
+
+    def _expire_one(self, upload_id: str, is_surplus: bool) -> bool:
+        if upload_id in self._open:
+            return False
+        if not self._is_expired(upload_id) and (not is_surplus or upload_id in self._unfinished):
+            return False
+        part = self._part_path(upload_id)
+        size = part.stat().st_size if part.exists() else 0
+        part.unlink(missing_ok=True)
+        self._room.give_back(size)
+        self._facts_path(upload_id).unlink(missing_ok=True)
+        self._unfinished.discard(upload_id)
+        self._resting.pop(upload_id, None)
+        return True
 
     def expires(self, upload_id: str) -> float:
         """Seconds since 1970 at which an upload can no longer be resumed."""
@@ -261,6 +269,20 @@ class UploadStore:
             raise Refused(404, "not-found", "there is no such upload", "see /gallery for the list")
         return stored, self.root / stored.file
 
+    def is_there(self, stored: Stored) -> bool:
+        """Whether the file is still in its place: people may move and remove files by hand."""
+        return self._index.is_there(stored)
+
+    def latest_again(self, file: str) -> Stored | None:
+        """How the content of `file` came the last time, when it came more than once."""
+        with self._lock:
+            return self._index.again.get(file)
+
+    def deleted(self) -> list[Stored]:
+        """The uploads that were deleted last, the latest first."""
+        with self._lock:
+            return list(reversed(self._index.deleted))
+
     def delete(self, file: str) -> Stored:
         """Remove a stored upload. Raises `Refused` (404)."""
         with self._lock:
@@ -280,8 +302,7 @@ class UploadStore:
                 return
             stored = self._placing.settle(partial.facts)
             self._unfinished.discard(partial.facts.id)
-        if not partial.facts.duplicate:
-            self.on_change("added", stored)
+        self.on_change("again" if partial.facts.duplicate else "added", stored)
 
     def _is_expired(self, upload_id: str) -> bool:
         return self.expires(upload_id) < time.time()

@@ -1,8 +1,9 @@
 """The raw TCP door: connect, send the file, half-close; an orderly close in return says that it is safely stored.
 
-Any sender will do (`nc -N host port < x.jpg`), and without the optional line nothing is ever sent back. A reset instead
-of the orderly close says that the file was not kept. A sender that cannot half-close, or wants to know more, sends one
-line before the bytes and gets one line back:
+Any sender will do (`nc -N host port < x.jpg`), and without the optional line nothing is ever sent back. Every byte that
+came before the sender's own orderly close is kept, whatever it is: the sender believes it delivered. A reset instead of
+ours says that the file was not kept (the connection broke, the disk is full, a token is wanted). A sender that cannot
+half-close, or wants to know more, sends one line before the bytes and gets one line back:
 
     #maixpix name=snap0007.jpg size=7012 sha256=HEX board=kitchen token=SECRET
     ok HEX SIZE            or            error CAUSE; REMEDY
@@ -22,6 +23,7 @@ from concurrent.futures import Executor
 from typing import TypeVar
 from urllib.parse import unquote
 
+from maixpix.companion.crowd import Crowd
 from maixpix.companion.problems import Refused
 from maixpix.companion.settings import ServeSettings
 from maixpix.companion.tokens import is_token
@@ -50,6 +52,8 @@ class TcpDoor:
         self.store = store
         self._executor = executor
         self._tasks: set[asyncio.Task[None]] = set()
+        limits = store.limits
+        self._crowd: Crowd[Intake] = Crowd(limits.max_connections, limits.max_per_address)
 
     async def listen(self, sock: socket.socket) -> asyncio.Server:
         """Start to serve the bound socket."""
@@ -62,12 +66,19 @@ class TcpDoor:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _accept(self, intake: Intake) -> None:
-        if len(self._tasks) >= self.store.limits.max_connections:
+        may_stay, spared = self._crowd.admit(intake)
+        if spared is not None:
+            spared.reset()
+        if not may_stay:
             intake.reset()
             return
         task = asyncio.get_running_loop().create_task(self._guarded(intake))
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda done: self._finished(done, intake))
+
+    def _finished(self, task: asyncio.Task[None], intake: Intake) -> None:
+        self._tasks.discard(task)
+        self._crowd.leave(intake)
 
     async def _guarded(self, intake: Intake) -> None:
         try:
@@ -136,7 +147,7 @@ class TcpDoor:
         partial = await self._run(self.store.create, facts)
         try:
             await self._fill(intake, pace, partial, piece, size)
-            return await self._run(self.store.finish, partial, size is None)
+            return await self._run(self.store.finish, partial)
         except BaseException:
             with contextlib.suppress(Refused):
                 await asyncio.shield(self._run(self.store.drop, partial))

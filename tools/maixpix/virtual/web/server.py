@@ -1,4 +1,7 @@
-"""The page's HTTP server: in a thread of its own, on loopback only; everything of the board is asked for by mailbox."""
+"""The page's HTTP server: in a thread of its own, on loopback only; everything of the board is asked for by mailbox.
+
+Who is let in is `maixpix.virtual.web.key`'s to say.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +21,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from aiohttp import web
 
-from maixpix.companion.hosts import is_own_name, is_same_origin
+from maixpix.companion.gate import Gate
 from maixpix.companion.pages import SECURITY_HEADERS, STATIC_TYPES
+from maixpix.companion.settings import HttpLimits
 from maixpix.errors import UserError
+from maixpix.virtual.web.key import PageKey
 from maixpix.virtual.web.view import Cursor, LiveView
 
 if TYPE_CHECKING:
@@ -39,12 +44,15 @@ _BEAT_S = 5.0
 _PAGES = 8
 _FILES = 2000
 _TYPED = 8192
+_HTTP = HttpLimits(head_s=10.0, form_s=10.0, max_connections=64, max_per_address=64)
 
 
 class LiveServer:
     """The application. `asking` runs a function in the engine's thread and waits for its result."""
 
-    def __init__(self, live: LiveBoard) -> None:
+    def __init__(self, live: LiveBoard, port: int) -> None:
+        self.key = PageKey(port)
+        self.gate: Gate | None = None
         self._mailbox = live.mailbox
         self._view = LiveView(live)
         self._pages = 0
@@ -85,14 +93,17 @@ class LiveServer:
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Only pages of this server may steer the board; foreign names for this machine are refused."""
-        if not is_own_name(request.headers.get("Host"), ()):
-            raise web.HTTPForbidden(text="this name is not mine; use the address that was printed\n")
-        # A foreign page can only send JSON after asking, which nobody here allows.
-        own = is_same_origin(request) and request.content_type == "application/json"
-        if request.method not in ("GET", "HEAD") and not own:
-            raise web.HTTPForbidden(text="only the board's own page may do that\n")
-        return await handler(request)
+        if self.gate is not None:
+            self.gate.greet(request)
+        try:
+            if request.path.startswith("/static/"):
+                self.key.check_host(request)
+            elif (response := self.key.admit(request)) is not None:
+                return response
+            return await handler(request)
+        finally:
+            if self.gate is not None:
+                self.gate.part(request)
 
     # -- the page -----------------------------------------------------------------------------------------
 
@@ -194,12 +205,13 @@ class LiveServer:
 
 @contextlib.contextmanager
 def serving(live: LiveBoard, port: int) -> Iterator[str]:
-    """Serve the page of `live` on loopback `port` (0 picks one) beside it; gives the address.
+    """Serve the page of `live` on loopback `port` (0 picks one) beside it; gives the address with its key.
 
     Enter it before the board runs. Raises UserError when the port cannot be had.
     """
-    server = LiveServer(live)
     listening = _listening(port)
+    port = listening.getsockname()[1]
+    server = LiveServer(live, port)
     ready: threading.Event = threading.Event()
     failed: list[BaseException] = []
     loop = asyncio.new_event_loop()
@@ -208,11 +220,15 @@ def serving(live: LiveBoard, port: int) -> Iterator[str]:
     async def main() -> None:
         runner = web.AppRunner(server.app, handle_signals=False, access_log=None, shutdown_timeout=2.0)
         await runner.setup()
+        if runner.server is None:
+            raise RuntimeError("aiohttp made no server")
+        server.gate = Gate(runner.server, _HTTP)
+        doors = await loop.create_server(server.gate, sock=listening)
         try:
-            await web.SockSite(runner, listening).start()
             ready.set()
             await stop.wait()
         finally:
+            doors.close()
             await runner.cleanup()
 
     def work() -> None:
@@ -231,7 +247,7 @@ def serving(live: LiveBoard, port: int) -> Iterator[str]:
     if failed:
         raise failed[0]
     try:
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}/"
+        yield server.key.url
     finally:
         with contextlib.suppress(RuntimeError):  # the loop has ended by itself
             loop.call_soon_threadsafe(stop.set)
@@ -245,8 +261,10 @@ async def _send(response: web.StreamResponse, events: list[tuple[str, Any]], bef
 
 async def _field(request: web.Request, name: str, kind: type[T]) -> T:
     try:
-        value = (await request.json())[name]
-    except (ValueError, KeyError, TypeError):
+        value = (await asyncio.wait_for(request.json(), _HTTP.form_s))[name]
+    except (asyncio.TimeoutError, TimeoutError):
+        raise web.HTTPRequestTimeout(text="the rest of the request did not come\n") from None
+    except (ValueError, KeyError, TypeError, RecursionError):
         value = None
     if not isinstance(value, kind):
         raise web.HTTPBadRequest(text=f"send a JSON object with {name} ({kind.__name__})\n")
@@ -283,7 +301,7 @@ def _inside(folder: Path | None, name: str) -> Path | None:
     try:
         path = (root / name).resolve()
         return path if path.is_relative_to(root) and path.is_file() else None
-    except OSError:
+    except (OSError, RuntimeError, ValueError):  # RuntimeError: links that lead round in a circle
         return None
 
 

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from typing import TYPE_CHECKING
 
-from maixpix.companion.pictures import DEVICE_NAMES
-from maixpix.companion.sniff import Kind
+if TYPE_CHECKING:
+    from maixpix.companion.sniff import Kind
+
+DEVICE_NAMES = frozenset(
+    {"con", "prn", "aux", "nul"} | {f"{port}{n}" for port in ("com", "lpt") for n in "0123456789¹²³"}
+)
+"""Names that Windows keeps for devices, whatever suffix follows."""
 
 MAX_NAME_BYTES = 120
 """Bytes of UTF-8 in a stored name; file systems take 255, collisions add up to 6."""
 
 
-def safe_name(wanted: str, fallback: str, kind: Kind | None) -> str:
+def safe_name(wanted: str, fallback: str, kind: Kind | None, default_suffix: str = ".bin") -> str:
     """A name that is one visible component, NFC, without control characters, device names or doubtful edges.
 
     `fallback` serves when nothing usable is left. A recognised `kind` decides the suffix: one that does not belong to
-    it is kept as part of the stem, so that a picture called evil.html is stored as evil.html.jpg.
+    it is kept as part of the stem, so that a picture called evil.html is stored as evil.html.jpg. A name without any
+    gets `default_suffix`.
     """
     text = unicodedata.normalize("NFC", wanted[:1000])
     text = re.split(r"[/\\]", text)[-1]
@@ -30,7 +37,7 @@ def safe_name(wanted: str, fallback: str, kind: Kind | None) -> str:
     suffix = "." + suffix if suffix else ""
     if kind is not None and suffix.lower() not in (kind.suffix, *kind.other_suffixes):
         stem, suffix = stem + suffix, kind.suffix
-    suffix = suffix or ".bin"
+    suffix = suffix or default_suffix
     stem = _cut(stem, MAX_NAME_BYTES - len(suffix)).rstrip(" .") or fallback
     if stem.split(".")[0].rstrip().lower() in DEVICE_NAMES:
         stem = "_" + stem

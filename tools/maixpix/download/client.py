@@ -1,0 +1,227 @@
+"""Requests over aiohttp: redirects followed by hand, and every way in which aiohttp can fail told as a `Trouble`."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import os
+import socket
+import ssl
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from urllib.parse import urljoin, urlsplit
+from urllib.request import getproxies
+
+import aiohttp
+from aiohttp.http_exceptions import HttpProcessingError
+from multidict import CIMultiDict
+from yarl import URL
+
+from maixpix.download.answer import Answer, read_answer
+from maixpix.download.options import Options
+from maixpix.download.trouble import Broken, DownloadError, Lie, Stalled, Trouble
+from maixpix.download.version import Version, linked_digest
+
+MAX_REDIRECTS = 12
+READ_BUFFER = 256 * 1024
+"""Bytes that aiohttp keeps ahead of us on one connection; it stops reading at twice as many."""
+
+_REDIRECTS = (301, 302, 303, 307, 308)
+_SECRETS = ("authorization", "cookie", "proxy-authorization")
+
+
+class Reply:
+    """One answer and its body, to be closed by whoever opened it."""
+
+    def __init__(self, response: aiohttp.ClientResponse, headers: CIMultiDict[str], answer: Answer) -> None:
+        self.answer = answer
+        self.headers = headers
+        self.url = str(response.url)
+        self._response = response
+        self._failure: BaseException | None = None
+        # After the body the response forgets its connection, which alone knows of bytes behind the body.
+        self._protocol = response.connection.protocol if response.connection is not None else None
+
+    async def read(self) -> bytes:
+        """The next bytes of the body, b"" at its proper end. Raises `Broken`, `Stalled` or `Lie`."""
+        content = self._response.content
+        if self._failure is None and content.exception() is not None:
+            # aiohttp tells a cut at once and would keep for itself what came before; that may be all of a short answer.
+            self._failure = content.exception()
+            content.set_exception(None)
+            if data := content.read_nowait():
+                return data
+        try:
+            if self._failure is not None:
+                raise self._failure
+            return await content.readany()
+        except (aiohttp.ClientError, OSError, asyncio.TimeoutError, ValueError) as error:
+            raise _trouble_of(error) from None
+
+    def check_surplus(self) -> None:
+        """Raises `Lie` when the server sent more than the length that it had told."""
+        if self._protocol is not None and isinstance(self._protocol.exception(), HttpProcessingError):
+            raise Lie("sends more bytes than the Content-Length that it told")
+
+    def close(self) -> None:
+        """Give the connection back after a whole body, else close it."""
+        self._response.release() if self._response.content.is_eof() else self._response.close()
+
+
+class Client:
+    """A session with the options' headers, secrets and limits; use it as an asynchronous context."""
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Client:
+        options = self._options
+        timeout = aiohttp.ClientTimeout(
+            total=None, connect=None, sock_connect=options.connect_s, sock_read=options.idle_s
+        )
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, limit_per_host=options.per_host),
+            timeout=timeout,
+            auto_decompress=False,
+            trust_env=_has_environment(),
+            cookie_jar=aiohttp.CookieJar(unsafe=True),
+            read_bufsize=READ_BUFFER,
+            headers={"User-Agent": "maixpix", "Accept-Encoding": "identity", "Accept": "*/*"},
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def open(self, url: str, headers: Mapping[str, str]) -> Reply:
+        """Ask for `url` and follow redirects. Raises `Trouble` for another attempt, `DownloadError` for none."""
+        if self._session is None:
+            raise RuntimeError("the client is used outside of its context")
+        check_url(url)
+        home, digests, seen = _origin(url), {}, []
+        is_conditional = "If-None-Match" in headers or "If-Modified-Since" in headers
+        is_gzip_wanted = urlsplit(url).path.lower().endswith((".gz", ".tgz", ".svgz"))
+        for _ in range(MAX_REDIRECTS):
+            response = await self._ask(url, headers, home)
+            try:
+                digests |= linked_digest(response.headers)
+                target = response.headers.get("Location")
+                if response.status not in _REDIRECTS or target is None:
+                    return self._reply(response, digests, is_conditional, is_gzip_wanted)
+            except BaseException:
+                response.close()
+                raise
+            response.release()
+            seen.append(url)
+            url = _redirected(url, target)
+            if seen.count(url) > 1:
+                raise DownloadError(f"{seen[0]} redirects in circles", "check the address", kind="redirect")
+        raise DownloadError(
+            f"{seen[0]} redirects more than {MAX_REDIRECTS} times", "check the address", kind="redirect"
+        )
+
+    async def _ask(self, url: str, headers: Mapping[str, str], home: tuple[str, str, int]) -> aiohttp.ClientResponse:
+        wanted = self._own_headers(url, home) | dict(headers)
+        try:
+            # An address that is encoded already is sent as it is: signatures in it may depend on every character.
+            where = URL(url, encoded=url.isascii() and " " not in url)
+            return await self._session.get(where, headers=wanted, allow_redirects=False)
+        except (aiohttp.ClientError, OSError, asyncio.TimeoutError, ValueError) as error:
+            raise _trouble_of(error) from None
+
+    def _own_headers(self, url: str, home: tuple[str, str, int]) -> dict[str, str]:
+        """The user's headers; the secret ones only for the host that the user named."""
+        options, is_home = self._options, _origin(url) == home
+        headers = {name: text for name, text in options.headers.items() if is_home or name.lower() not in _SECRETS}
+        if is_home and options.bearer:
+            headers["Authorization"] = f"Bearer {options.bearer}"
+        if is_home and options.basic is not None:
+            secret = ":".join(options.basic).encode()
+            headers["Authorization"] = "Basic " + base64.b64encode(secret).decode("ascii")
+        if is_home and options.cookies:
+            headers["Cookie"] = "; ".join(f"{name}={text}" for name, text in options.cookies.items())
+        return headers
+
+    def _reply(
+        self, response: aiohttp.ClientResponse, digests: dict[str, bytes], is_conditional: bool, is_gzip_wanted: bool
+    ) -> Reply:
+        headers = CIMultiDict(response.headers)
+        for name in ("Content-Range", "Content-Length", "ETag", "Content-Encoding"):
+            if len(set(headers.getall(name, ()))) > 1:
+                raise Lie(f"sends two different {name} headers")
+        if response.status == 304 and is_conditional:
+            return Reply(response, headers, Answer(304, 0, 0, Version()))
+        answer = read_answer(response.status, headers, is_gzip_wanted)
+        version = replace(answer.version, digests={**answer.version.digests, **digests})
+        return Reply(response, headers, replace(answer, version=version))
+
+
+def _has_environment() -> bool:
+    """Whether there are proxies or passwords for aiohttp to find; it would look for the file at every request."""
+    netrc = Path(os.environ.get("NETRC") or Path.home() / ("_netrc" if os.name == "nt" else ".netrc"))
+    return bool(getproxies()) or netrc.is_file()
+
+
+def check_url(url: str) -> None:
+    """Raises `DownloadError` for whatever is no http or https address."""
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        parts, host = urlsplit(""), None
+    if parts.scheme not in ("http", "https") or not host:
+        raise DownloadError(f"{url[:200]} is no http or https address", "write http://... or https://...", "refused")
+
+
+def _redirected(url: str, target: str) -> str:
+    try:
+        leads_to = urljoin(url, target.strip())
+        check_url(leads_to)
+    except (ValueError, DownloadError):
+        raise DownloadError(
+            f"{url} redirects to {target[:200]!r}, which is no http or https address", "check the address", "redirect"
+        ) from None
+    if url.startswith("https:") and not leads_to.startswith("https:"):
+        raise DownloadError(
+            f"{url} leads to the unprotected {leads_to}", "fetch that address if you mean it", "redirect"
+        )
+    return leads_to.partition("#")[0]
+
+
+def _origin(url: str) -> tuple[str, str, int]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+
+
+def _trouble_of(error: BaseException) -> Trouble | DownloadError:
+    """What a failure of aiohttp or of the network means."""
+    text = " ".join(str(error).split())[:200]
+    if isinstance(error, (aiohttp.ConnectionTimeoutError, aiohttp.SocketTimeoutError, asyncio.TimeoutError)):
+        return Stalled("sends nothing")
+    if isinstance(error, (aiohttp.ClientConnectorCertificateError, ssl.SSLCertVerificationError)):
+        return DownloadError(f"the server's certificate is not to be trusted: {text}", "check the address", "refused")
+    if isinstance(error, (aiohttp.ClientConnectorDNSError, socket.gaierror)):
+        return Broken(f"cannot be found by name ({text})")
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return Broken(f"cannot be reached ({text})")
+    if isinstance(error, aiohttp.ClientResponseError):
+        return Lie("answers with what is no HTTP: " + _first_words(error.message))
+    if isinstance(error, aiohttp.ClientPayloadError):
+        return Broken("ends the answer too early")
+    if isinstance(error, aiohttp.InvalidURL):
+        return DownloadError(f"{text} is no address", "check the address", "refused")
+    if isinstance(error, (aiohttp.ServerDisconnectedError, ConnectionError, aiohttp.ClientOSError)):
+        return Broken("closes the connection too early")
+    return Broken(f"fails: {text or type(error).__name__}")
+
+
+def _first_words(message: str) -> str:
+    """The parser's own words, which name the header or the byte, without its picture of the place."""
+    lines = [line.strip() for line in message.splitlines() if line.strip(" ^")]
+    return " ".join(lines[:2])[:160]

@@ -1,0 +1,110 @@
+"""The journal of an unfinished download: what is safe on the disk, so that the next run goes on from there.
+
+One JSON object a line. The first names the file, its address and version; every further one was written after the
+bytes that it names had been made durable. A line torn by a crash is left out.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from maixpix.download.partfile import Block, PartFile, Snapshot, disk_error, open_private
+from maixpix.download.version import Version
+
+FORMAT = 1
+INTERVAL_BYTES = 2 * 1024 * 1024
+INTERVAL_S = 0.25
+"""After so many bytes or seconds, whatever comes first, the journal is brought up to date."""
+
+LAG_BYTES = 4 * 1024 * 1024
+"""A download waits for its disk rather than have more than this unsaved: what a killed one fetches again at most."""
+
+
+@dataclass
+class Left:
+    """What an earlier run left: `hashed` bytes from the start have the digest `sha256`, `blocks` lie behind them."""
+
+    name: str
+    url: str
+    version: Version
+    blocks: list[Block] = field(default_factory=list)
+    hashed: int = 0
+    sha256: str = ""
+
+
+class Journal:
+    """The journal beside the part file of what comes from `url` and will be called `name`."""
+
+    def __init__(self, path: Path, name: str, url: str) -> None:
+        self.path = path
+        self._name = name
+        self._url = url
+        self._is_begun = False
+
+    def begin(self, version: Version) -> None:
+        """Start anew: nothing is safe. Blocks."""
+        head = {"format": FORMAT, "name": self._name, "url": self._url, "version": version.to_json()}
+        new = self.path.with_name(self.path.name + ".new")
+        try:
+            with open_private(new, "wb") as file:
+                file.write(json.dumps(head).encode() + b"\n")
+                os.fsync(file.fileno())
+            new.replace(self.path)
+        except OSError as error:
+            raise disk_error(error, self.path) from None
+        self._is_begun = True
+
+    def go_on(self) -> None:
+        """Append to what `read_journal` found; a line torn by a crash is ended first. Blocks."""
+        with self.path.open("ab", buffering=0) as journal:
+            journal.write(b"\n")
+        self._is_begun = True
+
+    def save(self, file: PartFile) -> None:
+        """Make the part file durable and write down what it holds. Blocks."""
+        snapshot = file.sync()
+        if not self._is_begun or not snapshot.blocks:
+            return
+        line = json.dumps(_line(snapshot), separators=(",", ":")).encode() + b"\n"
+        try:
+            with self.path.open("ab", buffering=0) as journal:
+                journal.write(line)
+        except OSError as error:
+            raise disk_error(error, self.path) from None
+
+    def remove(self) -> None:
+        """The download is finished, or nothing of it can be used."""
+        self.path.unlink(missing_ok=True)
+        self._is_begun = False
+
+
+def read_journal(path: Path) -> Left | None:
+    """What the journal in `path` says; None when there is none, or none that can be read."""
+    try:
+        lines = path.read_bytes().split(b"\n")
+        head = json.loads(lines[0])
+        if head["format"] != FORMAT:
+            return None
+        left = Left(str(head["name"]), str(head["url"]), Version.from_json(head["version"]))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    for line in lines[1:]:
+        try:
+            found = json.loads(line)
+            blocks = [Block(int(a), int(b), None if crc is None else int(crc)) for a, b, crc in found["safe"]]
+            hashed, sha256 = int(found["hashed"]), str(found["sha256"])
+        except (ValueError, KeyError, TypeError):
+            continue
+        left.blocks += blocks
+        left.hashed, left.sha256 = hashed, sha256
+    return left if left.hashed or left.blocks else None
+
+
+def _line(snapshot: Snapshot) -> Mapping[str, Any]:
+    blocks = [[block.start, block.stop, block.crc] for block in snapshot.blocks]
+    return {"safe": blocks, "hashed": snapshot.hashed, "sha256": snapshot.sha256}

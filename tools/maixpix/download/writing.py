@@ -1,0 +1,126 @@
+"""Brings received bytes to the part file in threads, and the journal up to date behind them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from concurrent.futures import Executor
+
+from maixpix.download.journal import INTERVAL_BYTES, INTERVAL_S, LAG_BYTES, Journal
+from maixpix.download.partfile import PartFile
+
+BLOCK = 512 * 1024
+"""Bytes that are handed to a thread at once; every hand-over costs a change of threads."""
+
+
+class Writer:
+    """Writes for all connections of one download."""
+
+    def __init__(self, file: PartFile, journal: Journal, executor: Executor) -> None:
+        self.file = file
+        self.journal = journal
+        self.is_kept = False
+        """Whether the journal is written at all: without a version to hold it against it would be worth nothing."""
+        self.executor = executor
+        self._unsaved = 0
+        self._saving = 0
+        self._save: asyncio.Future[None] | None = None
+        self._saved_at = time.monotonic()
+
+    def write(self, position: int, pieces: list[bytes], size: int) -> asyncio.Task[int]:
+        """Start writing; the task is done when the bytes are in the file."""
+        return asyncio.ensure_future(self._write(position, pieces, size))
+
+    async def _write(self, position: int, pieces: list[bytes], size: int) -> int:
+        await asyncio.get_running_loop().run_in_executor(self.executor, self.file.write, position, pieces)
+        self.file.there.add(position, position + size)
+        self._unsaved += size
+        return size
+
+    async def keep_up(self) -> None:
+        """Save when it is time; wait when the disk has fallen too far behind. Raises `DownloadError` when it failed."""
+        self._save_if_due()
+        while self._save is not None and self._unsaved + self._saving > LAG_BYTES:
+            await self.settle()
+            self._save_if_due()
+
+    async def settle(self) -> None:
+        """Wait for the save that is under way. Raises `DownloadError` when the disk failed."""
+        if self._save is not None:
+            # Others may wait for the same save, so being cancelled here must not cancel it.
+            save = self._save
+            await asyncio.wait([save])
+            if self._save is save:
+                self._collect()
+
+    async def save_all(self) -> None:
+        """Bring the journal up to date now."""
+        await self.settle()
+        if self.is_kept and self._unsaved:
+            self._begin()
+            await self.settle()
+
+    def _save_if_due(self) -> None:
+        if self._save is not None and self._save.done():
+            self._collect()
+        is_due = self._unsaved >= INTERVAL_BYTES or time.monotonic() - self._saved_at >= INTERVAL_S
+        if self.is_kept and self._save is None and self._unsaved and is_due:
+            self._begin()
+
+    def _begin(self) -> None:
+        self._saving, self._unsaved = self._unsaved, 0
+        self._saved_at = time.monotonic()
+        self._save = asyncio.get_running_loop().run_in_executor(self.executor, self.journal.save, self.file)
+
+    def _collect(self) -> None:
+        save, self._save, self._saving = self._save, None, 0
+        if save is not None:
+            save.result()
+
+
+class Pouring:
+    """What one answer has brought and what is not in the file yet; `position` is where the next bytes belong."""
+
+    def __init__(self, writer: Writer, position: int) -> None:
+        self.position = position
+        self._writer = writer
+        self._pieces: list[bytes] = []
+        self._held = 0
+        self._pending: asyncio.Task[int] | None = None
+
+    async def take(self, data: bytes) -> None:
+        """Keep `data`; full blocks go to the file while the next ones are received."""
+        self._pieces.append(data)
+        self._held += len(data)
+        self.position += len(data)
+        if self._held >= BLOCK:
+            await self._settle()
+            if self._held:  # a tick may have come first
+                self._begin()
+            await self._writer.keep_up()
+
+    def tick(self) -> None:
+        """Called from time to time, so that a slow connection's bytes do not wait for a block to be full."""
+        pending = self._pending
+        if self._held and (pending is None or (pending.done() and pending.exception() is None)):
+            self._begin()
+
+    async def finish(self) -> None:
+        """Everything into the file. Raises `DownloadError` when the disk failed."""
+        await self._settle()
+        if self._held:
+            self._begin()
+            await self._settle()
+
+    def _begin(self) -> None:
+        pieces, held = self._pieces, self._held
+        self._pieces, self._held = [], 0
+        self._pending = self._writer.write(self.position - held, pieces, held)
+
+    async def _settle(self) -> None:
+        while self._pending is not None:
+            pending = self._pending
+            await asyncio.wait([pending])
+            if self._pending is pending:
+                self._pending = None
+            pending.result()

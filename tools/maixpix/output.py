@@ -1,0 +1,19 @@
+"""Text on stdout and stderr, cleaned of what would drive the terminal; costs no import, as `maixpix.ui` does."""
+
+from __future__ import annotations
+
+import sys
+
+from maixpix.text import plain
+
+
+def out(text: str = "", end: str = "\n") -> None:
+    """A result, on stdout."""
+    sys.stdout.write(plain(text) + end)
+    sys.stdout.flush()
+
+
+def err(text: str, end: str = "\n") -> None:
+    """The same on stderr: errors, and what has to come as it is."""
+    sys.stderr.write(plain(text) + end)
+    sys.stderr.flush()
