@@ -137,3 +137,17 @@ def test_both_engines_shrink_alike(both: Callable[..., list[tuple[str, Path, Pat
     for name, source, (w, h) in wanted:
         sure = w * (h - 1) if name[0] == "g" else 2 * w * h
         assert (chip / name[:4]).read_bytes()[:sure] == (hosted / name[:4]).read_bytes()[:sure], (name, source)
+
+
+LEVELS = """
+import image
+img = image.Image(size=(16, 16))
+for level in range(256):
+    n = img.set_pixel(level % 16, level // 16, (level, level, 255 - level))
+print("@", [b for b in img.to_bytes()])
+"""
+
+
+def test_both_engines_round_colours_alike(both: Callable[..., list[tuple[str, Path, Path]]]) -> None:
+    (chip, _, _), (hosted, _, _) = both(LEVELS)
+    assert lines(chip) == lines(hosted)

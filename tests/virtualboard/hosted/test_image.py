@@ -380,7 +380,7 @@ def test_colours_and_pixels(device):
         print(img.get_pixel(0, 0), len(b), img.clear().get_pixel(0, 0))
         """
     )
-    assert ran.lines == ["(255, 130, 0) (255, 0, 0) None (255, 130, 0) [252, 0]", "(255, 0, 0) 16 (0, 0, 0)"]
+    assert ran.lines == ["(255, 130, 8) (255, 0, 0) None (255, 130, 8) [252, 1]", "(255, 0, 0) 16 (0, 0, 0)"]
 
 
 def test_copy_crop_cut_resize(device):

@@ -70,7 +70,9 @@ def colour_bytes(colour: Any) -> bytes:
     if isinstance(colour, int):
         return (colour & 0xFFFF).to_bytes(2, "little")
     red, green, blue = (max(0, min(255, int(part))) for part in colour)
-    return swapped(red, green, blue).to_bytes(2, "little")
+    # Rounded by tables (rb825_table, g826_table of imlib.h; the same for all levels on v0.6.2), where pictures are cut.
+    value = (red * 31 + 127) // 255 << 11 | (green * 63 + 127) // 255 << 5 | (blue * 31 + 127) // 255
+    return value.to_bytes(2, "big")
 
 
 def colour_rgb(colour: Any) -> tuple[int, int, int]:
