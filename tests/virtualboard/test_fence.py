@@ -205,11 +205,11 @@ def test_temporary_folders_do_not_outlive_the_board(place):
 
 @needs_landlock
 def test_a_board_with_all_its_doors_works_behind_the_fence(place):
-    from urllib.request import urlopen
+    from urllib.request import HTTPCookieProcessor, build_opener
 
     (place / "card" / "note.txt").write_text("read me")
     with BoardProcess("--card", str(place / "card"), "--web", "0", "--rfc2217", "0") as board:
-        with urlopen(board.page, timeout=patient(30)) as page:
+        with build_opener(HTTPCookieProcessor).open(board.page, timeout=patient(30)) as page:
             assert b"<html" in page.read()
         assert board.pty and board.rfc2217
         assert board.stop() == 0

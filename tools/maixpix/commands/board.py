@@ -94,8 +94,9 @@ def board(
     with --port. --rfc2217 makes it a network port instead, which also works on Windows and carries the lines that
     kflash resets a board with. The network "home" (key "correct horse") is in range, the name "pc" is this machine.
 
-    The hosted engine is no sandbox: programs for the board run on this machine as you. With --engine k210 they run on
-    the emulated chip and reach nothing but its card, flash and network.
+    The hosted engine is no sandbox: programs for the board run on this machine as you. They find no secrets in the
+    environment and, on Linux with Landlock, no files but the board's own; nothing keeps them from the network. With
+    --engine k210 they run on the emulated chip and reach nothing but its card, flash and network.
 
     The folder of --card is read when the board starts. What the hosted engine writes is in it at once; the emulated
     chip writes sectors, whose files get into the folder when the board is switched off.
