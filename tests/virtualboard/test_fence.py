@@ -194,6 +194,25 @@ def test_what_a_board_is_told_to_write_is_written(place):
 
 
 @needs_landlock
+def test_the_camera_sees_pictures_behind_links(place):
+    """In a folder of links; where they lead nothing else can be read."""
+    from PIL import Image
+
+    (place / "camera").mkdir()
+    Image.new("RGB", (320, 240), "red").save(place / "photo.png")
+    (place / "camera" / "first.png").symlink_to(place / "photo.png")
+    code = (
+        "import sensor\nsensor.reset()\nsensor.set_pixformat(sensor.RGB565)\nsensor.set_framesize(sensor.QVGA)\n"
+        "sensor.run(1)\nprint('seen', sensor.snapshot().get_pixel(100, 100))\n"
+    )
+    shot = place / "camera"
+    ran = run_app(BoardConfig(card=str(place / "card"), camera=str(shot)), code + attempts(place))
+    told = answers(ran.console)
+    assert told["seen"] == "(255, 0, 0)", ran.console
+    assert told["read"].startswith("refused")
+
+
+@needs_landlock
 def test_temporary_folders_do_not_outlive_the_board(place):
     (place / "temporary").mkdir()
     code = CLIMB + "print(builtins.len(os.listdir(os.environ['TMPDIR'])))"

@@ -171,7 +171,8 @@ def host_folders(board: Board, engine: Player, options: EngineOptions) -> tuple[
     reads = [Path(folder) for folder in options.mpy_sources]
     writes: list[Path] = [engine.machine.flash.folder]
     if board.config.camera is not None:
-        reads.append(Path(board.config.camera))
+        # A folder of links is looked at through them.
+        reads += [Path(board.config.camera), *board.camera.pictures]
     if board.config.card is not None:
         writes.append(Path(board.config.card))
     if (cache := cache_folder()) is not None:

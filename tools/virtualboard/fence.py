@@ -45,6 +45,8 @@ _NAMES = {
 }  # fmt: skip
 _KINDS = ("LC_", "PYTHON")
 
+_scratch: list[tempfile.TemporaryDirectory[str]] = []  # goes with the process
+
 _SYSTEM = (
     # Libraries, time zones and certificates, with the settings by which names are looked up. Not /etc: it holds keys.
     "/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/usr/share", "/nix/store", "/etc/ld.so.cache",
@@ -61,7 +63,7 @@ def environment(given: Mapping[str, str]) -> dict[str, str]:
 
 def open_output(path: Path) -> BinaryIO:
     """Open a file for what is written when the run has ended; until then it keeps what it holds."""
-    return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666), "wb")
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666), "wb")
 
 
 def enclose(reads: Iterable[Path], writes: Iterable[Path]) -> str:
@@ -89,9 +91,6 @@ def enclose(reads: Iterable[Path], writes: Iterable[Path]) -> str:
     return "" if threading.active_count() == 1 else "not for threads that ran before"
 
 
-_scratch: list[tempfile.TemporaryDirectory[str]] = []  # goes with the process
-
-
 def _own_scratch() -> Path:
     _scratch.append(tempfile.TemporaryDirectory(prefix="maixpix-board-"))
     tempfile.tempdir = os.environ["TMPDIR"] = _scratch[-1].name
@@ -117,10 +116,8 @@ def _blot_out(name: bytes) -> None:
 
 def _close_inherited() -> None:
     """Close what whoever started this process left open: Python's own descriptors are never inheritable."""
-    listed = Path("/proc/self/fd")
-    if not listed.is_dir():
-        return
-    for descriptor in [int(each.name) for each in listed.iterdir()]:
+    listed = next((folder for folder in map(Path, ("/proc/self/fd", "/dev/fd")) if folder.is_dir()), None)
+    for descriptor in [] if listed is None else [int(each.name) for each in listed.iterdir()]:
         try:
             if descriptor > 2 and os.get_inheritable(descriptor):
                 os.close(descriptor)
