@@ -11,7 +11,7 @@ from aiohttp import web
 from maixpix.companion.pages import size_text
 from maixpix.companion.problems import Refused
 from maixpix.companion.uploads.log import Stored
-from maixpix.companion.uploads.names import safe_board
+from maixpix.names import safe_board
 
 log = logging.getLogger("maixpix.companion.requests")
 
