@@ -232,4 +232,4 @@ def test_a_board_with_all_its_doors_works_behind_the_fence(place):
             assert b"<html" in page.read()
         assert board.pty and board.rfc2217
         assert board.stop() == 0
-    assert board.said[-1] == "switched off\n"
+    assert board.said[-1] == "switched off\n" and not any("reach" in line for line in board.said)
