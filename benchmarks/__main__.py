@@ -14,6 +14,7 @@ TABLES = (
     ("download_rate",),
     ("download_soak", "--runs", "100"),
     ("modem_sessions", "--runs", "3000"),
+    ("modem_firmwares",),
     ("bring_ups", "--runs", "40"),
     ("attacks",),
 )

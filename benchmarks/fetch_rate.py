@@ -2,10 +2,8 @@
 
     python -m benchmarks.fetch_rate [--bytes 230000] [--firmware MAIXPY.bin]
 
-Virtual time: 403 MHz at one instruction a cycle, modem latency 1 ms a command, round trip 4 ms, server thinking up to
-0.25 s not counted. The stock driver gets a server that answers 0.4 s late, because it loses a quicker one's first
-frame; what virtual time sees of that wait is taken out again. Without --firmware both run on the hosted engine, with
-it on the emulated chip.
+Virtual time: 403 MHz at one instruction a cycle, modem latency 1 ms a command, round trip 4 ms, a server that answers
+within the grace. Without --firmware both run on the hosted engine, with it on the emulated chip.
 """
 
 from __future__ import annotations
@@ -24,9 +22,6 @@ from pathlib import Path
 
 from maixpix.paths import board_files
 from maixpix.virtual.live import LiveBoard, LiveOptions
-from virtualboard.clock import GRACE_NS, MS
-
-STOCK_WAIT_S = 0.4
 
 PIX = """
 import utime
@@ -70,12 +65,11 @@ print("took", utime.ticks_diff(end, t))
 
 
 class Server(threading.Thread):
-    """Answers every request with `content` after `wait_s` seconds, then closes."""
+    """Answers every request with `content`, then closes."""
 
-    def __init__(self, content: bytes, wait_s: float) -> None:
+    def __init__(self, content: bytes) -> None:
         super().__init__(daemon=True)
         self._content = content
-        self._wait_s = wait_s
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
         self.start()
@@ -86,15 +80,13 @@ class Server(threading.Thread):
             with connection:
                 while b"\r\n\r\n" not in connection.recv(4096):
                     pass
-                time.sleep(self._wait_s)
                 head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(self._content)
                 connection.sendall(head + self._content)
 
 
 def measure(who: str, at: str, baud: int, content: bytes, firmware: Path | None) -> str:
     """One row of the table."""
-    wait_s = STOCK_WAIT_S if who == "stock" else 0.0
-    server = Server(content, wait_s)
+    server = Server(content)
     with tempfile.TemporaryDirectory() as folder:
         card = Path(folder)
         shutil.copytree(board_files() / "firmware" / "pix", card / "pix")
@@ -117,7 +109,7 @@ def measure(who: str, at: str, baud: int, content: bytes, firmware: Path | None)
     whole = hashlib.sha256(body).digest() == hashlib.sha256(content).digest()
     if error or took is None:
         return f"{who:6} {at:6} {baud:>8}   failed: {error.strip().splitlines()[-1] if error else 'no time told'}"
-    ms = int(took[1]) - max(0, round(wait_s * 1000) - GRACE_NS // MS)
+    ms = int(took[1])
     rate = len(body) * 1000 / ms
     verdict = "identical" if whole else f"{len(content) - len(body)} bytes missing or wrong"
     return f"{who:6} {at:6} {baud:>8} {ms:>8} {rate / 1000:>8.1f} {rate * 10 / baud:>7.1%} {host_s:>7.1f}  {verdict}"

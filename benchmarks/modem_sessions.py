@@ -99,10 +99,15 @@ class Wrong(Exception):
 
 
 class Sessions:
-    """Sessions on one board whose modem is up. `baud` is the rate of the line."""
+    """Sessions on one board whose modem is up. `baud` is the rate of the line; `prepare` is given the board before its
+    modem is started. Raises what the driver raises when that fails; `bench` is the board then too."""
 
-    def __init__(self, profile: str, baud: int = 1_000_000) -> None:
-        self.bench = Bench(profile, names=NAMES, allow=())
+    def __init__(
+        self, profile: str, baud: int = 1_000_000, prepare: Callable[[Bench], None] | None = None, seed: int = 0
+    ) -> None:
+        self.bench = Bench(profile, names=NAMES, allow=(), seed=seed)
+        if prepare is not None:
+            prepare(self.bench)
         self.modem = self.bench.bring_up(recover=True, baud=baud)
         self.bench.modem.frame_limit = FRAME
         self.bench.network.dns_fail_ns = SECOND

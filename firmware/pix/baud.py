@@ -18,10 +18,11 @@ _CHANGE_MS = const(30)  # OK goes out at the old rate, then the module's UART is
 def find(modem, *likely):
     # Find the rate at which the module answers, the likely ones first, and stay there. Raises PixError("no-modem").
     modem.heard = False
-    for rate in likely + _RATES:
+    rates = likely + tuple(rate for rate in _RATES if rate not in likely)
+    for rate in rates:
         if _answers(modem, rate):
             return
-    for rate in likely:
+    for rate in rates:
         # In data mode, which can be stored in its flash, all that is written goes to a peer, but for +++ alone.
         if modem.baud != rate:
             modem.open(rate)

@@ -73,16 +73,21 @@ class Station:
         # Everything from the reset on. Links of before are dead after this.
         modem = self.modem
         modem.rebooted()
-        self._find()
-        wrong = baud.change(modem, self.baud, self.firmware) if self.baud != modem.baud else ""
-        if wrong:
-            self.tell("modem", "%s, staying at %d" % (wrong, BASE_BAUD))
-            self._find()
+        self._find_at_rate()
         self._number_links()
         modem.numbered = True
         self.tell("modem", "ready at %d baud" % modem.baud)
         modem.lost = "wifi-lost"  # until joined
         self.join()
+
+    def _find_at_rate(self):
+        # Find the module and go to the wanted rate, or stay at its own.
+        modem = self.modem
+        self._find()
+        wrong = baud.change(modem, self.baud, self.firmware) if self.baud != modem.baud else ""
+        if wrong:
+            self.tell("modem", "%s, staying at %d" % (wrong, BASE_BAUD))
+            self._find()
 
     def recover(self):
         # Repair what `modem.lost` tells: wait for the network or join again, or start a restarted module anew.
@@ -210,6 +215,10 @@ class Station:
             return
         for command in ("+CIPMODE=0", "+SAVETRANSLINK=0", "+CIPCLOSE"):
             modem.ask(command)
+        if modem.ask("+CIPMUX=1"):
+            return
+        # A connection that data mode is still opening cannot be closed, but nothing brings it back after a reset.
+        self._find_at_rate()
         if not modem.ask("+CIPMUX=1"):
             raise PixError("no-modem", "it refuses CIPMUX=1")
 

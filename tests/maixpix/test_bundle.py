@@ -60,8 +60,8 @@ def test_byte_code_is_of_the_version_that_maixpy_takes_and_small():
     assert "pix/start.mpy" in made.files
     assert "apps/show.mpy" in made.files
     pix = sum(len(data) for name, data in made.files.items() if name.startswith("pix/"))
-    # The card does not mind, the heap does: what an app imports of this is loaded whole. `show` on MaixPy v0.6.2 has
-    # room for a picture of its panel and the decoder beside it up to this size; what is added is to be taken off again.
+    # The card does not mind, the heap does: what an app imports of this is loaded whole. Whatever makes it larger has
+    # to be worth that.
     assert pix < 86 * 1024
 
 

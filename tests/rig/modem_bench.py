@@ -46,6 +46,7 @@ class Bench:
         enable=8,
         names=None,
         allow=("127.0.0.0/8",),
+        seed=0,
     ):
         self.clock = Clock()
         self.pads = Pads()
@@ -53,7 +54,7 @@ class Bench:
         self.to_chip = Lane(self.clock, "to_chip")
         self.to_modem = Lane(self.clock, "to_modem")
         self.network = Network(self.clock, names or {}, rtt_ns=rtt_ms * MS, allow=allow)
-        self.modem = Modem(self.clock, self.to_modem, self.to_chip, self.air, self.network, profile=profile)
+        self.modem = Modem(self.clock, self.to_modem, self.to_chip, self.air, self.network, profile, seed)
         self.pads.serial_in[6] = self.to_chip
         self.pads.serial_out[7] = self.to_modem
         self.pads.pull(0, True)  # M1W: floating, the strap is high

@@ -6,7 +6,8 @@ import pytest
 
 from virtualboard.board import Board, BoardConfig
 from virtualboard.clock import MS, SECOND
-from virtualboard.faults import ACTIONS, LANES, TRIGGERS, WIRE_ACTIONS, Faults, check_plan, parse_plan
+from virtualboard.esp8285.boot import VARIANTS
+from virtualboard.faults import ACTIONS, BOOTS, LANES, TRIGGERS, WIRE_ACTIONS, Faults, check_plan, parse_plan
 from virtualboard.network import Script
 
 SERVER = "10.0.0.1"
@@ -117,8 +118,49 @@ def fails_a_send(rig):
     rig.do("fail-send")
     assert rig.ask(b"AT+CIPSEND=2,5", 30) == b"\r\nOK\r\n> "
     assert b"\r\nSEND FAIL\r\n" in rig.ask(b"hello", 200)
+    rig.do("fail-send", empty_line=True)
+    rig.ask(b"AT+CIPSEND=2,5", 30)
+    assert b"\r\nRecv 5 bytes\r\n\r\nSEND FAIL\r\n" in rig.ask(b"hello", 200)
     rig.ask(b"AT+CIPSEND=2,5", 30)
     assert rig.ask(b"hello", 200).endswith(b"\r\nSEND OK\r\n")
+
+
+def fails_a_send_and_thinks_again(rig):
+    rig.do("late-send-ok")
+    assert rig.ask(b"AT+CIPSEND=2,5", 30) == b"\r\nOK\r\n> "
+    rig.board.to_modem.write(b"hello")
+    assert rig.wait(200) == b"\r\nRecv 5 bytes\r\n\r\nSEND FAIL\r\n\r\nSEND OK\r\n"
+
+
+def splits_an_echo(rig):
+    rig.ask(b"ATE1")
+    rig.do("split-echo", text="WIFI DISCONNECT\r\n", after=1)
+    assert rig.ask(b"AT") == b"AWIFI DISCONNECT\r\nT\r\r\n\r\nOK\r\n"
+
+
+def varies_the_boot(rig):
+    rig.do("vary-boot", variant="invalid").do("reset-modem")
+    assert rig.wait(600).endswith(b"\r\nAi-Thinker Technology Co. Ltd.\r\n\r\ninvalid\r\n")
+
+
+def test_every_boot_of_the_modem_can_be_asked_for():
+    assert tuple(VARIANTS) == BOOTS
+
+
+def lacks_a_command(rig):
+    assert rig.do("lack-command", command="AT+GMR").ask(b"AT+GMR") == b"\r\nERROR\r\n"
+
+
+def has_a_station_join(rig):
+    assert rig.do("join-station").wait(50).startswith(b'+STA_CONNECTED:"02:00:00:00:00:09"\r\n+DIST_STA_IP:')
+
+
+def loses_clients(rig):
+    assert rig.ask(b"AT+CIPSERVER=1,0") == b"\r\nERROR\r\n"
+    assert rig.ask(b"AT+CIPSERVER=1,3333") == b"\r\nOK\r\n"
+    assert rig.board.network.call(3333, Script())
+    assert rig.wait(50) == b"0,CONNECT\r\n"
+    assert rig.do("lose-clients").wait(50) == b"0,CONNECT FAIL\r\n"  # link 2 was not a client's
 
 
 def says(rig):
@@ -219,6 +261,12 @@ EFFECTS = {
     "stall-modem": ("booted", stalls_the_modem),
     "busy-modem": ("booted", makes_the_modem_busy),
     "fail-send": ("linked", fails_a_send),
+    "late-send-ok": ("linked", fails_a_send_and_thinks_again),
+    "split-echo": ("booted", splits_an_echo),
+    "vary-boot": ("booted", varies_the_boot),
+    "lack-command": ("booted", lacks_a_command),
+    "join-station": ("booted", has_a_station_join),
+    "lose-clients": ("linked", loses_clients),
     "say": ("booted", says),
     "stall-card": ("booted", stalls_the_card),
     "stall-card-every": ("booted", stalls_the_card_again_and_again),
@@ -389,7 +437,7 @@ AT_1 = {"ms": 1}
         ({"when": AT_1, "do": "close-link", "reset": 1}, '"reset" of close-link must be true or false, not 1'),
         ({"when": AT_1, "do": "press-key", "pad": 48}, '"pad" of press-key must be a whole number from 0 to 47'),
         ({"when": AT_1, "do": "fill-card", "leave": -5}, '"leave" of fill-card must be a whole number from 0'),
-        ({"when": AT_1, "do": "fail-send", "ms": 5}, "fail-send takes no ms; its options: none"),
+        ({"when": AT_1, "do": "brown-out", "ms": 5}, "brown-out takes no ms; its options: none"),
         (
             {"when": AT_1, "do": "flip", "mask": 1} | {"when": BYTE, "size": 1},
             'flip takes no size; its options: "count" (a whole number from 1 to 1000000), "mask" (a whole number from',

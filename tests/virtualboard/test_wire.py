@@ -122,3 +122,18 @@ def test_a_full_ring_drops_the_new_bytes_and_counts_them(pieces, capacity):
     assert len(ring) == min(capacity, len(whole)) == ring.deepest
     assert ring.get(1000) == whole[:capacity]
     assert ring.dropped == max(0, len(whole) - capacity)
+
+
+def test_a_run_ends_with_a_word_a_line_and_a_message_and_begins_with_a_byte_of_its_own():
+    clock = Clock()
+    lane = Lane(clock, "x", 1_000_000, 1_000_000)
+    assert lane.run(8) == 0
+    for message in (b"\r\nSEND OK\r\n", b"\r\n+IPD,20:" + bytes(20), b"CLOSED\r\n"):
+        lane.write(message)
+    runs = []
+    while count := lane.run(8):
+        clock.advance_to(lane.arrival(count))
+        runs.append(lane.take())
+    assert b"".join(runs) == b"\r\nSEND OK\r\n\r\n+IPD,20:" + bytes(20) + b"CLOSED\r\n"
+    assert runs[:9] == [b"\r", b"\n", b"SEND OK", b"\r\n", b"\r", b"\n", b"+IPD,20:", bytes(8), bytes(8)]
+    assert runs[9:] == [bytes(4), b"C", b"LOSED", b"\r\n"]

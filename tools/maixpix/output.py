@@ -17,3 +17,8 @@ def err(text: str, end: str = "\n") -> None:
     """The same on stderr: errors, and what has to come as it is."""
     sys.stderr.write(plain(text) + end)
     sys.stderr.flush()
+
+
+def err_is_terminal() -> bool:
+    """Whether stderr is shown to a person, so that progress may move there."""
+    return sys.stderr.isatty()

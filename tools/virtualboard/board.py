@@ -45,7 +45,7 @@ class BoardConfig:
 
     model: str = "dock"
     at: str = "1.1"
-    """AT firmware of the modem: 1.1, 1.3, 1.6 or 1.7.4."""
+    """AT firmware of the modem, one of `esp8285.PROFILES`."""
     card: str | None = None
     """Folder that is the SD card."""
     card_bytes: int = 256 * 1024 * 1024

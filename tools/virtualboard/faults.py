@@ -90,6 +90,12 @@ Options = dict[str, Number | Text | Flag]
 LANES = ("to_chip", "to_modem", "console_rx", "console_tx")
 """Names of a board's lanes, as seen from the chip and from the console."""
 
+BOOTS = ("noise", "rtc", "sdk", "vendor", "invalid")
+"""Ways in which a module's boot may differ, as `Modem.vary_boot` knows them."""
+
+_STATION = ("02:00:00:00:00:09", "192.168.4.2")
+"""The station of join-station, unless the plan names another."""
+
 _DAY_MS = 86_400_000
 _DURATION = Number(0, _DAY_MS, whole=False)
 _COUNT = Number(1, 1_000_000)
@@ -131,7 +137,19 @@ ACTIONS: dict[str, tuple[Act, Options]] = {
     ),
     "stall-modem": (lambda b, e: b.modem.stall(round(e.get("ms", 1000) * MS)), {"ms": _DURATION}),
     "busy-modem": (lambda b, e: b.modem.busy(round(e.get("ms", 1000) * MS)), {"ms": _DURATION}),
-    "fail-send": (lambda b, e: b.modem.fail_send(), {}),
+    "fail-send": (lambda b, e: b.modem.fail_send(e.get("empty_line", False)), {"empty_line": Flag()}),
+    "late-send-ok": (lambda b, e: b.modem.late_send_ok(e.get("empty_line", True)), {"empty_line": Flag()}),
+    "split-echo": (
+        lambda b, e: b.modem.split_echo(e["text"].encode(), e.get("after", 1)),
+        {"text": Text(), "after": Number(1, 256)},
+    ),
+    "vary-boot": (lambda b, e: b.modem.vary_boot(e["variant"]), {"variant": Text(BOOTS)}),
+    "lack-command": (lambda b, e: b.modem.lack(e["command"].encode()), {"command": Text()}),
+    "join-station": (
+        lambda b, e: b.modem.station_joins(e.get("mac", _STATION[0]), e.get("ip", _STATION[1])),
+        {"mac": Text(required=False), "ip": Text(required=False)},
+    ),
+    "lose-clients": (lambda b, e: b.modem.lose_clients(), {}),
     "say": (lambda b, e: b.modem.inject(e["text"].encode()), {"text": Text()}),
     "stall-card": (lambda b, e: b.card.stall(round(e.get("ms", 300) * MS)), {"ms": _DURATION}),
     "stall-card-every": (

@@ -11,6 +11,7 @@ receiver samples from the sender's real waveform, framing errors and all.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable
 
@@ -31,7 +32,7 @@ Mangle = Callable[[int, int], bytes]
 class _Burst:
     """Bytes that were queued together and leave back to back at one rate."""
 
-    __slots__ = ("data", "done", "rx_baud", "start", "tx_baud")
+    __slots__ = ("data", "done", "ends", "rx_baud", "start", "tx_baud")
 
     def __init__(self, data: bytearray, start: int, tx_baud: int, rx_baud: int) -> None:
         self.data = data
@@ -39,6 +40,7 @@ class _Burst:
         self.tx_baud = tx_baud
         self.rx_baud = rx_baud
         self.done = 0  # bytes already handed to the receiver
+        self.ends = [len(data)]  # where each write that is part of it ends
 
     def arrival(self, n: int) -> int:
         """Virtual time when the first `n` bytes have fully arrived."""
@@ -115,6 +117,7 @@ class Lane:
             burst = self._bursts[-1] if self._bursts else None
             if burst is not None and burst.continues(start, self.tx_baud, self._rx_baud):
                 burst.data += data
+                burst.ends.append(len(burst.data))
             else:
                 burst = _Burst(bytearray(data), start, self.tx_baud, self._rx_baud)
                 self._bursts.append(burst)
@@ -169,6 +172,24 @@ class Lane:
                 return burst.arrival(burst.done + n)
             n -= left
         return None
+
+    def run(self, limit: int) -> int:
+        """How many of the bytes not yet taken, at most `limit`, belong together; 0 when none are queued.
+
+        What a sender wrote at once belongs together, except its first byte and what comes behind a line: a run ends
+        before a CR and behind a LF. A receiver that takes runs sees that a message has begun when it begins, and a word
+        or the message's end before whatever follows, as one does that takes every byte by itself.
+        """
+        if not self._bursts:
+            return 0
+        burst = self._bursts[0]
+        first = burst.done
+        if not first or burst.ends[bisect_right(burst.ends, first) - 1] == first:
+            return 1
+        end = min(first + limit, burst.ends[bisect_right(burst.ends, first)])
+        cr = burst.data.find(b"\r", first + 1, end)
+        lf = burst.data.find(b"\n", first, end if cr < 0 else cr)
+        return (lf + 1 if lf >= 0 else cr if cr >= 0 else end) - first
 
     def waiting(self) -> int:
         """Bytes that have fully arrived and were not taken yet (as sent; mangling shows only in `take`)."""

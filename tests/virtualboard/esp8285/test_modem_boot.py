@@ -2,7 +2,7 @@
 
 import pytest
 
-from virtualboard.clock import Clock
+from virtualboard.clock import MS, SECOND, Clock
 from virtualboard.esp8285 import PROFILES, AccessPoint, Air, Modem
 from virtualboard.network import Network
 from virtualboard.wire import Lane
@@ -10,7 +10,9 @@ from virtualboard.wire import Lane
 
 def test_unknown_profile_is_refused_with_the_known_ones():
     clock = Clock()
-    with pytest.raises(ValueError, match=r"no AT firmware profile '9\.9'; known profiles: 1\.1, 1\.3, 1\.6, 1\.7\.4"):
+    with pytest.raises(
+        ValueError, match=r"no AT firmware profile '9\.9'; known profiles: 1\.1, 1\.2, 1\.3, 1\.5, 1\.6, 1\.7\.4, 2\.1"
+    ):
         Modem(clock, Lane(clock, "a"), Lane(clock, "b"), Air(), Network(clock), "9.9")
 
 
@@ -138,12 +140,117 @@ def test_stored_network_is_joined_after_ready(bench):
     b.wait(600)
     b.read()
     b.wait(4000)
-    assert b.read() == b"WIFI CONNECTED\r\nWIFI GOT IP\r\n"
+    assert b.read() == b"WIFI DISCONNECT\r\nWIFI CONNECTED\r\nWIFI GOT IP\r\n"
     b.ask(b"ATE0")
     assert b.ask(b"AT+CWAUTOCONN=0") == b"\r\nOK\r\n"
     b.modem.restart("external")
     b.wait(5000)
     assert b.read().endswith(b"ready\r\n")
+
+
+@pytest.mark.parametrize(("profile", "first"), [("1.2", b"WIFI DISCONNECT\r\n"), ("1.3", b""), ("1.7.4", b"")])
+def test_up_to_1_2_an_automatic_join_begins_with_a_disconnect(bench, profile, first):
+    b = bench(profile).boot()
+    assert b.ask(b'AT+CWJAP="home","secret"', 4000).endswith(b"OK\r\n")
+    b.modem.restart("power")
+    b.wait(5000)
+    assert b.read().endswith(b"\r\nready\r\n" + first + b"WIFI CONNECTED\r\nWIFI GOT IP\r\n")
+
+
+@pytest.mark.parametrize(
+    ("cause", "readable"),
+    [("power", False), ("external", False), ("watchdog", True), ("exception", True), (2, False), (4, True)],
+)
+def test_only_a_cold_start_moves_the_roms_rate(bench, cause, readable):
+    b = bench("1.1").boot()
+    b.modem.restart(cause)
+    b.wait(600)
+    assert (b"ets Jan  8 2013" in b.read()) == readable
+
+
+@pytest.mark.parametrize(
+    ("profile", "number"), [("1.1", 2), ("1.2", 2), ("1.3", 2), ("1.5", 2), ("1.6", 1), ("1.7.4", 1)]
+)
+def test_rst_is_readable_and_tells_the_versions_own_cause(bench, profile, number):
+    b = bench(profile).boot()
+    seen = b.ask(b"AT+RST", 600)
+    assert seen.startswith(b"\r\nOK\r\n\r\n ets Jan  8 2013,rst cause:%d, boot mode:(3,7)\r\n\r\nload" % number)
+    assert seen.endswith(b"jump to run user1 @ 1000\r\n\r\n\r\nready\r\n")
+
+
+def test_the_roms_text_after_rst_is_noise_on_a_module_that_is_set_to_9600(bench):
+    b = bench("1.2").boot()
+    assert b.ask(b"AT+UART_DEF=9600,8,1,0,0") == b"\r\nOK\r\n"
+    b.rx.tx_baud = b.tx.rx_baud = 9600
+    seen = b.ask(b"AT+RST", 1000)
+    assert seen.startswith(b"\r\nOK\r\n") and seen.endswith(b"\r\nready\r\n")
+    assert b"ets" not in seen and any(byte >= 0x80 for byte in seen)
+
+
+@pytest.mark.parametrize(
+    ("name", "tail"),
+    [
+        ("noise", b"r\x8e\xc39l\x80d\xff\r\nready\r\n"),
+        ("rtc", b"don't use rtc mem data\r\nr\xb1\r\nready\r\n"),
+        ("sdk", b"phy ver: 972, pp ver: 10.1\r\n\r\n\r\nready\r\n"),
+        ("vendor", b"\xff\r\nAi-Thinker Technology Co.,Ltd.\r\n\r\nready\r\n"),
+        ("invalid", b"r\xf4\r\nAi-Thinker Technology Co. Ltd.\r\n\r\ninvalid\r\n"),
+    ],
+)
+def test_boot_variants_and_the_module_works_behind_them(bench, name, tail):
+    b = bench("1.1").boot()
+    b.modem.vary_boot(name)
+    b.modem.restart("watchdog")
+    b.wait(600)
+    seen = b.read()
+    assert b"rst cause:4, boot mode:(3,7)\r\n\r\nwdt reset\r\nload" in seen and seen.endswith(tail)
+    assert b.ask(b"AT") == b"AT\r\r\n\r\nOK\r\n"
+    with pytest.raises(ValueError, match="no boot variant 'music'; known: noise, rtc"):
+        b.modem.vary_boot("music")
+
+
+def test_ready_comes_after_a_quarter_of_a_second_and_not_always_the_same(bench):
+    took = []
+    for seed in range(10):
+        b = bench("1.7.4", seed=seed)
+        b.modem.enable(True)
+        assert b.clock.run_until(lambda b=b: b.modem.running, SECOND)
+        took.append(b.clock.now / MS)
+    assert 235 <= min(took) < max(took) <= 305 and len(set(took)) > 5
+    again = bench("1.7.4", seed=3)
+    again.modem.enable(True)
+    again.clock.run_until(lambda: again.modem.running, SECOND)
+    assert again.clock.now / MS == took[3]
+
+
+def test_data_mode_left_on_in_flash_swallows_commands_until_plus_plus_plus(bench, server):
+    b = bench("1.7.4").boot()
+    assert b.ask(b'AT+CWJAP="home","secret"', 4000).endswith(b"OK\r\n")
+    peer = server()
+    b.network.attach("10.0.0.1", 80, lambda: peer)
+    assert b.ask(b'AT+SAVETRANSLINK=1,"10.0.0.1",80,"TCP"') == b"\r\nOK\r\n"
+    b.modem.restart("power")
+    b.wait(6000)
+    assert b.read().endswith(b"\r\nready\r\n")
+    assert b.ask(b"AT") == b"" and peer.heard == b"AT\r\n"
+    b.wait(50)
+    b.type(b"+++")
+    b.wait(1000)
+    assert b.ask(b"ATE0") == b"ATE0\r\n\r\nOK\r\n"
+    assert b.ask(b"AT+CIPMODE?") == b"+CIPMODE:1\r\n\r\nOK\r\n"
+    assert b.ask(b"AT+SAVETRANSLINK=0") == b"\r\nOK\r\n"
+    b.modem.restart("power")
+    b.wait(600)
+    b.read()
+    assert b.ask(b"AT") == b"AT\r\n\r\nOK\r\n"
+
+
+def test_stored_notices_come_back_after_a_reset(bench):
+    b = bench("1.7.4").boot()
+    assert b.ask(b"AT+SYSMSG_DEF=2") == b"\r\nOK\r\n"
+    b.modem.restart("power")
+    b.wait(600)
+    assert b.modem.settings.sysmsg == 2
 
 
 def test_restore_forgets_everything(bench):

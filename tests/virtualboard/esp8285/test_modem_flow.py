@@ -343,7 +343,7 @@ def test_upload_to_a_real_server_that_reads_late(bench):
     late.start()
     waits = []
     wait = peer._end.wait
-    peer._end.wait = lambda ready, write=False: waits.append(write) or wait(ready, write)
+    peer._end.wait = lambda ready, write=False, **more: waits.append(write) or wait(ready, write, **more)
     for at in range(0, len(body), 1460):
         piece = body[at : at + 1460]
         b.ask(b"AT+CIPSEND=%d" % len(piece), 5)

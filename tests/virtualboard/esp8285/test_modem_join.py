@@ -2,7 +2,7 @@
 
 import pytest
 
-from virtualboard.clock import SECOND
+from virtualboard.clock import MS, SECOND
 from virtualboard.esp8285 import AccessPoint, Air
 
 JOIN = b'AT+CWJAP_CUR="home","secret"'
@@ -51,11 +51,13 @@ def test_failure_is_told_only_at_the_deadline(bench, profile, deadline, line, co
     assert b.read() == b""
 
 
-def test_no_address_is_a_timeout_with_its_own_line(bench):
-    b = bench("1.7.4", air=Air([AccessPoint("home", "secret", dhcp_ok=False)])).boot()
+@pytest.mark.parametrize("profile", ["1.1", "1.7.4"])
+def test_without_an_address_the_association_ends_behind_fail(bench, profile):
+    b = bench(profile, air=Air([AccessPoint("home", "secret", dhcp_ok=False)])).boot()
     out, took = timed(b, JOIN)
-    assert out == b"WIFI CONNECTED\r\nDHCP TIMEOUT\r\nWIFI CONNECTED\r\nWIFI DISCONNECT\r\n+CWJAP:1\r\n\r\nFAIL\r\n"
-    assert 14 <= took < 14.05
+    b.wait(20000)
+    assert out + b.read() == b"WIFI CONNECTED\r\n+CWJAP:1\r\n\r\nFAIL\r\nWIFI DISCONNECT\r\n"
+    assert 14 <= took < 15.05
 
 
 def test_everything_is_busy_while_joining(bench):
@@ -75,8 +77,38 @@ def test_joining_again_disconnects_first(bench):
 
 def test_quit_answers_then_disconnects(bench):
     b = bench("1.7.4").online()
-    assert b.ask(b"AT+CWQAP") == b"\r\nOK\r\nWIFI DISCONNECT\r\n"
-    assert b.ask(b"AT+CWQAP") == b"\r\nOK\r\n"
+    assert b.ask(b"AT+CWQAP", 510) == b"\r\nOK\r\nWIFI DISCONNECT\r\n"
+    assert b.ask(b"AT+CWQAP", 510) == b"\r\nOK\r\n"
+
+
+def test_the_disconnect_of_a_quit_comes_when_the_radio_likes(bench):
+    moments = set()
+    for seed in range(8):
+        b = bench("1.7.4", seed=seed).online()
+        start = b.clock.now
+        b.type(b"AT+CWQAP\r\n")
+        assert b.until(b"WIFI DISCONNECT\r\n") == b"\r\nOK\r\nWIFI DISCONNECT\r\n"
+        moments.add((b.clock.now - start) // MS)
+    assert len(moments) > 4 and max(moments) - min(moments) > 100 and max(moments) < 510
+
+
+def test_a_join_right_behind_a_quit_disconnects_once(bench):
+    b = bench("1.7.4").online()
+    assert b.ask(b"AT+CWQAP", 3) == b"\r\nOK\r\n"
+    out, _ = timed(b, JOIN)
+    assert out == b"WIFI DISCONNECT\r\nWIFI CONNECTED\r\nWIFI GOT IP\r\n\r\nOK\r\n"
+    b.wait(1000)
+    assert b.read() == b""
+
+
+def test_rtos_firmware_says_error_for_fail_and_knows_no_suffixes(bench):
+    b = bench("2.1").boot()
+    assert b.ask(b"AT+SYSSTORE=0") == b"\r\nOK\r\n"
+    assert b.ask(JOIN) == b"\r\nERROR\r\n"
+    out, took = timed(b, b'AT+CWJAP="home","wrong"')
+    assert out == b"+CWJAP:2\r\n\r\nERROR\r\n" and took > 14
+    out, took = timed(b, b'AT+CWJAP="home","secret"')
+    assert out == b"WIFI CONNECTED\r\nWIFI GOT IP\r\n\r\nOK\r\n" and took < 2.5
 
 
 @pytest.mark.parametrize(("profile", "tail"), [("1.3", b""), ("1.6", b""), ("1.7.4", b",0")])

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from rig import stock
 from virtualboard.board import Board, BoardConfig
 from virtualboard.clock import SECOND
 from virtualboard.k210.engine import K210Engine
@@ -109,8 +110,6 @@ def test_a_picture_comes_and_goes_unharmed(joined: K210Engine, tmp_path: Path) -
             while b"\n\n" not in request:
                 request += self.request.recv(1000)
             requests.append(request)
-            # As far away as a server of the internet: the stock driver throws away what comes with SEND OK.
-            time.sleep(0.3)
             self.request.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(bmp) + bmp)
 
     with tcp_server(Serve) as port:
@@ -140,3 +139,39 @@ def test_a_picture_comes_and_goes_unharmed(joined: K210Engine, tmp_path: Path) -
     assert received == bmp
     assert joined.soc.uarts[1].receiver.lost == 0
     assert joined.board.modem.stats.links[0].acked >= len(bmp)
+
+
+@pytest.mark.parametrize("baud", stock.BAUDS)
+def test_what_becomes_of_replies(firmware: Path, tmp_path: Path, baud: int) -> None:
+    """The same table as in hosted/test_stock_network.py."""
+    board = Board(BoardConfig(card=str(tmp_path)))
+    engine = K210Engine(board, firmware)
+    asked = stock.attach(board, stock.CASES)
+    engine.boot()
+    engine.console.wait_for_prompt(60 * SECOND)
+    engine.repl(PINS + stock.JOIN.format(baud=baud))
+    said = engine.repl(asked, 120 * SECOND)
+    board.power_off()
+    assert not stock.judge(said, stock.CASES, baud)
+
+
+@pytest.mark.parametrize("think_ms", [0, 40])
+def test_a_real_servers_thinking_is_seen(firmware: Path, tmp_path: Path, think_ms: int) -> None:
+    class Serve(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(100)
+            time.sleep(think_ms / 1000)
+            self.request.sendall(bytes(i & 0xFF for i in range(504)))
+            self.request.recv(1)
+
+    board = Board(BoardConfig(card=str(tmp_path)))
+    engine = K210Engine(board, firmware)
+    engine.boot()
+    engine.console.wait_for_prompt(60 * SECOND)
+    engine.repl(PINS + stock.JOIN.format(baud=115_200))
+    with tcp_server(Serve) as port:
+        said = engine.repl(f"ask({port}, 42, 504, '127.0.0.1')")
+    board.power_off()
+    got, whole, took, _ = said.split()[1:]
+    assert (got, whole) == ("504", "True")
+    assert int(took) >= stock.Case(think_ms).least_ms(115_200)

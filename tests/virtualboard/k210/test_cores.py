@@ -253,6 +253,33 @@ def test_cpu_factor_is_instructions_per_cycle(factor: float, cycles: int) -> Non
     board.power_off()
 
 
+@pytest.mark.parametrize(
+    ("turns", "looks", "cycles"),
+    [
+        (100, "csrr t1, mcycle", 300),  # counts its looks, as a driver that gives up after so many
+        (5_000, "csrr t1, mcycle\n csrr t2, mcycle", 20_000),  # works: each byte of a driver has its own timeout
+    ],
+)
+def test_loops_that_do_not_wait_take_the_time_of_their_instructions(
+    run_program: Run, turns: int, looks: str, cycles: int
+) -> None:
+    engine = run_program(
+        f"""{CORE0_ONLY}
+            li s1, {RESULT:#x}
+            li t0, {turns}
+            csrr s2, mcycle
+        loop: {looks}
+            addi t0, t0, -1
+            bne t0, zero, loop
+            csrr t1, mcycle
+            sub t1, t1, s2
+            sd t1, 0(s1)
+        end: j end
+        """
+    )
+    assert abs(result(engine) - cycles) <= 0.5 * cycles
+
+
 @pytest.mark.parametrize(("factor", "batch"), [(0.0, 8), (9.0, 8), (1.0, 0), (1.0, 15)])
 def test_senseless_parameters_are_refused(board: Board, factor: float, batch: int) -> None:
     with pytest.raises(ValueError, match="from"):

@@ -17,6 +17,7 @@ from maixpix.options import SIZE, faults_option
 from maixpix.text import Cleaner
 from maixpix.virtual.reach import grace_option, latency_option, reach_option
 from virtualboard.clock import GRACE_NS, MS
+from virtualboard.esp8285.profiles import PROFILES
 from virtualboard.host.reset_lines import WIRINGS
 
 if TYPE_CHECKING:
@@ -31,9 +32,7 @@ if TYPE_CHECKING:
 @click.option("--flash", type=click.Path(path_type=Path), help="Keeps the flash between runs: a file (k210) or folder.")
 @click.option("--card", type=click.Path(path_type=Path), help="Folder that is the SD card; see below.")
 @click.option("--camera", type=click.Path(path_type=Path), help="Picture, or folder of pictures, that the camera sees.")
-@click.option(
-    "--at", default="1.1", show_default=True, type=click.Choice(["1.1", "1.3", "1.6", "1.7.4"]), help="AT firmware."
-)
+@click.option("--at", default="1.1", show_default=True, type=click.Choice(list(PROFILES)), help="AT firmware.")
 @click.option("--panel", type=SIZE, help="Size of the panel, for example 240x240.")
 @click.option("--wifi", nargs=2, multiple=True, metavar="NAME KEY", help="Network in range (a made-up one).")
 @reach_option

@@ -11,6 +11,7 @@ from maixpix import ui
 from maixpix.errors import UserError
 from maixpix.options import SIZE, faults_option
 from maixpix.virtual.reach import grace_option, latency_option, reach_option
+from virtualboard.esp8285.profiles import PROFILES
 
 
 @click.command()
@@ -20,9 +21,7 @@ from maixpix.virtual.reach import grace_option, latency_option, reach_option
 @latency_option
 @grace_option(2000.0)
 @click.option("--baud", default=1_000_000, show_default=True, type=click.IntRange(9600, 4_000_000), help="Line rate.")
-@click.option(
-    "--at", default="1.1", show_default=True, type=click.Choice(["1.1", "1.3", "1.6", "1.7.4"]), help="AT firmware."
-)
+@click.option("--at", default="1.1", show_default=True, type=click.Choice(list(PROFILES)), help="AT firmware.")
 @click.option("--panel", default="320x240", show_default=True, type=SIZE, help="Size of the panel.")
 @faults_option
 @click.option("--seed", default=0, show_default=True, help="Seed of everything random.")

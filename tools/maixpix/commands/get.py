@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +13,7 @@ import click
 
 from maixpix.companion.amounts import parse_bytes, parse_seconds
 from maixpix.errors import UserError
-from maixpix.output import err, out
+from maixpix.output import err, err_is_terminal, out
 from maixpix.text import one_line
 
 if TYPE_CHECKING:
@@ -65,7 +64,7 @@ def get(
     # Imported here because aiohttp takes a third of a second, which no other command should pay.
     from maixpix.download import DownloadError
 
-    show = _Show(as_json, verbose, sys.stderr.isatty())
+    show = _Show(as_json, verbose, err_is_terminal())
     try:
         results = asyncio.run(_run(urls, output, folder, _options(given), given["sums"], show))
     except KeyboardInterrupt:

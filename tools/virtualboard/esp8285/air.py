@@ -25,16 +25,23 @@ class AccessPoint:
     gateway: str = "192.168.4.1"
     netmask: str = "255.255.255.0"
     reachable: bool = True
+    tells_timeout: bool = False
+    """A module that waits for an address here says DHCP TIMEOUT after a while, as some were seen to do."""
+    refuses: bool = False
+    """It turns every station away (CWJAP says 4)."""
+    encryption: int | None = None
+    """Number that CWLAP prints: 0 open, 2 WPA, 3 WPA2, 4 both; unless set by the password."""
+    scan_tail: tuple[bytes, ...] | None = None
+    """What CWLAP prints behind the channel, when something else than usual."""
+
+    def __post_init__(self) -> None:
+        if self.encryption is None:
+            self.encryption = 4 if self.password else 0
 
     @property
     def ssid_bytes(self) -> bytes:
         """The network's name as bytes on the air."""
         return self.ssid if isinstance(self.ssid, bytes) else self.ssid.encode()
-
-    @property
-    def encryption(self) -> int:
-        """Number that CWLAP prints: 0 open, 4 WPA and WPA2."""
-        return 4 if self.password else 0
 
 
 class Air:

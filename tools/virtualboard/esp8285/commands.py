@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from virtualboard.esp8285 import commands_basic, commands_ip, commands_link, commands_wifi
 from virtualboard.esp8285.parser import Arguments, BadArgument, split_command
-from virtualboard.esp8285.verbs import Verb
+from virtualboard.esp8285.verbs import Verb, suffixed
 
 if TYPE_CHECKING:
     from virtualboard.esp8285.modem import Modem
@@ -23,7 +23,9 @@ def run_command(modem: Modem, line: bytes) -> None:
     """Run `line` (what followed `AT`, without the line feed). Ends in OK or ERROR, at once or later."""
     command = split_command(line)
     verb = _VERBS.get(command.name) if command is not None else None
-    if command is None or verb is None or not verb.known_to(modem.profile):
+    if command is not None and modem.profile.rtos and suffixed(command.name) and not command.name.startswith(b"+UART"):
+        verb = None  # ESP-AT 2.x dropped the suffixes: SYSSTORE says whether a setting is stored
+    if command is None or verb is None or command.name in modem.missing or not verb.known_to(modem.profile):
         modem.error()
         return
     handler = getattr(verb, command.kind)

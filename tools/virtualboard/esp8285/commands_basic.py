@@ -30,7 +30,7 @@ def _echo(modem: Modem, _name: bytes, args: Arguments) -> None:
 def _version(modem: Modem, _name: bytes, _args: Arguments) -> None:
     for line in modem.profile.gmr[:-1]:
         modem.print(line + b"\r\n")
-    modem.print(modem.profile.gmr[-1])
+    modem.print(modem.profile.gmr[-1] + (b"\r\n" if modem.profile.rtos else b""))
     modem.ok()
 
 
@@ -94,15 +94,24 @@ def _deep_sleep(modem: Modem, _name: bytes, args: Arguments) -> None:
     modem.uart.when_drained(lambda: modem.deep_sleep(duration_ms * MS))
 
 
-def _messages(modem: Modem, _name: bytes, args: Arguments) -> None:
+def _messages(modem: Modem, name: bytes, args: Arguments) -> None:
     value = args.number_in(0, 3)
     args.end()
     modem.settings.sysmsg = value
+    if name.endswith(b"_DEF"):
+        modem.flash.sysmsg = value
+    modem.ok()
+
+
+def _store(modem: Modem, _name: bytes, args: Arguments) -> None:
+    """2.x: whether commands write to flash; what this part stores is forgotten with it anyway."""
+    args.number_in(0, 1)
+    args.end()
     modem.ok()
 
 
 def _free_ram(modem: Modem, _name: bytes, _args: Arguments) -> None:
-    modem.print(b"+SYSRAM:%d\r\n" % (25_000 - modem.uart.queued_bytes))
+    modem.print(b"+SYSRAM:%d\r\n" % (modem.free_heap - modem.uart.queued_bytes))
     modem.ok()
 
 
@@ -125,5 +134,6 @@ VERBS: dict[bytes, Verb] = {
     b"+SYSMSG": _MESSAGES,
     b"+SYSMSG_CUR": Verb(setup=_messages, since=(1, 7, 0)),
     b"+SYSMSG_DEF": Verb(setup=_messages, since=(1, 7, 0)),
+    b"+SYSSTORE": Verb(setup=_store, since=(2, 0, 0)),
     b"+SYSRAM": Verb(query=_free_ram, since=(1, 4, 0)),
 }

@@ -18,6 +18,9 @@ NAME_BYTES = 63
 
 TIME_SERVERS = (b"cn.ntp.org.cn", b"ntp.sjtu.edu.cn", b"us.pool.ntp.org")
 
+TIME_NS = (200 * MS, 1500 * MS)
+"""From CIPSNTPCFG until a server's answer is in; a guess, the record only shows that the first query is too early."""
+
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
@@ -53,9 +56,27 @@ def _station(modem: Modem, name: bytes, args: Arguments) -> None:
     modem.ok()
 
 
+def _own_query(modem: Modem, name: bytes, _args: Arguments) -> None:
+    for label, address in zip((b"ip", b"gateway", b"netmask"), modem.ap_address, strict=True):
+        modem.print(b'%s:%s:"%s"\r\n' % (name, label, address.encode()))
+    modem.ok()
+
+
+def _own(modem: Modem, _name: bytes, args: Arguments) -> None:
+    ip = ip_argument(args)
+    gateway, netmask = ip, "255.255.255.0"
+    if args.more():
+        gateway = ip_argument(args)
+        args.comma()
+        netmask = ip_argument(args)
+        args.end()
+    modem.ap_address = ip, gateway, netmask
+    modem.ok()
+
+
 def _addresses(modem: Modem, _name: bytes, _args: Arguments) -> None:
     if modem.settings.mode != 1:
-        modem.print(b'+CIFSR:APIP,"192.168.4.1"\r\n')
+        modem.print(b'+CIFSR:APIP,"%s"\r\n' % modem.ap_address[0].encode())
         modem.print(b'+CIFSR:APMAC,"%s"\r\n' % modem.ap_mac.encode())
     if modem.settings.mode != 2:
         modem.print(b'+CIFSR:STAIP,"%s"\r\n' % modem.station.address[0].encode())
@@ -65,6 +86,11 @@ def _addresses(modem: Modem, _name: bytes, _args: Arguments) -> None:
 
 def _mac_query(modem: Modem, name: bytes, _args: Arguments) -> None:
     modem.print(b'%s:"%s"\r\n' % (name, modem.mac.encode()))
+    modem.ok()
+
+
+def _own_mac_query(modem: Modem, name: bytes, _args: Arguments) -> None:
+    modem.print(b'%s:"%s"\r\n' % (name, modem.ap_mac.encode()))
     modem.ok()
 
 
@@ -101,7 +127,8 @@ def _host_name_query(modem: Modem, name: bytes, _args: Arguments) -> None:
 
 
 def _servers_query(modem: Modem, name: bytes, _args: Arguments) -> None:
-    modem.print(b"%s:%s\r\n" % (name, modem.station.address[1].encode()))
+    for server in modem.name_servers or modem.station.address[1:2]:
+        modem.print(b"%s:%s\r\n" % (name, server.encode()))
     modem.ok()
 
 
@@ -118,10 +145,11 @@ def _resolve(modem: Modem, name: bytes, args: Arguments) -> None:
         if address is None or not modem.station.online:
             modem.error(b"DNS Fail")
         else:
-            modem.print(b"%s:%s\r\n" % (name, address.encode()))
+            shown = b'"%s"' % address.encode() if modem.profile.rtos else address.encode()
+            modem.print(b"%s:%s\r\n" % (name, shown))
             modem.ok()
 
-    modem.network.resolve(host.decode("latin-1"), modem.unless_restarted(answered))
+    modem.resolve(host, answered)
 
 
 def _ping(modem: Modem, _name: bytes, args: Arguments) -> None:
@@ -137,7 +165,7 @@ def _ping(modem: Modem, _name: bytes, args: Arguments) -> None:
         else:
             modem.after(1000 * MS, lambda: modem.error(b"+timeout"))
 
-    modem.network.resolve(host.decode("latin-1"), modem.unless_restarted(resolved))
+    modem.resolve(host, resolved)
 
 
 def _pong(modem: Modem, trip_ns: int) -> None:
@@ -160,6 +188,7 @@ def _clock(modem: Modem, _name: bytes, args: Arguments) -> None:
         if len(servers) > len(TIME_SERVERS):
             raise BadArgument
     modem.settings.time_servers = (zone, tuple(servers) or TIME_SERVERS)
+    modem.settings.time_heard_at = modem.clock.now + modem.spread(*TIME_NS)
     modem.ok()
 
 
@@ -174,13 +203,15 @@ def _clock_query(modem: Modem, name: bytes, _args: Arguments) -> None:
 
 
 def _time_query(modem: Modem, name: bytes, _args: Arguments) -> None:
-    """ctime text; 1970 until the servers have been heard."""
+    """ctime text; 1970 until the servers have been heard (`wea8-sntp`), with the zone added (`sntp-zone`)."""
     seconds = 0
-    if modem.settings.time_servers is not None and modem.station.online:
-        seconds = modem.network.unix_time() + modem.settings.time_servers[0] * 3600
+    if modem.settings.time_servers is not None:
+        seconds = modem.settings.time_servers[0] * 3600
+        if modem.station.online and modem.clock.now >= modem.settings.time_heard_at:
+            seconds += modem.network.unix_time()
     moment = datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc)
     text = f"{_DAYS[moment.weekday()]} {_MONTHS[moment.month - 1]} {moment:%d %H:%M:%S %Y}"
-    modem.print(b"%s:%s" % (name, text.encode()))
+    modem.print(b"%s:%s%s" % (name, text.encode(), modem.profile.time_end))
     modem.ok()
 
 
@@ -259,6 +290,8 @@ def _passive_query(modem: Modem, name: bytes, _args: Arguments) -> None:
 VERBS: dict[bytes, Verb] = {
     **with_suffixes(b"+CIPSTA", Verb(query=_station_query, setup=_station)),
     b"+CIFSR": Verb(execute=_addresses),
+    **with_suffixes(b"+CIPAP", Verb(query=_own_query, setup=_own)),
+    **with_suffixes(b"+CIPAPMAC", Verb(query=_own_mac_query)),
     **with_suffixes(b"+CIPSTAMAC", Verb(query=_mac_query)),
     **with_suffixes(b"+CWDHCP", Verb(query=_dhcp_query, setup=_dhcp)),
     b"+CWHOSTNAME": since((1, 4, 0), Verb(query=_host_name_query, setup=_host_name)),

@@ -33,7 +33,7 @@ def _start(modem: Modem, _name: bytes, args: Arguments) -> None:
     if kind not in (b"TCP", b"UDP", b"SSL"):
         raise BadArgument(b"Link type ERROR")
     args.comma(b"Miss param")
-    host = args.string(NAME_BYTES, b"IP ERROR").decode("latin-1")
+    host = args.string(NAME_BYTES, b"IP ERROR")
     args.comma(b"Miss param")
     port = args.number_in(1, 65535, b"ENTRY ERROR")
     local_port, remote_mode = None, 0
@@ -69,7 +69,7 @@ def _start(modem: Modem, _name: bytes, args: Arguments) -> None:
         else:
             _start_stream(modem, link)
 
-    modem.network.resolve(host, modem.unless_restarted(resolved))
+    modem.resolve(host, resolved)
 
 
 def _start_datagrams(modem: Modem, link: Link, local_port: int | None) -> None:
@@ -86,7 +86,7 @@ def _start_datagrams(modem: Modem, link: Link, local_port: int | None) -> None:
 
 
 def _start_stream(modem: Modem, link: Link) -> None:
-    peer = modem.network.connect(link.ip, link.port, modem.profile.syn_timeout_ns)
+    peer = modem.network.connect(link.ip, link.port, modem.about(modem.profile.syn_timeout_ns))
     modem.links.attach(link, peer)
 
     def outcome(ok: bool) -> None:
@@ -99,6 +99,10 @@ def _start_stream(modem: Modem, link: Link) -> None:
         link.peer = None
         peer.close(abort=True)
         modem.links.remove(link)
+        if modem.settings.sysmsg & 2:
+            modem.say_connected(link, failed=True)
+            modem.error()
+            return
         modem.error()
         modem.print(b"%sCLOSED\r\n" % modem.links.prefix(link.number))
 
@@ -240,7 +244,8 @@ def _read(modem: Modem, _name: bytes, args: Arguments) -> None:
     if data is None:
         raise BadArgument
     if data:
-        modem.print(b"\r\n+CIPRECVDATA,%d:" % len(data) + data)
+        head = b"+CIPRECVDATA:%d," if modem.profile.rtos else b"\r\n+CIPRECVDATA,%d:"
+        modem.print(head % len(data) + data)
     modem.ok()
 
 
@@ -301,9 +306,31 @@ def _ssl_size(modem: Modem, _name: bytes, args: Arguments) -> None:
     modem.ok()
 
 
+def _through(modem: Modem, _name: bytes, args: Arguments) -> None:
+    """SAVETRANSLINK: open a transparent link at every boot, from the next one on."""
+    if not args.number_in(0, 1):
+        args.end()
+        modem.flash.through = None
+        modem.ok()
+        return
+    args.comma()
+    ip = ip_argument(args)
+    args.comma()
+    port = args.number_in(1, 65535)
+    if args.more():
+        if args.string(3) != b"TCP":
+            raise BadArgument
+        if args.more():
+            args.number_in(0, LONGEST_KEEPALIVE_S)
+            args.end()
+    modem.flash.through = (ip, port)
+    modem.ok()
+
+
 VERBS: dict[bytes, Verb] = {
     b"+CIPSTART": Verb(setup=_start),
     b"+CIPSEND": Verb(execute=_send_transparent, setup=_send),
+    b"+SAVETRANSLINK": Verb(setup=_through),
     b"+CIPSENDEX": Verb(setup=_send_escaped),
     b"+CIPSENDBUF": Verb(setup=_send_buffered),
     b"+CIPCLOSE": Verb(execute=_close_single, setup=_close_numbered),

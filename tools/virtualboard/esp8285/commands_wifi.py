@@ -18,6 +18,9 @@ SSID_BYTES = 32
 PASSWORD_BYTES = 64
 LONGEST_JOIN_S = 600
 
+LEAVE_NS = 500 * MS
+"""WIFI DISCONNECT comes up to so long behind CWQAP's OK (`ch-cwqap`, a comment in SparkFun's library)."""
+
 
 def _mode_query(modem: Modem, name: bytes, _args: Arguments) -> None:
     mode = modem.flash.mode if name.endswith(b"_DEF") else modem.settings.mode
@@ -71,11 +74,9 @@ def _join(modem: Modem, name: bytes, args: Arguments) -> None:
         elif index + 1 < len(polls):
             modem.after(begun + polls[index + 1] - modem.clock.now, lambda: poll(index + 1))
         else:
-            code = modem.station.status or CONNECTING
-            modem.station.give_up()
-            modem.print(b"+CWJAP:%d\r\n" % code)
-            modem.print(b"\r\nFAIL\r\n")
-            modem.idle()
+            modem.print(b"+CWJAP:%d\r\n" % (modem.station.status or CONNECTING))
+            modem.failed()
+            modem.station.leave_later(modem.spread(0, LEAVE_NS))  # DISCONNECT comes behind FAIL (`se16194-noip`)
 
     modem.after(polls[0], lambda: poll(0))
 
@@ -97,17 +98,7 @@ def _join_query(modem: Modem, name: bytes, _args: Arguments) -> None:
 
 def _leave(modem: Modem, _name: bytes, _args: Arguments) -> None:
     modem.ok()
-    left = modem.station.point
-    if left is None:
-        modem.station.leave()
-        return
-
-    def leave() -> None:
-        # A join that came meanwhile (MaixPy's driver sends one 4 ms later) has left already.
-        if modem.station.point is left:
-            modem.station.leave()
-
-    modem.after(20 * MS, leave)
+    modem.station.leave_later(modem.spread(0, LEAVE_NS))
 
 
 def _auto(modem: Modem, _name: bytes, args: Arguments) -> None:
@@ -166,18 +157,14 @@ def _scan(modem: Modem, name: bytes, wanted: Callable[[AccessPoint], bool]) -> N
 
 def _scan_fields(mask: int, point: AccessPoint) -> bytes:
     cipher = 3 if point.password else 0
+    usual = b"-6", b"0", b"%d" % (4 if cipher else 0), b"%d" % (4 if cipher else 0), b"7", b"0"
     fields = (
         b"%d" % point.encryption,
         b'"%s"' % point.ssid_bytes,
         b"%d" % point.rssi,
         b'"%s"' % point.bssid.encode(),
         b"%d" % point.channel,
-        b"-6",
-        b"0",
-        b"%d" % (4 if cipher else 0),
-        b"%d" % (4 if cipher else 0),
-        b"7",
-        b"0",
+        *(usual if point.scan_tail is None else point.scan_tail),
     )
     return b",".join(text for bit, text in enumerate(fields) if mask >> bit & 1)
 
@@ -218,6 +205,14 @@ def _own_network_query(modem: Modem, name: bytes, _args: Arguments) -> None:
     modem.ok()
 
 
+def _own_stations(modem: Modem, _name: bytes, _args: Arguments) -> None:
+    if modem.settings.mode == 1:
+        raise BadArgument
+    for mac, ip in modem.stations.items():
+        modem.print(b"%s,%s\r\n" % (ip.encode(), mac.encode()))
+    modem.ok()
+
+
 _JOIN = Verb(query=_join_query, setup=_join)
 _MODE = Verb(query=_mode_query, test=_mode_test, setup=_mode)
 
@@ -228,6 +223,7 @@ VERBS: dict[bytes, Verb] = {
     b"+CWAUTOCONN": Verb(query=_auto_query, setup=_auto),
     b"+CWJAPTO": since((1, 7, 6), Verb(setup=_join_time)),
     b"+CWLAP": Verb(execute=_scan_all, setup=_scan_some),
+    b"+CWLIF": Verb(execute=_own_stations),
     b"+CWLAPOPT": Verb(setup=_scan_options),
     **with_suffixes(b"+CWSAP", Verb(query=_own_network_query, setup=_own_network)),
 }

@@ -288,25 +288,25 @@ class LinkTable:
             if link is not None and link.ending and not link.segments:
                 self._gone(link)
 
-    def _gone(self, link: Link) -> None:
+    def _gone(self, link: Link, text: bytes = b"CLOSED") -> None:
         """The link is over: say so, behind all of its data."""
         self._links[link.number] = None
         link.up = False
         self.last_closed = True
         if self._modem.transparent.lost(link):
             return
-        self._modem.print(b"%sCLOSED\r\n" % self.prefix(link.number))
+        self._modem.print(b"%s%s\r\n" % (self.prefix(link.number), text))
         self._modem.sender.lost(link)
 
-    def close(self, link: Link, reset: bool = False) -> None:
-        """Close from this side: unread data is lost, CLOSED is printed."""
+    def close(self, link: Link, reset: bool = False, text: bytes = b"CLOSED") -> None:
+        """Close from this side: unread data is lost, CLOSED (or `text`) is printed."""
         if link.peer is not None:
             link.peer.close(abort=reset or link.abort_on_close)
             link.peer = None
         self._modem.stats.links[link.number].dropped += link.buffered
         link.segments.clear()
         if self._links[link.number] is link:
-            self._gone(link)
+            self._gone(link, text)
 
     def discard(self, link: Link) -> Callable[[bytes], None]:
         """What takes the data of a link that is being closed."""

@@ -8,15 +8,16 @@ Longer than 350 lines: it is the one object that all command files share, and it
 from __future__ import annotations
 
 import random
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from virtualboard.clock import MS, SECOND, Action, Alarm, Clock
 from virtualboard.esp8285.air import Air
-from virtualboard.esp8285.boot import boot_text, cause_number
+from virtualboard.esp8285.boot import WARM_BAUD, BootText, cause_number, is_cold, variant
 from virtualboard.esp8285.commands import run_command
 from virtualboard.esp8285.links import Link, LinkTable, Stats
-from virtualboard.esp8285.profiles import profile_named
+from virtualboard.esp8285.profiles import READY_NS, SPREAD, profile_named
 from virtualboard.esp8285.receiver import CommandReceiver
 from virtualboard.esp8285.sending import Sender
 from virtualboard.esp8285.settings import Settings
@@ -47,15 +48,20 @@ class Flash:
     fixed: tuple[str, str, str] | None = None
     dhcp: int = 3
     hostname: bytes = b"ESP_9A7C21"
+    sysmsg: int = 0
+    """Notices that SYSMSG_DEF asked for."""
+    through: tuple[str, int] | None = None
+    """Address and port of the transparent link that SAVETRANSLINK has opened at every boot."""
 
 
 class Modem:
     """An ESP8285 between two lanes of a serial line: `rx` comes from the board, `tx` goes to it.
 
-    `profile` names the AT firmware (see `PROFILES`; ValueError for others). The same `seed` gives the same local ports
-    and serial noise. `latency_ns` is what the module needs from the last byte of a command to its answer (1 ms unless
-    set; real modules take 0.5 to 3 ms). `boot_baud` is the rate of the boot ROM's text: 74880 with a 26 MHz crystal,
-    115200 with a 40 MHz one; both are reported of Maix boards.
+    `profile` names the AT firmware (see `PROFILES`; ValueError for others). The same `seed` gives the same local ports,
+    serial noise, and times where those have a spread. `latency_ns` is what the module needs from the last byte of a
+    command to its answer (1 ms unless set; real modules take 0.5 to 3 ms). `boot_baud` is the rate of the boot ROM's
+    text after a cold start (power, EN, the reset pin): 74880 with a 26 MHz crystal, 115200 with a 40 MHz one; both are
+    reported of Maix boards.
     """
 
     def __init__(
@@ -78,11 +84,25 @@ class Modem:
         """When set, no +IPD of a TCP link is longer than this."""
         self.mac = "5c:cf:7f:9a:7c:21"
         self.ap_mac = "5e:cf:7f:9a:7c:21"
+        self.ap_address = ("192.168.4.1", "192.168.4.1", "255.255.255.0")
+        """Address, gateway and netmask in the module's own network (CIPAP)."""
+        self.boot_text = BootText()
+        self.missing = set(self.profile.missing)
+        """Names of commands, with their suffixes, that this build does not have."""
+        self.free_heap = 25_000
+        """Bytes that SYSRAM tells while nothing waits to be printed."""
+        self.name_servers: tuple[str, ...] = ()
+        """Name servers, when others than the network's gateway."""
+        self.next_ports: deque[int] = deque()
+        """Local ports of the next links, before random ones."""
+        self.stations: dict[str, str] = {}
+        """Addresses of the stations in the module's own network by their MAC."""
         self.flash = Flash()
         self.stats = Stats()
         self.on_command: Callable[[bytes], None] | None = None
         self.on_event: Callable[[str], None] | None = None
         self.random = random.Random(seed)
+        self._times = random.Random(f"{seed}/times")
         self.uart = ModemUart(clock, rx, tx, self._batch)
         self.links = LinkTable(self)
         self.uart.on_room = self.links.flush
@@ -101,7 +121,7 @@ class Modem:
         self.settings = self._default_settings()
 
     def _default_settings(self) -> Settings:
-        return Settings(self.flash.mode, self.profile.scan_mask)
+        return Settings(self.flash.mode, self.profile.scan_mask, sysmsg=self.flash.sysmsg)
 
     # -- power and boot -----------------------------------------------------------------------------------
 
@@ -121,7 +141,7 @@ class Modem:
         self._strap = level
 
     def restart(self, cause: str | int = "watchdog") -> None:
-        """Reset now, losing everything; `cause` is `power`, `external`, `software`, `watchdog` or a number."""
+        """Reset now, losing everything; `cause` is one of `boot.CAUSES` or a number."""
         if self._enabled:
             self._halt()
             self._boot(cause)
@@ -149,6 +169,11 @@ class Modem:
         """True from `ready` until the next reset."""
         return self._running
 
+    @property
+    def enabled(self) -> bool:
+        """Level of the EN pin."""
+        return self._enabled
+
     def _halt(self) -> None:
         self._running = False
         self._generation += 1
@@ -167,17 +192,17 @@ class Modem:
         self.settings = self._default_settings()
 
     def _boot(self, cause: str | int) -> None:
-        number = cause_number(cause)
+        number = cause_number(cause, self.profile.restart_cause)
+        baud = self.boot_baud if is_cold(cause) else WARM_BAUD
         self.stats.boots += 1
         self.log(f"boot, cause {number}" + (", strapped to wait for a host" if self._strap else ""))
-        self._boot_alarms.append(
-            self.clock.after(ROM_DELAY_NS, lambda: self._rom_speaks(boot_text(number, self._strap)))
-        )
+        text = self.boot_text.rom(number, self._strap)
+        self._boot_alarms.append(self.clock.after(ROM_DELAY_NS, lambda: self._rom_speaks(text, baud)))
         if not self._strap:
-            self._boot_alarms.append(self.clock.after(self.profile.ready_ns, self._ready))
+            self._boot_alarms.append(self.clock.after(self.spread(*READY_NS), self._ready))
 
-    def _rom_speaks(self, text: bytes) -> None:
-        self.uart.set_baud(self.boot_baud, exact=True)
+    def _rom_speaks(self, text: bytes, baud: int) -> None:
+        self.uart.set_baud(baud, exact=True)
         self.uart.print(text)
 
     def _ready(self) -> None:
@@ -189,10 +214,13 @@ class Modem:
         self.uart.set_baud(self.flash.baud)
         self._running = True
         self.station.fixed = self.flash.fixed
-        self.print(b"\r\nready\r\n")
+        self.print(self.boot_text.last())
         self.log("ready")
         if self.flash.autoconnect and self.flash.ssid and self.settings.mode != 2:
-            self.station.join(self.flash.ssid, self.flash.password)
+            self.station.auto_join()
+        if self.flash.through is not None:
+            self.settings.transparent_mode = True
+            self.transparent.enter_stored(*self.flash.through)
 
     # -- input --------------------------------------------------------------------------------------------
 
@@ -234,6 +262,11 @@ class Modem:
         self.print(b"\r\nERROR\r\n")
         self.idle()
 
+    def failed(self) -> None:
+        """Finish CWJAP without success."""
+        self.print(b"\r\nERROR\r\n" if self.profile.rtos else b"\r\nFAIL\r\n")
+        self.idle()
+
     def prompt(self, text: bytes, count: int) -> None:
         """Accept a send: OK, then the prompt; `count` bytes of payload follow."""
         self.print(b"\r\nOK\r\n")
@@ -258,6 +291,14 @@ class Modem:
     def after_latency(self, action: Action) -> None:
         """Run `action` after the module's processing time."""
         self.after(self.latency_ns, action)
+
+    def spread(self, low_ns: int, high_ns: int) -> int:
+        """A time between the two (virtual ns), from the module's seed."""
+        return self._times.randint(low_ns, high_ns)
+
+    def about(self, time_ns: int) -> int:
+        """`time_ns`, give or take `SPREAD`."""
+        return self.spread(round(time_ns * (1 - SPREAD)), round(time_ns * (1 + SPREAD)))
 
     def _forget_pending(self) -> None:
         for alarm in self._pending:
@@ -291,12 +332,32 @@ class Modem:
 
     def local_port(self) -> int:
         """A local port for a new link."""
-        return self.random.randrange(4096, 65536)
+        return self.next_ports.popleft() if self.next_ports else self.random.randrange(4096, 65536)
 
-    def say_connected(self, link: Link) -> None:
-        """CONNECT, or the long form that SYSMSG bit 1 asks for."""
+    def resolve(self, host: bytes, done: Callable[[str | None], None]) -> None:
+        """Look a name up; a failure takes up to a twelfth longer than the network's `dns_fail_ns`."""
+
+        def answered(address: str | None) -> None:
+            if address is None:
+                self.after(self.spread(0, self.network.dns_fail_ns // 12), lambda: done(None))
+            else:
+                done(address)
+
+        self.network.resolve(host.decode("latin-1"), self.unless_restarted(answered))
+
+    def say_connected(self, link: Link, failed: bool = False) -> None:
+        """CONNECT, or the long form that SYSMSG bit 1 asks for: that one also tells of a failure
+        (`nonos184-linkconn`)."""
         if self.settings.sysmsg & 2:
-            fields = (0, link.number, link.kind.encode(), link.server, link.ip.encode(), link.port, link.local_port)
+            fields = (
+                failed,
+                link.number,
+                link.kind.encode(),
+                link.server,
+                link.ip.encode(),
+                link.port,
+                link.local_port,
+            )
             self.print(b'+LINK_CONN:%d,%d,"%s",%d,"%s",%d,%d\r\n' % fields)
         else:
             self.print(b"%sCONNECT\r\n" % self.links.prefix(link.number))
@@ -373,9 +434,43 @@ class Modem:
         """Answer every command with `busy p...` for a while."""
         self.receiver.busy_until = self.clock.now + duration_ns
 
-    def fail_send(self) -> None:
-        """Let the next CIPSEND end in SEND FAIL."""
-        self.sender.fail_next = True
+    def fail_send(self, empty_line: bool = False) -> None:
+        """Let the next CIPSEND end in SEND FAIL, with an empty line in front or (AT 1.7.6 binary) without."""
+        self.sender.fail_next, self.sender.empty_line = True, empty_line
+
+    def late_send_ok(self, empty_line: bool = True) -> None:
+        """Let the next CIPSEND end in SEND FAIL and, for the same data, SEND OK (`nonos60-fail-then-ok`)."""
+        self.sender.late_ok, self.sender.empty_line = True, empty_line
+
+    def vary_boot(self, name: str) -> None:
+        """Let the next boots be of that kind (see `boot.VARIANTS`; ValueError for others)."""
+        self.boot_text = variant(name)
+
+    def lack(self, command: bytes) -> None:
+        """Be a build without that command (such as `b"AT+UART_CUR"`): it answers ERROR from now on."""
+        self.missing.add(command.removeprefix(b"AT"))
+
+    def split_echo(self, text: bytes, after: int = 1) -> None:
+        """Print `text` inside the echo of what is typed next, behind its first `after` bytes."""
+        self.receiver.split = (after, text)
+
+    def station_joins(self, mac: str, ip: str) -> None:
+        """A station joins the module's own network (`sta-174`)."""
+        self.stations[mac] = ip
+        self.print(b'+STA_CONNECTED:"%s"\r\n' % mac.encode())
+        for _ in range(self.profile.lease_prints):
+            self.print(b'+DIST_STA_IP:"%s","%s"\r\n' % (mac.encode(), ip.encode()))
+
+    def station_leaves(self, mac: str) -> None:
+        """It says goodbye; its links end as if it had closed them."""
+        self.stations.pop(mac, None)
+        self.print(b'+STA_DISCONNECTED:"%s"\r\n' % mac.encode())
+
+    def lose_clients(self) -> None:
+        """The stations behind the server's links vanish without a word: each link ends in CONNECT FAIL."""
+        for link in self.links.open_links():
+            if link.server:
+                self.links.close(link, reset=True, text=b"CONNECT FAIL")
 
     def inject(self, text: bytes, before: bytes | None = None) -> None:
         """Print `text` unasked: now, or right before the next print that is exactly `before` (such as `b"> "`)."""

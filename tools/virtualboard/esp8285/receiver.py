@@ -34,6 +34,8 @@ class CommandReceiver:
     def __init__(self, modem: Modem) -> None:
         self._modem = modem
         self.busy_until = 0
+        self.split: tuple[int, bytes] | None = None
+        """A notice that comes inside the next echo, and behind how many of its bytes."""
         self.reset()
 
     def reset(self) -> None:
@@ -102,6 +104,7 @@ class CommandReceiver:
                 break  # a listener reset the module at the end of a line
             if modem.settings.echo and (byte != 0x0A or not modem.profile.echo_returns):
                 modem.print(bytes((byte,)))
+                self._split_echo()
             if self.state is State.LINE:
                 self._line_byte(byte)
             elif self.state is State.IDLE:
@@ -109,6 +112,14 @@ class CommandReceiver:
             else:
                 self._early_byte(byte)
         return b""
+
+    def _split_echo(self) -> None:
+        """Each echoed byte is a print of its own, so a notice may come between two (AT 1.7.6 binary)."""
+        if self.split is not None:
+            left, text = self.split
+            self.split = (left - 1, text) if left > 1 else None
+            if left == 1:
+                self._modem.print(text)
 
     def _idle_byte(self, byte: int) -> None:
         self._window = self._window[-1:] + bytes((byte,))

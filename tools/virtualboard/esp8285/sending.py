@@ -26,6 +26,9 @@ class Sender:
     def __init__(self, modem: Modem) -> None:
         self._modem = modem
         self.fail_next = False
+        self.late_ok = False
+        self.empty_line = False
+        """The next SEND FAIL that is asked for has an empty line in front, as some logs show it."""
         self.reset()
 
     def reset(self) -> None:
@@ -51,7 +54,7 @@ class Sender:
         """Ask for `count` bytes for `link`. `kind`: SEND, EX (escapes) or BUF (pipelined)."""
         self.reset()
         self._link, self._want, self._kind, self._target = link, count, kind, target
-        self._modem.prompt(b"> ", count)
+        self._modem.prompt(b">" if self._modem.profile.rtos else b"> ", count)
 
     def cancel(self) -> None:
         """The host sent a bare `+++`: the payload so far is thrown away."""
@@ -111,10 +114,17 @@ class Sender:
             return
         if self.fail_next or broken or not link.up or link.peer is None:
             self.fail_next = False
-            modem.print(b"SEND FAIL\r\n")
+            modem.print(self._failure())
             modem.idle()
             return
         modem.stats.links[link.number].sent += len(data)
+        if self.late_ok:
+            self.late_ok = False
+            link.peer.send(data)
+            modem.print(self._failure())
+            modem.idle()
+            modem.after(modem.about(modem.network.rtt_ns), lambda: modem.print(b"\r\nSEND OK\r\n"))
+            return
         modem.data_sent()
         if isinstance(link.peer, Datagrams):
             ip, port = target or (link.ip, link.port)
@@ -126,6 +136,11 @@ class Sender:
         self._waiting = link
         link.send_pending = len(data)
         link.peer.send(data)
+
+    def _failure(self) -> bytes:
+        text = b"\r\nSEND FAIL\r\n" if self.empty_line else b"SEND FAIL\r\n"
+        self.empty_line = False
+        return text
 
     def _finish(self, text: bytes) -> None:
         self._modem.print(text)

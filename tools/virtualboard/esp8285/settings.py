@@ -41,5 +41,7 @@ class Settings:
     """Set by CWJAPTO; 0 means the version's own schedule."""
     time_servers: tuple[int, tuple[bytes, ...]] | None = None
     """Time zone in hours and names of the servers, once CIPSNTPCFG asked for the time."""
+    time_heard_at: int = 0
+    """Virtual time at which the first answer of a time server is in."""
     own_network: tuple[bytes, bytes, int, int, int, int] = (b"ESP_9A7C21", b"", 1, 0, 4, 0)
     """Name, key, channel, encryption, most stations and hidden of the module's own network (CWSAP)."""

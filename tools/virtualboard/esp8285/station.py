@@ -25,7 +25,11 @@ REFUSED_NS = 2800 * MS
 """From the start of a join until a wrong password is known (the four-way handshake times out)."""
 
 DHCP_TIMEOUT_NS = 10 * SECOND
-"""From association until the module gives DHCP up, says so and associates again."""
+"""From association to DHCP TIMEOUT, where that is said at all."""
+
+AUTO_NS = (0, 500 * MS)
+"""From `ready` to the WIFI DISCONNECT of an automatic join: right behind it (`bbs1821-rst`) or later
+(`gl-gmr-autoconn`)."""
 
 RETRY_NS = 1 * SECOND
 """Pause between two attempts to come back to a lost network; the station tries for ever."""
@@ -74,12 +78,28 @@ class Station:
         self._disassociate()
         self.status = IDLE
 
-    def give_up(self) -> None:
-        """Stop trying without a word (CWJAP failed)."""
+    def leave_later(self, delay_ns: int) -> None:
+        """As `leave`, but the association ends and is told of `delay_ns` later, unless a join comes before."""
         self._stop()
-        if self.point is not None:
-            self._disassociate()
         self.ssid = b""
+        self.status = IDLE
+        if self.point is not None:
+            self._later(delay_ns, self._disassociate)
+
+    def auto_join(self) -> None:
+        """Join the stored network after a boot. Up to AT 1.2 WIFI DISCONNECT comes first."""
+        modem = self._modem
+        self.ssid, self.password, self.bssid = modem.flash.ssid, modem.flash.password, None
+        self.status = CONNECTING
+        if not modem.profile.auto_disconnects:
+            self._attempt()
+            return
+
+        def begin() -> None:
+            modem.say_wifi(b"WIFI DISCONNECT\r\n")
+            self._attempt()
+
+        self._later(modem.spread(*AUTO_NS), begin)
 
     def lose(self) -> None:
         """The radio link broke; come back when the network is there."""
@@ -114,13 +134,19 @@ class Station:
         found = None if self._blocked else self._modem.air.find(self.ssid, self.bssid)
         if found is None:
             self._later(SCAN_NS, self._not_found)
-        elif found.password.encode() != self.password:
+        elif found.refuses:
+            self._later(REFUSED_NS, self._turned_away)
+        elif found.password.encode("utf-8", "surrogateescape") != self.password:
             self._later(REFUSED_NS, self._refused)
         else:
             self._later(found.associate_ms * MS, lambda: self._associated(found))
 
     def _not_found(self) -> None:
         self.status = NO_AP_FOUND
+        self._retry()
+
+    def _turned_away(self) -> None:
+        self.status = CONNECT_FAIL
         self._retry()
 
     def _refused(self) -> None:
@@ -139,21 +165,16 @@ class Station:
         self._modem.say_wifi(b"WIFI CONNECTED\r\n")
         if self.fixed is not None:
             self._got_ip()
-        elif point.dhcp_ok and point.dhcp_ms * MS < DHCP_TIMEOUT_NS:
+        elif point.dhcp_ok:
             self._later(point.dhcp_ms * MS, self._got_ip)
-        else:
-            self._later(DHCP_TIMEOUT_NS, self._no_address)
+        elif point.tells_timeout:
+            self._later(DHCP_TIMEOUT_NS, lambda: self._modem.say_wifi(b"DHCP TIMEOUT\r\n"))
+        # Without an address it stays associated and, on most modules, says nothing more (`se16194-noip`).
 
     def _got_ip(self) -> None:
         self._stop()
         self.status = GOT_IP
         self._modem.say_wifi(b"WIFI GOT IP\r\n")
-
-    def _no_address(self) -> None:
-        self._modem.say_wifi(b"DHCP TIMEOUT\r\n")
-        point = self.point
-        assert point is not None
-        self._later(point.associate_ms * MS, lambda: self._associated(point))
 
     def _disassociate(self) -> None:
         if self.point is not None:

@@ -48,6 +48,12 @@ class Transparent:
         self._modem.uart.ring_bytes = TRANSPARENT_RING_BYTES
         self._modem.receiver.transparent()
 
+    def enter_stored(self, ip: str, port: int) -> None:
+        """As after a boot with SAVETRANSLINK: inside the mode at once, and connected when there is a network."""
+        link = Link(0, "TCP", ip, port, 0, server=False)
+        self.enter(link)
+        self._reconnect(link)
+
     def typed(self, data: bytes) -> None:
         """A batch of bytes from the board."""
         now = self._modem.clock.now

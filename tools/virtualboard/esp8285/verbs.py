@@ -47,3 +47,8 @@ def since(version: tuple[int, int, int], verb: Verb) -> Verb:
 def stores(name: bytes) -> bool:
     """True when this form of a command writes to flash (`X` and `X_DEF` do)."""
     return not name.endswith(b"_CUR")
+
+
+def suffixed(name: bytes) -> bool:
+    """True for the forms `X_CUR` and `X_DEF`."""
+    return name.endswith((b"_CUR", b"_DEF"))

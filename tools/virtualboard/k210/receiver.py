@@ -20,7 +20,10 @@ class Receiver:
     """FIFO of `depth` bytes behind a lane. `due` is the interrupt condition.
 
     It becomes due when `trigger` bytes have come, or after four quiet character times with fewer, and stays so until
-    the FIFO is empty. Bytes that come while the FIFO is full are lost (DesignWare APB UART data book).
+    the FIFO is empty. Bytes that come while the FIFO is full are lost (DesignWare APB UART data book). A trigger of 1,
+    an interrupt for every byte, costs the host most of its time: then bytes in the middle of a message are gathered,
+    `batch` at most. The last byte of a word or of a message interrupts by itself (`Lane.run`), because a driver that
+    finds its word and stops reading must not have read what comes behind it.
     """
 
     def __init__(self, soc: Soc, depth: int, changed: Callable[[], None]) -> None:
@@ -33,6 +36,7 @@ class Receiver:
         self._fetched_at = 0
         self.fifo: deque[int] = deque()
         self.trigger = 1
+        self.batch = 1
         self.due = False
         self.overrun = False
         self.lost = 0
@@ -108,7 +112,7 @@ class Receiver:
         if wanted <= 0:
             when = self._soc.clock.now
         elif queued >= wanted:
-            when = lane.arrival(wanted) or 0
+            when = lane.arrival(wanted if self.trigger > 1 else lane.run(self.batch)) or 0
         elif queued or self.fifo:
             last = lane.arrival(queued) if queued else self._soc.clock.now
             when = (last or 0) + _TIMEOUT_CHARACTERS * BITS * SECOND // max(1, lane.rx_baud)

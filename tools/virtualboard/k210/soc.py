@@ -43,8 +43,9 @@ _PAGE = 0x1000
 class Soc:
     """All of the chip but the run loop. `cpu_factor` is instructions per cycle: 1.0 means one each.
 
-    `rx_batch` is how many received bytes (1 to 14) the UARTs gather before they interrupt, where the chip would
-    take what the driver asked for (1): more is faster on the host and hides the load of one interrupt a byte.
+    `rx_batch` is how many received bytes (1 to 14) the UARTs gather before they interrupt within a message, where the
+    chip would take what the driver asked for (1): more is faster on the host and hides the load of one interrupt a
+    byte. What a driver sees first stays the same (`Receiver`).
     """
 
     def __init__(self, board: Board, cpu_factor: float = 1.0, rx_batch: int = 8) -> None:

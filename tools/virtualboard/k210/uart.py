@@ -80,7 +80,8 @@ class Uart(Device):
         divisor = (get(_DLH, 0) << 12) + (get(_DLL, 0) << 4) + get(_DLF, 0)
         baud = self.soc.sysctl.apb_hz(0) // divisor if divisor else 0
         lane = self.soc.lane_in(UART1_RX + 2 * self._index) if baud else None
-        self.receiver.trigger = max(_TRIGGERS[get(_SRT, 0) & 3], min(self.soc.rx_batch, DEPTH - 2))
+        self.receiver.trigger = _TRIGGERS[get(_SRT, 0) & 3]
+        self.receiver.batch = self.soc.rx_batch
         self.receiver.attach(lane, baud)
         self.transmitter.attach(self.soc.lane_out(UART1_TX + 2 * self._index) if baud else None, baud)
 

@@ -45,7 +45,8 @@ class Uarths(Device):
     def attach(self) -> None:
         """Connect to the lanes at the pads that the FPIOA gives, at the rate that div gives."""
         baud = self.soc.sysctl.cpu_hz // (self.regs.get(_DIV, 0) + 1)
-        self.receiver.trigger = max(1, (self.regs.get(_RXCTRL, 0) >> 16 & 7) + 1, min(self.soc.rx_batch, _DEPTH // 2))
+        self.receiver.trigger = (self.regs.get(_RXCTRL, 0) >> 16 & 7) + 1
+        self.receiver.batch = min(self.soc.rx_batch, _DEPTH // 2)
         self.receiver.attach(self.soc.lane_in(UARTHS_RX), baud)
         self.transmitter.attach(self.soc.lane_out(UARTHS_TX), baud)
 

@@ -25,7 +25,13 @@ _SITE = 3 * 8
 
 _POLL_INSTRUCTIONS = 3000
 _STEPS_A_SECOND = 4000
+_KEPT = 8 * len(_LOOP)
+_FRAMES = 512
+"""Bytes of stack in which a loop may count its turns: its own frame and those of the functions that look for it."""
+
 _LEARNT = 8
+_COUNTED = 128
+"""Looks of compiled code that are executed in full, as it may count them: MaixPy's `recvPkg` gives up after 100."""
 _TIGHT = 1200
 """Cycles of a turn up to which a loop is compiled code; one of Python's takes longer and keeps its state in memory."""
 _SITES_KEPT = 64
@@ -46,9 +52,10 @@ class Polls:
     """Looks of one core at the time, or at a status that firmware may be waiting for.
 
     A step is at most an eighth of the time already waited and at most 0.25 ms (1/1024 of a wait beyond 0.25 s), which
-    is how much a delay may last too long. Loops that work between two looks are let be. An interrupt may bring what
-    was waited for, so the wait begins anew after it. Where that ended a wait before, the next one in the same place
-    takes the longest step from its second turn on.
+    is how much a delay may last too long. Loops that work between two looks are let be: they work for long, or look
+    from here and there (a driver's reading of bytes, each with its own timeout). An interrupt may bring what was waited
+    for, so the wait begins anew after it. Where that ended a wait before, the next one in the same place takes the
+    longest step from its second turn on, unless registers or stack tell that it counts its turns.
     """
 
     def __init__(self, core: Core) -> None:
@@ -89,12 +96,13 @@ class Polls:
             return
         now = core.cycles_now
         turn = now - self._last
-        place = bytes(self._registers.read(core.handle))
+        place = self._where()
         again = place == self._place and turn <= _TIGHT
+        elsewhere = place[:_SITE] != self._place[:_SITE]
         if self._interrupted:
-            self._remember(self._interrupted, ended=place != self._interrupted)
+            self._remember(self._interrupted, ended=place[:_KEPT] != self._interrupted[:_KEPT])
         self._place, self._last = place, now
-        if not self.count or turn > _POLL_INSTRUCTIONS + core.soc.hz // _STEPS_A_SECOND:
+        if not self.count or elsewhere or turn > _POLL_INSTRUCTIONS + core.soc.hz // _STEPS_A_SECOND:
             self.count, self._began = 1, now
             return
         self.count += 1
@@ -102,11 +110,17 @@ class Polls:
         waited = now - self._began
         if again and place[:_SITE] in self._ended_by_interrupt:
             core.skip(longest)
-        elif self.count > _LEARNT:
+        elif self.count > (_COUNTED if turn <= _TIGHT else _LEARNT):
             core.skip(min(waited >> 3, max(longest, waited >> 10)))
         else:
             return
         self._last = core.cycles_now
+
+    def _where(self) -> bytes:
+        """The registers of `_LOOP`, and the stack that may count the turns."""
+        registers = bytes(self._registers.read(self._core.handle))
+        sp = int.from_bytes(registers[16:24], "little") % len(self._core.soc.ram)
+        return registers + self._core.soc.ram[sp : sp + _FRAMES]
 
     def _remember(self, place: bytes, ended: bool) -> None:
         """After an interrupt the loop at `place` has ended, or goes on."""

@@ -26,8 +26,9 @@ class Network:
     `rtt_ns` is the round trip to every peer. `ack_delay_ns` is how long a peer keeps the acknowledgement of a single
     full segment that does not end a write (Linux 40 ms, Windows 200 ms); since the module's stack keeps the rest of a
     write longer than 1460 bytes back until then, such a write pays it once. `dns_fail_ns` is how long a name without
-    an answer takes to fail (two servers, 1+1+2+3 s each: NONOS SDK lwIP dns.c).
-    Ports on which the module listens appear at `listen_on`; see `listening`.
+    an answer takes to fail (12 s recorded on AT 1.7, `wea23-dns`).
+    Ports on which the module listens appear at `listen_on` (None: nowhere, only scripts can `call` them); see
+    `listening`.
     """
 
     def __init__(
@@ -38,8 +39,8 @@ class Network:
         ack_delay_ns: int = 40 * MS,
         allow: Iterable[str] = ("127.0.0.0/8",),
         dns: bool = False,
-        dns_fail_ns: int = 14 * SECOND,
-        listen_on: str = "127.0.0.1",
+        dns_fail_ns: int = 12 * SECOND,
+        listen_on: str | None = "127.0.0.1",
     ) -> None:
         self.clock = clock
         self.names = {"localhost": "127.0.0.1"}
@@ -114,7 +115,7 @@ class Network:
         """Open a UDP association; with `local_port` others can write to it first. OSError when that port is taken."""
         self._serial += 1
         serial = self._serial
-        bind = None if local_port is None else (self.listen_on, local_port)
+        bind = None if local_port is None or self.listen_on is None else (self.listen_on, local_port)
         association = Datagrams(self.quiet, ip, port, bind, self.rtt_ns, self.allows, lambda: self._forget(serial))
         self._peers[serial] = association
         return association
@@ -134,7 +135,9 @@ class Network:
     def listen(self, port: int, on_client: Callable[[Peer], None]) -> int:
         """Accept clients on `port`; returns the port on this machine (another one when that cannot be had)."""
         self.unlisten(port)
-        server = _Server(self, port, on_client)
+        server = (
+            _Server(on_client, port) if self.listen_on is None else _SocketServer(self, self.listen_on, port, on_client)
+        )
         self._servers[port] = server
         self.listening[port] = server.host_port
         return server.host_port
@@ -171,20 +174,31 @@ class Network:
 
 
 class _Server:
+    """A port of the module's that only scripts can call."""
+
+    def __init__(self, on_client: Callable[[Peer], None], port: int) -> None:
+        self.on_client = on_client
+        self.host_port = port
+
+    def close(self) -> None:
+        """Stop listening."""
+
+
+class _SocketServer(_Server):
     """One listening socket on this machine."""
 
-    def __init__(self, network: Network, port: int, on_client: Callable[[Peer], None]) -> None:
-        self.on_client = on_client
+    def __init__(self, network: Network, address: str, port: int, on_client: Callable[[Peer], None]) -> None:
+        super().__init__(on_client, port)
         self._network = network
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            self._socket.bind((network.listen_on, port))
+            self._socket.bind((address, port))
         except OSError:
-            self._socket.bind((network.listen_on, 0))
+            self._socket.bind((address, 0))
         self._socket.listen(5)
         self._socket.setblocking(False)
-        self.host_port: int = self._socket.getsockname()[1]
+        self.host_port = self._socket.getsockname()[1]
         self._patience = Patience(
             network.quiet, lambda ready: network.clock.watch(self._socket.fileno(), ready), self._accept
         )
@@ -200,7 +214,7 @@ class _Server:
         self._patience.look_at(self._network.clock.now + self._network.rtt_ns)
 
     def close(self) -> None:
-        """Stop listening."""
+        """Give the port back."""
         self._patience.stop()
         self._socket.close()
 

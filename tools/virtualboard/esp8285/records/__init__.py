@@ -1,0 +1,1 @@
+"""Recorded sessions with real modules, replayed against the virtual one."""
