@@ -34,9 +34,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "hosted": PARTS | {"program", "mpy_name"},
     "k210": PARTS | {"host"},
     "engine": PARTS | {"program", "hosted", "k210"},
-    "running": PARTS | {"program", "engine", "host"},
-    "launch": PARTS | {"program", "engine"},
-    "__main__": PARTS | {"program", "engine", "host", "running"},
+    "fence": {"landlock"},
+    "running": PARTS | {"program", "engine", "host", "fence"},
+    "launch": PARTS | {"program", "engine", "fence"},
+    "__main__": PARTS | {"program", "engine", "host", "running", "fence"},
 }
 """What each room of `virtualboard` may import of the others. Only `board` knows all parts, only `engine` both
 engines."""

@@ -46,13 +46,17 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line; never returns."""
-    sys.exit(run(sys.argv[1:]))
+    sys.exit(run(sys.argv[1:], own_process=True))
 
 
-def run(args: list[str]) -> int:
-    """Run the command line with `args`; returns the exit code."""
+def run(args: list[str], own_process: bool = False) -> int:
+    """Run the command line with `args`; returns the exit code.
+
+    `own_process`, which commands get as click's `obj`: nothing comes after it, so that a command may give up rights of
+    the process for good.
+    """
     try:
-        code = cli.main(args, prog_name="maixpix", standalone_mode=False)
+        code = cli.main(args, prog_name="maixpix", standalone_mode=False, obj=own_process)
     except click.exceptions.Abort:
         output.err("maixpix: stopped")
         return 130

@@ -9,6 +9,7 @@ uncaught exception, 2 for a job that cannot be done, 3 after a reset, a crash, a
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import json
 import os
@@ -20,6 +21,7 @@ from typing import Any
 from virtualboard.board import Board, BoardConfig
 from virtualboard.clock import MS, Clock
 from virtualboard.engine import EngineError, EngineOptions
+from virtualboard.fence import open_output
 from virtualboard.host.console import PtyConsole
 from virtualboard.program import Program
 from virtualboard.running import RunningBoard
@@ -44,15 +46,16 @@ def run_job(job: dict[str, Any], events: _Events) -> int:
     """Build the board, run the program, report; returns the exit code."""
     config, options = BoardConfig.from_dict(job["config"]), EngineOptions.from_dict(job.get("engine", {}))
     board = Board(config, Clock(round(config.grace_ms * MS), pace=bool(job.get("pace", False))))
-    try:
+    with contextlib.ExitStack() as at_end:
+        at_end.callback(board.power_off)
         running = RunningBoard(board, options)
+        # Opened before the fence is up: behind it, no file can be made there.
+        panel = at_end.enter_context(open_output(Path(job["panel"]))) if job.get("panel") else None
         code = _play(job, running, events)
-        if job.get("panel"):
-            board.panel.save(Path(job["panel"]))
+        if panel is not None:
+            board.panel.write(panel, Path(job["panel"]).suffix)
             events.send({"panel": board.panel.frames, "file": job["panel"]})
         report = running.report()
-    finally:
-        board.power_off()
     if options.flash is not None:
         board.flash.save(Path(options.flash))
     events.send({"report": report})
@@ -67,8 +70,10 @@ def _play(job: dict[str, Any], running: RunningBoard, events: _Events) -> int:
     signal.signal(signal.SIGTERM, lambda *_: running.end("terminated"))
     if job.get("pty"):
         events.send({"pty": PtyConsole(running.console).name})
-    if job.get("frames"):
-        _save_frames(running.board, Path(job["frames"]), events)
+    frames = Path(job["frames"]) if job.get("frames") else None
+    if frames is not None:
+        _save_frames(running.board, frames, events)
+    running.fence_in(writes=[] if frames is None else [frames])
     program, end_ns = job.get("run"), job.get("end_ns")
     gc.freeze()  # the device's gc.collect() runs CPython's: it need not search what was there before the program
     try:

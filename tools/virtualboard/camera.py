@@ -66,6 +66,11 @@ class Camera(Kept):
         self._bank = _BANK_DEFAULT
         self.reset_registers()
 
+    @property
+    def pictures(self) -> list[Path]:
+        """The files that it sees, in their order."""
+        return list(self._pictures)
+
     # -- SCCB and pins ------------------------------------------------------------------------------------
 
     @property

@@ -164,6 +164,22 @@ def report(board: Board, engine: Player, faults: list[tuple[int, str]]) -> dict[
     }
 
 
+def host_folders(board: Board, engine: Player, options: EngineOptions) -> tuple[list[Path], list[Path]]:
+    """What the hosted engine reads on the host, and what it changes there: folders and files that exist by now."""
+    from virtualboard.hosted.code_cache import cache_folder
+
+    reads = [Path(folder) for folder in options.mpy_sources]
+    writes: list[Path] = [engine.machine.flash.folder]
+    if board.config.camera is not None:
+        # A folder of links is looked at through them.
+        reads += [Path(board.config.camera), *board.camera.pictures]
+    if board.config.card is not None:
+        writes.append(Path(board.config.card))
+    if (cache := cache_folder()) is not None:
+        writes.append(cache)
+    return reads, writes
+
+
 class _Hosted:
     kind = HOSTED
     resumed = False

@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Any
 
 import virtualboard
+from virtualboard import fence
 from virtualboard.board import BoardConfig
 from virtualboard.clock import SECOND
 from virtualboard.engine import EngineOptions
@@ -134,7 +135,8 @@ class BoardProcess:
         }
         root = str(Path(virtualboard.__file__).resolve().parent.parent)
         paths = [root, os.environ.get("PYTHONPATH", "")]
-        environment = dict(os.environ, PYTHONPATH=os.pathsep.join(path for path in paths if path))
+        environment = fence.environment(os.environ)
+        environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
         self._process = subprocess.Popen(
             [sys.executable, "-m", "virtualboard"],
             stdin=subprocess.PIPE,

@@ -15,7 +15,9 @@ from __future__ import annotations
 from array import array
 from collections import Counter
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
+from typing import BinaryIO
 
 from PIL import Image
 
@@ -216,6 +218,15 @@ class Panel(Kept):
         part = path.with_name(path.name + ".part")
         self.image(turned).save(part, format=Image.registered_extensions().get(path.suffix.lower(), "PNG"))
         part.replace(path)
+
+    def write(self, file: BinaryIO, suffix: str = ".png") -> None:
+        """Write `image()` into a file that is open already, in the place of what it held."""
+        made = BytesIO()
+        self.image().save(made, format=Image.registered_extensions().get(suffix.lower(), "PNG"))
+        file.seek(0)
+        file.truncate()
+        file.write(made.getvalue())
+        file.flush()
 
     def _light(self) -> list[int]:
         """Table from Pillow's 8-bit colours (x * 255 / 31 or 63, cut off) to the panel's, for the three bands."""

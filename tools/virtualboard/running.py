@@ -7,12 +7,14 @@ Whoever wants a program run on a virtual board comes here: `maixpix board` and `
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
+from virtualboard import fence
 from virtualboard.board import Board
 from virtualboard.clock import SECOND
-from virtualboard.engine import EngineError, EngineOptions, make_engine, report
+from virtualboard.engine import HOSTED, EngineError, EngineOptions, host_folders, make_engine, report
 from virtualboard.faults import Faults
 from virtualboard.host.console import ConsoleLine
 from virtualboard.host.typist import Typist
@@ -50,6 +52,17 @@ class RunningBoard:
         self.engine = make_engine(board, self.engine_options)
         self.stopped = threading.Event()
         board.on_power_cut = lambda: self.end("power cut")
+
+    def fence_in(self, reads: Iterable[Path] = (), writes: Iterable[Path] = ()) -> str:
+        """Before the first step, in a process that plays this board and then ends: see `fence.enclose`.
+
+        The hosted engine's programs are this process; it keeps the board's own folders, `reads` and `writes`. Those of
+        the emulated chip reach nothing of it, and nothing is done. Returns what could not be had, "" for nothing.
+        """
+        if self.engine.kind != HOSTED:
+            return ""
+        own_reads, own_writes = host_folders(self.board, self.engine, self.engine_options)
+        return fence.enclose([*own_reads, *reads], [*own_writes, *writes])
 
     def run(self) -> None:
         """Play until `end`, or until a program that the engine was started with has ended."""

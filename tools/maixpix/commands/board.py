@@ -59,7 +59,9 @@ if TYPE_CHECKING:
     "--timeout", default=600.0, show_default=True, help="Longest --exec or --run, in seconds of the board's time."
 )
 @click.option("--screenshot", type=click.Path(path_type=Path), help="Save what the panel shows at the end.")
+@click.pass_obj
 def board(
+    own_process: bool | None,
     engine: str | None,
     firmware: Path | None,
     flash: Path | None,
@@ -91,8 +93,9 @@ def board(
     with --port. --rfc2217 makes it a network port instead, which also works on Windows and carries the lines that
     kflash resets a board with. The network "home" (key "correct horse") is in range, the name "pc" is this machine.
 
-    The hosted engine is no sandbox: programs for the board run on this machine as you. With --engine k210 they run on
-    the emulated chip and reach nothing but its card, flash and network.
+    The hosted engine is no sandbox: programs for the board run on this machine as you. They find no secrets in the
+    environment and, on Linux with Landlock, no files but the board's own; nothing keeps them from the network. With
+    --engine k210 they run on the emulated chip and reach nothing but its card, flash and network.
 
     The folder of --card is read when the board starts. What the hosted engine writes is in it at once; the emulated
     chip writes sectors, whose files get into the folder when the board is switched off.
@@ -112,6 +115,7 @@ def board(
       maixpix flash maixpy.bin --port rfc2217://127.0.0.1:2217 --board dock
     """
     from maixpix.virtual.live import LiveBoard, LiveOptions, stop_on_signals
+    from virtualboard.host.board_time import make_folder
 
     code = _program(code, program)
     if screenshot is not None:
@@ -130,8 +134,15 @@ def board(
     options.paced = (speed or ("max" if code is not None else "real")) == "real"
     live = LiveBoard(options)
     gc.freeze()  # the device's gc.collect() is CPython's: it need not search what was there before the board ran
-    try:
-        with stop_on_signals(live.stop), _doors(live, web, rfc2217, lines, pty=code is None):
+    with contextlib.ExitStack() as at_end:
+        at_end.callback(live.close)
+        if screenshot is not None:
+            at_end.enter_context(_panel_saved(live, screenshot))
+        terminal = at_end.enter_context(_terminal(live)) if code is None and _needs_terminal(web, rfc2217) else None
+        times = make_folder()
+        if own_process and (missing := live.fence_in([times])):
+            ui.err(f"programs for this board run as you, and reach what you reach ({missing})")
+        with stop_on_signals(live.stop), _doors(live, web, rfc2217, lines, terminal, times):
             if code is not None:
                 return _execute(live, code, timeout)
             later = ", and its card's files into their folder" if chosen == "k210" and card is not None else ""
@@ -139,10 +150,6 @@ def board(
             live.run()
         ui.err("switched off")
         return 0
-    finally:
-        live.close()
-        if screenshot is not None:
-            _save_panel(live, screenshot)
 
 
 def _program(code: str | None, program: Path | None) -> str | None:
@@ -153,24 +160,40 @@ def _program(code: str | None, program: Path | None) -> str | None:
     return texts.read(program, "program", "name a Python file")
 
 
+def _needs_terminal(web: int | None, rfc2217: int | None) -> bool:
+    """Whether there is to be a pseudo-terminal. UserError when there is none to be had, and no other door either."""
+    from virtualboard.host.console import HAS_PTY
+
+    if not HAS_PTY and rfc2217 is None and web is None:
+        raise UserError("this system has no pseudo-terminals", "add --rfc2217 2217 and use rfc2217://127.0.0.1:2217")
+    return HAS_PTY
+
+
 @contextlib.contextmanager
-def _doors(live: LiveBoard, web: int | None, rfc2217: int | None, lines: str, pty: bool) -> Iterator[None]:
-    """Everything by which the outside reaches the board, each announced on stderr."""
+def _terminal(live: LiveBoard) -> Iterator[str]:
+    """The board's pseudo-terminal, made before the fence is up: behind it no terminal can be opened."""
+    from virtualboard.host.console import PtyConsole
+
+    console = PtyConsole(live.console)
+    try:
+        yield console.name
+    finally:
+        console.close()
+
+
+@contextlib.contextmanager
+def _doors(
+    live: LiveBoard, web: int | None, rfc2217: int | None, lines: str, terminal: str | None, times: Path
+) -> Iterator[None]:
+    """Everything by which the outside reaches the board, each announced on stderr, its time told in `times`."""
     from virtualboard.host.board_time import announced
-    from virtualboard.host.console import HAS_PTY, PtyConsole
 
     with contextlib.ExitStack() as open_doors:
         if rfc2217 is not None:
-            open_doors.enter_context(_network_port(live, rfc2217, lines))
-        if pty and HAS_PTY:
-            console = PtyConsole(live.console)
-            open_doors.callback(console.close)
-            open_doors.enter_context(announced(live.board.clock, console.name))
-            ui.err(f"console on {console.name}")
-        elif pty and rfc2217 is None and web is None:
-            raise UserError(
-                "this system has no pseudo-terminals", "add --rfc2217 2217 and use rfc2217://127.0.0.1:2217"
-            )
+            open_doors.enter_context(_network_port(live, rfc2217, lines, times))
+        if terminal is not None:
+            open_doors.enter_context(announced(live.board.clock, terminal, times))
+            ui.err(f"console on {terminal}")
         if web is not None:
             from maixpix.virtual.web import serving
 
@@ -179,7 +202,7 @@ def _doors(live: LiveBoard, web: int | None, rfc2217: int | None, lines: str, pt
 
 
 @contextlib.contextmanager
-def _network_port(live: LiveBoard, port: int, lines: str) -> Iterator[None]:
+def _network_port(live: LiveBoard, port: int, lines: str, times: Path) -> Iterator[None]:
     from virtualboard.host.board_time import announced
     from virtualboard.host.reset_lines import ResetLines
     from virtualboard.host.rfc2217 import Rfc2217Console
@@ -191,7 +214,7 @@ def _network_port(live: LiveBoard, port: int, lines: str) -> Iterator[None]:
         raise port_error(error, port, "--rfc2217") from None
     ui.err(f"console on {console.url} ({lines} reset lines)")
     try:
-        with announced(live.board.clock, console.url):
+        with announced(live.board.clock, console.url, times):
             yield
     finally:
         console.close()
@@ -215,8 +238,24 @@ def _execute(live: LiveBoard, code: str, timeout: float) -> int:
     return 0
 
 
-def _save_panel(live: LiveBoard, path: Path) -> None:
+@contextlib.contextmanager
+def _panel_saved(live: LiveBoard, path: Path) -> Iterator[None]:
+    """Save what the panel shows at the end. The file is opened now: behind the fence none can be made there."""
+    from virtualboard.fence import open_output
+
+    def told(error: OSError) -> UserError:
+        return UserError(f"cannot write {path}: {error.strerror}", "choose another --screenshot")
+
     try:
-        live.board.panel.save(path)
+        file = open_output(path)
     except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}", "choose another --screenshot") from None
+        raise told(error) from None
+    try:
+        yield
+    finally:
+        live.close()
+        try:
+            with file:
+                live.board.panel.write(file, path.suffix)
+        except OSError as error:
+            raise told(error) from None

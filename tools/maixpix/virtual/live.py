@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -12,7 +12,7 @@ from typing import Any
 
 from maixpix.errors import UserError
 from maixpix.flash.images import identify
-from maixpix.paths import require_folder
+from maixpix.paths import board_files, require_folder
 from maixpix.virtual.engines import engine_options, told_to_users
 from maixpix.virtual.mailbox import Mailbox
 from maixpix.virtual.pictures import require_pictures
@@ -105,6 +105,10 @@ class LiveBoard:
         self.faults = self.running.faults
         self.hold = self.running.engine.hold
         self.reset = self.running.reset
+
+    def fence_in(self, writes: Iterable[Path]) -> str:
+        """See `RunningBoard.fence_in`. This installation's device code stays readable: byte code is looked up in it."""
+        return self.running.fence_in([board_files() / name for name in ("firmware", "apps", "assets")], writes)
 
     def run(self) -> None:
         """Play until `stop`."""

@@ -32,14 +32,13 @@ _JUDGED_AFTER_S = 1.0
 
 
 @contextlib.contextmanager
-def announced(clock: Clock, port: str) -> Iterator[None]:
+def announced(clock: Clock, port: str, where: Path | None = None) -> Iterator[None]:
     """While the context lasts, tell the time of `clock` to whoever opens `port` (a device's path, or a loopback URL).
 
-    Where no file can be written nothing is told, and programs go by real time as before.
+    `where` is what `make_folder` has returned, for a process whose temporary folder is another one since then. Where no
+    file can be written nothing is told, and programs go by real time as before.
     """
-    path = _entry_of(port)
-    with contextlib.suppress(OSError):
-        path.parent.mkdir(mode=0o700, exist_ok=True)
+    path = (where or make_folder()) / _entry_of(port).name
     try:
         path.unlink(missing_ok=True)  # of a board that was killed; a link that somebody left here is not followed
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
@@ -67,6 +66,13 @@ def announced(clock: Clock, port: str) -> Iterator[None]:
         os.close(handle)
         with contextlib.suppress(OSError):
             path.unlink(missing_ok=True)
+
+
+def make_folder() -> Path:
+    """`folder`, made where there is none and it can be."""
+    with contextlib.suppress(OSError):
+        folder().mkdir(mode=0o700, exist_ok=True)
+    return folder()
 
 
 class BoardTime:
@@ -146,6 +152,12 @@ def _runs(process: int) -> bool:
     return True
 
 
+def folder() -> Path:
+    """Where the entries of all ports of this user are."""
+    user = f"-{os.getuid()}" if hasattr(os, "getuid") else ""
+    return Path(tempfile.gettempdir()) / f"maixpix{user}"
+
+
 def _entry_of(port: str) -> Path:
     """The file of a port; boards on other machines have none here."""
     name = port
@@ -153,5 +165,4 @@ def _entry_of(port: str) -> Path:
         address = urlsplit(port)
         local = address.hostname in ("127.0.0.1", "localhost", "::1")
         name = f"tcp-{address.port}" if local else "elsewhere"
-    user = f"-{os.getuid()}" if hasattr(os, "getuid") else ""
-    return Path(tempfile.gettempdir()) / f"maixpix{user}" / name.strip("/").replace("/", "-")
+    return folder() / name.strip("/").replace("/", "-")
