@@ -281,10 +281,10 @@ def test_programs_are_run_with_their_output_and_exit_code(board, tmp_path, monke
     script = tmp_path / "job.py"
     script.write_text("print('one')\nfor n in range(3):\n    print(n)\n")
     assert maixpix(["run", str(script)]) == 0
-    assert capfdbinary.readouterr().out == b"one\r\n0\r\n1\r\n2\r\n"
+    assert capfdbinary.readouterr().out == b"one\n0\n1\n2\n"
     assert maixpix(["run", "-c", "print('before')\n1/0"]) == 1
     said = capfdbinary.readouterr()
-    assert said.out == b"before\r\n"
+    assert said.out == b"before\n"
     assert b"ZeroDivisionError" in said.err
     script.write_bytes(b"print('\x81')\n")
     assert maixpix(["run", str(script)]) == 1

@@ -98,6 +98,9 @@ ON_FILES = [
     ["board", "--card", "{dir}/%s"],
     ["board", "--faults", "{dir}/plan.json"],
     ["board", "--run", "{dir}/%s.bin"],
+    ["get", "http://127.0.0.1:1/%s", "-d", "{dir}"],
+    ["fill", "{dir}/%s", "--card", "{dir}"],
+    ["modem-log", "{dir}/%s"],
     ["%s"],
     ["serve", "--%s"],
 ]

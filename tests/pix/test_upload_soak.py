@@ -103,17 +103,18 @@ def test_a_picture_that_changes_behind_its_commit_is_noticed(nursery, tmp_path, 
 
     def make_card(folder):
         card = real(folder)
-        script = card / "apps" / "snap.py"
+        script = card / "pix" / "uplink.py"
         text = script.read_text()
-        assert "        self.percent = -1\n        try:\n" in text
+        before = "        try:\n            sent = self._sender.send("
+        assert before in text
         flip = """
-        with open(self.outbox.path(name), "r+b") as f:
+        with open(outbox.path(name), "r+b") as f:
             f.seek(600)
             b = f.read(1)[0]
             f.seek(600)
             f.write(bytes([b ^ 1]))
 """
-        script.write_text(text.replace("        self.percent = -1\n        try:\n", flip + "        try:\n", 1))
+        script.write_text(text.replace(before, flip + before, 1))
         return card
 
     monkeypatch.setattr(soak_upload, "make_card", make_card)

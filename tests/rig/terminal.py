@@ -8,6 +8,7 @@ import re
 import select
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -73,9 +74,10 @@ def maixpix(
 
 @contextmanager
 def serving(*words: str) -> Iterator[tuple[int, list[str]]]:
-    """`maixpix serve` with these words; (its port, what it said so far)."""
+    """`maixpix serve` with these words, uploads in a folder of its own; (its port, what it said so far)."""
+    uploads = tempfile.TemporaryDirectory()
     process = subprocess.Popen(
-        [sys.executable, "-m", "maixpix", "serve", *words, "--port", "0"],
+        [sys.executable, "-m", "maixpix", "serve", *words, "--port", "0", "--uploads", uploads.name],
         stdout=subprocess.PIPE,
         text=True,
         env=environment(PYTHONUNBUFFERED="1"),
@@ -89,3 +91,4 @@ def serving(*words: str) -> Iterator[tuple[int, list[str]]]:
         process.terminate()
         process.wait(patient(20))
         process.stdout.close()
+        uploads.cleanup()

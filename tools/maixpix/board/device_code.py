@@ -17,8 +17,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from maixpix.board import bundle
 from maixpix.errors import UserError
+from maixpix.paths import board_files
 
 _MAIXPY: Mapping[str, Any] = {
     "micropython": types.SimpleNamespace(const=lambda value: value),
@@ -63,7 +63,7 @@ class DeviceCode:
 
 def load(name: str) -> types.ModuleType:
     """The module pix.NAME of this installation, made once."""
-    return _of(bundle.source_root()).load(name)
+    return _of(board_files()).load(name)
 
 
 @functools.cache
