@@ -116,6 +116,30 @@ def test_damaged_and_foreign_files_are_refused(stopped: Path, tmp_path: Path) ->
         snapshot.load(K210Engine(Board(BoardConfig())), foreign, IDENTITY)
 
 
+def test_encrypted_nested_and_giant_archives_are_refused(stopped: Path, tmp_path: Path) -> None:
+    def refusal(path: Path) -> str:
+        with pytest.raises(snapshot.SnapshotError) as caught:
+            snapshot.load(K210Engine(Board(BoardConfig())), path, IDENTITY)
+        return str(caught.value)
+
+    encrypted = tmp_path / "encrypted"
+    data = bytearray(stopped.read_bytes())
+    directory = data.index(b"PK\x01\x02")
+    data[directory + 8] |= 1  # bit 0 of the general purpose flags: encrypted (APPNOTE 4.4.4)
+    encrypted.write_bytes(data)
+    assert refusal(encrypted) == "it is encrypted, as no snapshot is"
+
+    nested = tmp_path / "nested"
+    with zipfile.ZipFile(nested, "w") as archive:
+        archive.writestr("machine.json", "[" * 100_000)
+    assert "no snapshot" in refusal(nested)
+
+    giant = tmp_path / "giant"
+    with giant.open("wb") as file:
+        file.truncate(65 << 20)
+    assert refusal(giant) == "it is far larger than any snapshot"
+
+
 def test_a_boot_rom_that_waits_is_not_kept(engine: K210Engine, tmp_path: Path) -> None:
     engine.boot(isp=True)
     with pytest.raises(snapshot.SnapshotError, match="boot ROM"):

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 FORMAT = 1
 _MACHINE = "machine.json"
 _LARGEST_JSON = 4 << 20
+_LARGEST_FILE = 64 << 20
+"""Bytes of an archive: three memories of 24 MiB that do not shrink at all, and room. The list of a zip's entries is
+read whole before anything in it can be judged."""
 _PATIENCE_NS = 2 * SECOND
 
 
@@ -137,8 +140,12 @@ def _go_on_at(engine: K210Engine, now: int, cycles: int, base: list[int]) -> Non
 
 
 def _read(path: Path, sizes: dict[str, int], identity: dict[str, str]) -> tuple[dict[str, Any], dict[str, bytes]]:
+    if path.stat().st_size > _LARGEST_FILE:
+        raise SnapshotError("it is far larger than any snapshot")
     try:
         with zipfile.ZipFile(path) as archive:
+            if any(entry.flag_bits & 1 for entry in archive.infolist()):
+                raise SnapshotError("it is encrypted, as no snapshot is")
             if archive.getinfo(_MACHINE).file_size > _LARGEST_JSON:
                 raise SnapshotError("its description is too large")
             machine = json.loads(archive.read(_MACHINE))
@@ -153,7 +160,10 @@ def _read(path: Path, sizes: dict[str, int], identity: dict[str, str]) -> tuple[
             return machine, {name: archive.read(name) for name in sizes}
     except SnapshotError:
         raise
-    except (zipfile.BadZipFile, zlib.error, KeyError, AttributeError, EOFError, NotImplementedError, ValueError):
+    except (
+        zipfile.BadZipFile, zlib.error, KeyError, AttributeError, EOFError, NotImplementedError, ValueError,
+        RecursionError,  # JSON nested a thousand deep
+    ):  # fmt: skip
         raise SnapshotError("it is damaged, or no snapshot") from None
 
 
