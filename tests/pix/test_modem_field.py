@@ -1,6 +1,7 @@
 """Modules as people have them: other firmware, settings left in the flash, answers out of place.
 
-AT_SESSIONS names a file of recorded sessions (JSON lines: id, firmware, kind, bytes); each is put before the driver.
+Recorded sessions (JSON lines: id, firmware, kind, bytes) are put before the driver: those of the virtual modem's own
+tests, and those of the file that AT_SESSIONS names.
 """
 
 import json
@@ -180,15 +181,15 @@ def test_without_uart_cur_it_stays_at_its_rate_and_says_so(boards):
     assert fetched(bench, modem) == BODY
 
 
+OWN_SESSIONS = Path(__file__).resolve().parents[1] / "virtualboard" / "esp8285" / "at-sessions.jsonl"
+
+
 def recorded():
-    """The sessions of the file that AT_SESSIONS names."""
-    name = os.environ.get("AT_SESSIONS")
-    if not name:
-        return []
-    return [json.loads(line) for line in Path(name).read_text(encoding="utf-8").splitlines()]
+    """Every recorded session there is."""
+    files = [OWN_SESSIONS, *map(Path, filter(None, [os.environ.get("AT_SESSIONS")]))]
+    return [json.loads(line) for file in files for line in file.read_text(encoding="utf-8").splitlines()]
 
 
-@pytest.mark.skipif(not os.environ.get("AT_SESSIONS"), reason="AT_SESSIONS names no file of recorded sessions")
 @BOTH
 def test_no_record_makes_the_driver_stumble(boards, profile):
     """Printed at the driver while it is idle, while a command waits, and while a link is open."""

@@ -85,7 +85,7 @@ def test_a_silent_module_is_told_within_seconds(boards):
     bench.pads.on_level(8, lambda level: bench.modem.enable(False))
     with bench.raises("no-modem"):
         bench.bring_up()
-    assert bench.clock.now < 15 * SECOND
+    assert bench.clock.now < 20 * SECOND  # ten of them for data mode that may be left on at any stored rate
 
 
 def test_a_rate_that_does_not_work_is_given_up(boards):
