@@ -54,8 +54,10 @@ def outcomes(tape: Tape, folders: dict[str, Path], tmp_path: Path) -> list[tuple
     assert len(where) >= POINTS
     for number, typed in enumerate(where):
         used = copied(folders, tmp_path / f"cut{number}")
-        # Every other board is fed by its own supply and goes on for a while after the cable is gone.
-        cut(tape, typed, used.get("sd"), used["flash"], linger_ms=200 * (number % 2))
+        # Every other board is fed by its own supply and goes on for a while after the cable is gone; so does the one
+        # that was typed everything.
+        linger = 1000 if number == len(where) - 1 else 200 * (number % 2)
+        cut(tape, typed, used.get("sd"), used["flash"], linger_ms=linger)
         heard = start(used.get("sd"), used["flash"])
         assert b"Traceback" not in heard, f"cut at {typed}: {heard[-800:]!r}"
         found.append((typed, heard.decode("utf-8", "replace"), used))
