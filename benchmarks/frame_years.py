@@ -126,9 +126,9 @@ def _start(shelf: Shelf, rng: random.Random, plan: list[float], quiet: tuple[flo
     was_quiet = quiet[0] <= now < quiet[1]
     if was_quiet:
         _hush(world)
-    for at in (quiet[0], quiet[1]):
-        if at > now:
-            clock.at(round((at - now) * SECOND), lambda at=at: _hush(world) if at == quiet[0] else _unhush(world))
+    for at, change in zip(quiet, (_hush, _unhush), strict=True):
+        if at > now and quiet[0] < quiet[1]:
+            clock.at(round((at - now) * SECOND), lambda change=change: change(world))
 
     def fault() -> None:
         while plan and plan[0] <= world.now:
@@ -224,14 +224,13 @@ def report(shelf: Shelf, days: float) -> None:
     print(f"{days:g} virtual days, hosted; a picture every {SHOW_S} s from 5 to 23 o'clock, the list every {LIST_S} s")
     print(f"starts: {dict(shelf.starts)}")
     print(f"faults: {sum(shelf.faults.values())}: {dict(sorted(shelf.faults.items()))}")
-    print(
-        f"requests: {dict(world.asked)}; shown {shelf.shown} pictures, without a network {len(shelf.quiet_shown)} different"
-    )
+    print(f"requests: {dict(world.asked)}")
+    print(f"shown: {shelf.shown} pictures, without a network {len(shelf.quiet_shown)} different ones")
     print(f"heap behind a collection: first day {heap[0]} kB, last day {heap[-1]} kB, most {max(heap)} kB")
     print(f"host objects: first day {objects[0]}, last day {objects[-1]}")
     print(
-        f"card: at most {shelf.files_most} pictures, {shelf.card_most >> 10} kB; written {shelf.card_written >> 10} kB, "
-        f"of which the board counted {shelf.told_written >> 10} kB of files"
+        f"card: at most {shelf.files_most} pictures, {shelf.card_most >> 10} kB; "
+        f"written {shelf.card_written >> 10} kB, of which the board counted {shelf.told_written >> 10} kB of files"
     )
     print("worst recoveries: " + "; ".join(f"{seconds:.0f} s after {what}" for seconds, what in worst))
     print(f"clock: off by {world.clock_off} s at most, {world.offline_clock_off} s after a day offline")

@@ -15,6 +15,7 @@ _MORE = 4096  # for the small objects that come to lie in a freed block before t
 home = ""
 slot = ""
 version = ""
+trial = False  # it came through the air and has not confirmed itself yet (pix.update)
 
 _aside = {}
 

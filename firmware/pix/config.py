@@ -47,6 +47,9 @@ KEYS = {
     "command": ("", "text"),
     "send": ("outbox/s*.jpg", "text"),
     "token": ("", "secret"),
+    # New software through the air: the secret of this board, 64 hex digits, and how often it is asked for.
+    "update_key": ("", "secret"),
+    "update_s": (3600, (60, 604800)),
     # Resets the board when its app hangs so long (0: never); it takes up to three times that. Not below 10, or a slow
     # card is taken for a hang. Off unless asked for: counting the room on a card of 64 GB can take a minute.
     "watchdog_s": (0, (0, 40)),

@@ -12,6 +12,7 @@ from pix.online import Online
 from pix.report import Report
 
 _TIME_MS = const(21600000)  # how old the time may get before SNTP is asked for it
+_LONGEST_PAUSE_MS = const(300000)
 _CARD_MS = const(30000)  # for which the card may fail before the board starts anew
 _LOG_MS = const(3600000)  # between two log lines of the same trouble
 _HEAR_MS = const(600000)  # between two looks how well the network is heard
@@ -25,8 +26,9 @@ class Courier:
         self._tell = tell
         self._log = Log()
         self.report = Report(settings, easel.clock)
-        self._online = Online(settings, tell.stage, easel.idle)
+        self._online = Online(settings, tell.stage, easel.idle, _LONGEST_PAUSE_MS)
         self._good_at = utime.ticks_ms()  # the tick of the last errand that ended well
+        self._update_at = None  # the tick at which an update was last asked for
         self._time_at = None  # and of the last time that was told
         self._heard_at = None
         self._card_bad_at = None  # the tick since which every trouble is the card's
@@ -91,11 +93,33 @@ class Courier:
             self._easel.arrived()
             gc.collect()
             return True
+        if self._update_due(now):
+            self._update(modem)
+            return True
         if self._time_at is None or utime.ticks_diff(now, self._time_at) >= _TIME_MS:
             told = clock.ask(modem)
             if told is not None:
                 self._tell_time(told, now, "")
         return False
+
+    def _update_due(self, now):
+        settings = self._settings
+        if not settings.update_key:
+            return False
+        return self._update_at is None or utime.ticks_diff(now, self._update_at) >= settings.update_s * 1000
+
+    def _update(self, modem):
+        # Ask for new software; a board that got some starts anew.
+        from pix import update
+
+        self._update_at = utime.ticks_ms()
+        if not update.wanted(self._settings):
+            return
+        if update.poll(modem, self._settings, self._fields(modem)):
+            self._log.write("update", "a new version is in place")
+            self._easel.keep_time(True)
+            update.restart()
+        self.report.note = update.note()
 
     def _fields(self, modem):
         return self.report.fields(modem, self._easel.album.keep)

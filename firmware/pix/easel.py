@@ -29,6 +29,7 @@ class Easel:
         self.shown = False
         self._due_at = utime.ticks_ms()
         self._held = False
+        self._idled_at = self._due_at
         self._info_until = None
         self._minute = -1
         self._plan = None
@@ -105,6 +106,10 @@ class Easel:
     def idle(self):
         # The same with the next picture, for pauses in which the network must not be used. Raises nothing of the card:
         # that is told when the main loop meets it.
+        now = utime.ticks_ms()
+        if utime.ticks_diff(now, self._idled_at) < _SLICE_MS:
+            return
+        self._idled_at = now
         try:
             self.look()
             if self.due():

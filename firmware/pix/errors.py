@@ -327,6 +327,11 @@ Upload refused
 The receiver did not take the file
 Look into the receiver's log
 
+update-refused
+Update refused
+The new software does not prove to be meant for this board
+Deploy once more with: maixpix deploy --update
+
 internal
 Error in the program
 This should not happen

@@ -55,6 +55,10 @@ class Keep:
         size = self._taken().get(item.stem, -1)
         return size >= 0 and item.size in (-1, size)
 
+    def lacks(self, stem):
+        # True when there is certainly no file of the number `stem`; nothing is asked of the card for that.
+        return self._sizes is not None and stem not in self._sizes
+
     def proven(self, item):
         # The path of the item's file when it is what it should be, "" when there is none; a wrong one is removed.
         path = self.path(item.stem)

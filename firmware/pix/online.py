@@ -9,13 +9,15 @@ from pix import wifi
 from pix.errors import PixError
 
 _FIRST_PAUSE_MS = const(2000)
-_LONGEST_PAUSE_MS = const(120000)
+LONGEST_PAUSE_MS = const(120000)
 
 
 class Online:
     # settings: as read by pix.config. stage(name, detail): told what the Wi-Fi does. idle(): called while a network is
-    # looked for; see pix.wifi.Station. `modem` is the Modem, None before the first attempt that found one.
-    def __init__(self, settings, stage, idle):
+    # looked for; see pix.wifi.Station. `longest_ms`: the longest pause. `modem` is the Modem, None before the first
+    # attempt that found one.
+    def __init__(self, settings, stage, idle, longest_ms=LONGEST_PAUSE_MS):
+        self._longest_ms = longest_ms
         self._wanted = settings
         self._stage = stage
         self._idle = idle
@@ -35,7 +37,7 @@ class Online:
                 self.modem = wifi.bring_up(self._wanted, self._stage, idle=self._idle)
             result = action(self.modem, *args)
         except PixError:
-            self._pause_ms = min(max(_FIRST_PAUSE_MS, 2 * self._pause_ms), _LONGEST_PAUSE_MS)
+            self._pause_ms = min(max(_FIRST_PAUSE_MS, 2 * self._pause_ms), self._longest_ms)
             self._pause_from = utime.ticks_ms()
             raise
         self._pause_ms = 0

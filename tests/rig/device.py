@@ -5,10 +5,12 @@ equivalents of CPython's; files are those of `virtualboard.card.card` with FatFs
 file operation.
 """
 
+import array
 import binascii
 import builtins
 import gc
 import hashlib
+import os
 import time
 import types
 from pathlib import Path
@@ -37,8 +39,11 @@ class Device:
         self.operations = []
         self.cut_at = None
         self._modules = {}
+        self.package = types.SimpleNamespace(home="/sd", slot="", version="", trial=False)
         self._system = {
             "gc": gc,
+            "array": types.SimpleNamespace(array=array.array),
+            "machine": types.SimpleNamespace(reset=self.step_reset),
             "micropython": types.SimpleNamespace(const=lambda value: value),
             "uio": types.SimpleNamespace(BytesIO=BytesIO),
             "ubinascii": binascii,
@@ -69,6 +74,10 @@ class Device:
         self.pauses.append(ms)
         self.skipped_ms += ms
 
+    def step_reset(self):
+        """machine.reset()"""
+        raise PowerCut
+
     def restart(self):
         """Power comes back: the same card, fresh modules and memory."""
         self.card.power_loss()
@@ -91,6 +100,8 @@ class Device:
         return _File(self, self.card.files.open(card_path(path), mode))
 
     def _import(self, name, globals=None, locals=None, fromlist=None, level=0):
+        if name == "pix" and not fromlist:
+            return self.package
         if name == "pix":
             return types.SimpleNamespace(**{item: self.load(item) for item in fromlist})
         if name.startswith("pix."):
@@ -119,6 +130,7 @@ class _Uos:
     remove = _change("remove")
     rename = _change("rename")
     mkdir = _change("mkdir")
+    urandom = staticmethod(os.urandom)
     stat = _look("stat")
     statvfs = _look("statvfs")
     ilistdir = _look("ilistdir")

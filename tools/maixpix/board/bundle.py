@@ -11,11 +11,12 @@ import ast
 import hashlib
 import io
 import re
+import string
 import subprocess
 import tempfile
 import tokenize
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from maixpix.errors import UserError
@@ -26,6 +27,9 @@ LOADER_SIZE = 512
 
 MPY_HEADER = b"M\x04\x02\x1f"
 """What MaixPy's core accepts: .mpy version 4, unicode, small ints of 31 bits (MicroPython v1.11 persistentcode.c)."""
+
+VERSION = "version"
+"""File of a version that names its content."""
 
 _COMPOUND = re.compile(r"(if|elif|else|for|while|try|except|finally|with|def|class|@)\b")
 _SHORT_NAME = re.compile(r"[a-z0-9_]{1,8}(\.[a-z0-9]{1,3})?\Z")
@@ -95,7 +99,35 @@ def build(root: Path | None = None, flat: bool = False, mpy: bool | None = None)
             name.removesuffix(".py") + ".mpy": compile_text(checker, name, text) for name, text in texts.items()
         }
     files = compiled if cross else {name: text.encode() for name, text in texts.items()}
-    return Bundle(files, loader(root), cross is not None, note)
+    return named(Bundle(files, loader(root), cross is not None, note))
+
+
+def named(bundle: Bundle) -> Bundle:
+    """`bundle` with the file "version": 16 hexadecimal digits that follow from the names and content of all others."""
+    sha = hashlib.sha256()
+    for path, data in sorted(bundle.files.items()):
+        if path != VERSION:
+            sha.update(f"{path}\0{hashlib.sha256(data).hexdigest()}\n".encode())
+    return replace(bundle, files={**bundle.files, VERSION: sha.hexdigest()[:16].encode()})
+
+
+def with_apps(bundle: Bundle, paths: Sequence[Path]) -> Bundle:
+    """`bundle` and the apps at `paths`, in the same form. Raises UserError for what the board could not run."""
+    files = dict(bundle.files)
+    cross = compiler()
+    for path in paths:
+        if _SHORT_NAME.match(path.name) is None or path.suffix != ".py":
+            raise UserError(f"{path.name}: an app is a .py file with an 8.3 name in lower case", "rename the file")
+        name = f"apps/{path.name}"
+        text = _source(path, name)
+        data = compile_text(cross, name, text) if cross else b""
+        files.pop(name, None)
+        files.pop(name.removesuffix(".py") + ".mpy", None)
+        if bundle.compiled:
+            files[name.removesuffix(".py") + ".mpy"] = data
+        else:
+            files[name] = text.encode()
+    return named(replace(bundle, files=files))
 
 
 def device_texts(root: Path, flat: bool = False) -> dict[str, str]:
@@ -164,7 +196,11 @@ def is_loader(data: bytes) -> bool:
 
 
 def squeeze(source: str) -> str:
-    """`source` without comments, blank lines and needless spaces; the same program."""
+    """`source` without comments, blank lines and needless spaces, its own names cut to one letter; the same program.
+
+    Only for a module without functions, whose names nobody else uses.
+    """
+    short = _short_names(source)
     lines: list[tuple[int, str]] = []
     line, depth, last = "", 0, ""
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
@@ -176,9 +212,12 @@ def squeeze(source: str) -> str:
             lines.append((depth, line))
             line, last = "", ""
         elif token.type in (tokenize.NAME, tokenize.NUMBER, tokenize.STRING, tokenize.OP):
-            words = _wordlike(token.string[0]) and _wordlike(last[-1:])
-            line += (" " if words else "") + token.string
-            last = token.string
+            text = token.string.removeprefix("0") if token.string.startswith("0.") else token.string
+            if token.type == tokenize.NAME and last != ".":
+                text = short.get(text, text)
+            words = _wordlike(text[0]) and _wordlike(last[-1:])
+            line += (" " if words else "") + text
+            last = text
     joined: list[tuple[int, str]] = []
     for depth, line in lines:
         if joined and joined[-1][0] == depth and not joined[-1][1].endswith(":") and not _COMPOUND.match(line):
@@ -197,6 +236,17 @@ def squeeze(source: str) -> str:
 
 def _wordlike(character: str) -> bool:
     return character.isalnum() or character == "_"
+
+
+def _short_names(source: str) -> dict[str, str]:
+    """A letter for each name that `source` gives a value; those of imports and built-ins keep theirs."""
+    stored = {node.id for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Name) and not _is_read(node)}
+    free = iter(sorted(set(string.ascii_lowercase) - stored))
+    return {name: next(free) for name in sorted(stored) if len(name) > 1}
+
+
+def _is_read(node: ast.Name) -> bool:
+    return isinstance(node.ctx, ast.Load)
 
 
 def flatten(source: str, name: str, modules: Collection[str]) -> str:

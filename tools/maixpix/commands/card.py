@@ -8,15 +8,16 @@ import click
 
 from maixpix import ui
 from maixpix.board import bundle, card
-from maixpix.commands.software import set_app, tell, wants_mpy
+from maixpix.commands.software import allow_updates, set_app, tell, wants_mpy
 
 
 @click.command("card")
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--app", metavar="NAME", help="App to start, kept in the settings.")
+@click.option("--update", is_flag=True, help="Let the board fetch new software itself: gives it a secret of its own.")
 @click.option("--mpy", "form", flag_value="mpy", help="Write byte code (default where mpy-cross 1.11 exists).")
 @click.option("--source", "form", flag_value="source", help="Write source files.")
-def card_command(folder: Path, app: str | None, form: str | None) -> None:
+def card_command(folder: Path, app: str | None, update: bool, form: str | None) -> None:
     """Put pix, the apps and main.py onto a mounted SD card.
 
     FOLDER is where the card is mounted. Files that are not maixpix's stay untouched; a main.py of your own is kept as
@@ -34,5 +35,7 @@ def card_command(folder: Path, app: str | None, form: str | None) -> None:
     result, notes = card.put(folder, files)
     place, _ = card.open_card(folder)
     set_app(place, app)
+    if update:
+        notes.append(allow_updates(place))
     ui.notes((*notes, *result.notes))
     tell(place, files, result)

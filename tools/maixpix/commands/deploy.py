@@ -11,7 +11,7 @@ from maixpix.board import bundle, install
 from maixpix.board.link import BoardError, Link
 from maixpix.board.places import BoardPlace
 from maixpix.commands.common import place_on, port_option
-from maixpix.commands.software import set_app, tell, wants_mpy
+from maixpix.commands.software import allow_updates, set_app, tell, wants_mpy
 from maixpix.errors import UserError
 
 _WATCH_S = 0.5
@@ -24,13 +24,19 @@ _WATCH_S = 0.5
 @click.option("--mpy", "form", flag_value="mpy", help="Send byte code (default where mpy-cross 1.11 exists).")
 @click.option("--source", "form", flag_value="source", help="Send source files.")
 @click.option("--start/--no-start", default=True, help="Start the app afterwards (default) or stay at the REPL.")
+@click.option("--update", is_flag=True, help="Let the board fetch new software itself: gives it a secret of its own.")
 @click.option("--watch", is_flag=True, help="Stay, and deploy again whenever a file changes.")
-def deploy(port: str | None, app: str | None, to: str, form: str | None, start: bool, watch: bool) -> None:
+def deploy(
+    port: str | None, app: str | None, to: str, form: str | None, start: bool, update: bool, watch: bool
+) -> None:
     """Put pix, the apps and main.py onto the board over its serial port.
 
     Only what differs is sent, compared by SHA-256 taken on the board. The new version is complete and checked before
     the board is switched to it; a cable pulled at any moment leaves the old one running. On a card the software lives
     in maixpix/; nothing else is touched. Without a card it goes to the flash, where pictures cannot be kept.
+
+    With --update the board asks `maixpix serve --update` for new software from now on, and takes what is sealed with
+    the secret that this command puts onto the board and into your own settings (docs/update.md).
 
     \b
     Examples:
@@ -42,7 +48,7 @@ def deploy(port: str | None, app: str | None, to: str, form: str | None, start: 
         bundle.check_app(app)
     device = ports.choose(port)
     seen = _state()
-    deploy_once(device, app, to, wants_mpy(form), start)
+    deploy_once(device, app, to, wants_mpy(form), start, update)
     while watch:
         time.sleep(_WATCH_S)
         now = _state()
@@ -54,7 +60,9 @@ def deploy(port: str | None, app: str | None, to: str, form: str | None, start: 
                 ui.say(error.told)
 
 
-def deploy_once(device: str, app: str | None, to: str, mpy: bool | None, start: bool) -> install.Result:
+def deploy_once(
+    device: str, app: str | None, to: str, mpy: bool | None, start: bool, update: bool = False
+) -> install.Result:
     """One deployment, told in a few lines. Whatever goes wrong, with `start` the board's app runs again afterwards."""
     files = bundle.build(flat=to == "flash", mpy=mpy)  # a mistake in a file is told before the board is touched
     with Link(device, ui.say, restart=start) as link:
@@ -77,6 +85,8 @@ def deploy_once(device: str, app: str | None, to: str, mpy: bool | None, start: 
             # With a slow card MaixPy runs the flash's main.py; the loader there waits for the card.
             notes += install.install_loader(BoardPlace(link, "/flash"), files.loader, replace_own=False)[1]
         set_app(place, app)
+        if update:
+            notes.append(allow_updates(place))
         ui.notes(notes)
         tell(place, files, result)
     return result

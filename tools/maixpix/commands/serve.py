@@ -50,6 +50,11 @@ TIME = Amount("time", parse_seconds)
 @click.option(
     "--interval", type=TIME, help="How long boards show each picture, for example 5m.  [default: as the board is set]"
 )
+@click.option("--update", is_flag=True, help="Give this software to boards that were deployed with --update.")
+@click.option(
+    "--update-app", "update_apps", multiple=True, type=click.Path(path_type=Path),
+    help="With --update: an app of your own that goes with it.",
+)  # fmt: skip
 @click.option("--panel", default="320x240", show_default=True, type=SIZE, help="Panel size that pages preview.")
 @click.option(
     "--uploads",
@@ -99,6 +104,8 @@ def serve(
     port: int,
     order: str,
     interval: int | None,
+    update: bool,
+    update_apps: tuple[Path, ...],
     panel: tuple[int, int],
     uploads: Path | None,
     no_uploads: bool,
@@ -138,11 +145,16 @@ def serve(
       maixpix serve ~/Pictures --no-uploads
     """
     from maixpix.companion import serve as run
+    from maixpix.companion.updates import check_apps
 
     if no_uploads and (uploads is not None or tcp_port is not None):
         raise click.UsageError("--no-uploads goes neither with --uploads nor with --tcp")
     if not no_uploads and uploads is None:
         uploads = default_uploads(folder)
+    if update:
+        check_apps(update_apps)
+    elif update_apps:
+        raise click.UsageError("--update-app goes with --update")
     settings = ServeSettings(
         folder,
         host=host,
@@ -150,6 +162,8 @@ def serve(
         panel=panel,
         order=order,
         interval_s=interval or 0,
+        update=update,
+        update_apps=update_apps,
         uploads=uploads,
         tcp_port=tcp_port,
         names=names,

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import secrets
+
 from maixpix import ui
-from maixpix.board import bundle, install, settings
+from maixpix.board import bundle, install, settings, update_keys
 from maixpix.board.places import Place
+from maixpix.errors import UserError
 
 
 def wants_mpy(choice: str | None) -> bool | None:
@@ -16,6 +19,16 @@ def set_app(place: Place, app: str | None) -> None:
     """Name the app to start in the settings at `place`; with None they stay as they are."""
     if app is not None:
         settings.write(place, settings.merge(settings.read(place), {"app": app}))
+
+
+def allow_updates(place: Place) -> str:
+    """Give the board at `place` a name and a secret for updates; a line about it. Raises UserError on the flash."""
+    if place.flat:
+        raise UserError("software on the flash cannot be updated through the air", "put a card into the board")
+    own = settings.read(place)
+    name = own.get("name") or f"board-{secrets.token_hex(3)}"
+    settings.write(place, settings.merge(own, {"name": name, "update_key": update_keys.make(name)}))
+    return f"board {name} takes software from `maixpix serve --update`; its secret is kept in {update_keys.path()}"
 
 
 def tell(place: Place, files: bundle.Bundle, result: install.Result) -> None:

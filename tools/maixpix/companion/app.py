@@ -1,4 +1,7 @@
-"""The companion as one object: starts the doors, puts the handlers together, ends cleanly."""
+"""The companion as one object: starts the doors, puts the handlers together, ends cleanly.
+
+Longer than 350 lines: one start and one end of everything that serves.
+"""
 
 from __future__ import annotations
 
@@ -30,6 +33,7 @@ from maixpix.companion.requests import RequestLog, log_upload
 from maixpix.companion.serving import PictureServing
 from maixpix.companion.settings import ServeSettings
 from maixpix.companion.states import StateDesk
+from maixpix.companion.updates import UpdateDoor
 from maixpix.companion.uploads.log import Stored
 from maixpix.companion.uploads.storage import UploadStore
 from maixpix.companion.uploads.tcp import TcpDoor
@@ -125,6 +129,8 @@ class Companion:
         app.router.add_get("/fetch", WebFetching(settings, cache, decoders, pool).fetch)
         app.router.add_get("/static/{name}", self._static)
         app.router.add_routes(self.desk.routes())
+        if settings.update:
+            app.router.add_routes(UpdateDoor(settings, pool).routes())
         if settings.is_guarded:
             app.router.add_routes(self._access.routes())
         if settings.uploads is not None:
