@@ -5,10 +5,10 @@
 Two kinds of runs, by seed. In a *transfer* the device code of `pix.update` runs on CPython over a card with FatFs's
 rules, against the companion's own lists; the power is cut at a random change of the card, again and again, or the list
 is forged (another secret), sent again (an old question), damaged, or a file is. After every cut the loader, as it is
-deployed, is asked what it would start: that must be the old version or the new one, whole. In the end the new one must be in
-place, or nothing of a forged one. In a *trial* the hosted board itself starts from a card whose newest version crashes,
-hangs, lacks a file, or never confirms itself, with the power cut now and then: within three starts, and ten minutes of
-its own time, it must run the old version.
+deployed, is asked what it would start: that must be the old version or the new one, whole. In the end the new one must
+be in place, or nothing of a forged one. In a *trial* the hosted board itself starts from a card whose newest version
+crashes, hangs, lacks a file, or never confirms itself, with the power cut now and then: within three starts, and ten
+minutes of its own time, it must run the old version.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ FOLDER = "/sd/frame"
 _AHEAD = const(3)  # pictures that are fetched even if others have to leave the card for them
 _REST_MS = const(1800000)  # for which a picture is left alone that could not be had
 _MOST_RESTING = const(50)
-_LOOK_MS = const(60000)  # between two looks at the whole list when nothing is missing: entries begin and end
+_LOOK_MS = const(300000)  # between two looks at the whole list when nothing is missing: entries begin and end
 _IS_FOLDER = const(0x4000)
 OF_THE_CARD = ("no-card", "card-full", "card-error")
 
@@ -40,6 +40,7 @@ class Album:
         self._at = -1  # what of it is shown, or was last
         self._resting = {}  # stem -> tick, of pictures that could not be had
         self._idle_at = None  # the tick at which there was nothing to fetch
+        self._sized = False  # the files of this list were compared with it once; its entries need not be read for that
         self._fresh = False  # what the file of the shown picture holds is not on the panel yet
         self.item = None  # the pix.plist.Item on the panel
         make_folder(FOLDER)
@@ -76,6 +77,7 @@ class Album:
         if self.item is None and self._at >= 0:
             self._at -= 1  # the same once more
         self._idle_at = None
+        self._sized = False
 
     @property
     def needs_network(self):
@@ -133,7 +135,7 @@ class Album:
 
     def work(self, modem, tell, fields):
         # One thing of the network that is due: "list", "picture", or "" when there is none. `tell` is a pix.tell.Tell,
-        # `fields` more header fields. Raises PixError.
+        # fields() gives more header fields. Raises PixError.
         if self._list_due():
             self._refresh(modem, fields)
             return "list"
@@ -142,7 +144,10 @@ class Album:
         count = len(self._list) if self._list else 0
         now = self._clock.now()
         for k in range(1, count + 1):
-            item = self._list.item((self._at + k) % count)
+            index = (self._at + k) % count
+            if self._sized and not self.keep.lacks(self._list.stems[index]):
+                continue
+            item = self._list.item(index)
             if not item.url or self.keep.there(item) or not item.holds(now) or self._rests(item):
                 continue
             if not self._room_for(item.size, k <= _AHEAD):
@@ -150,6 +155,7 @@ class Album:
             self._bring(modem, item, tell, fields)
             return "picture"
         self._idle_at = utime.ticks_ms()
+        self._sized = len(self._list.stems) > 0 if count else False
         return ""
 
     def asked_when_due(self):
@@ -170,7 +176,7 @@ class Album:
         made = bool(item.digest) and not settings.playlist
         try:
             return self.keep.bring(
-                modem, item, lambda path: self._screen.check(path, made), tell, headers=fields, again=tell.again,
+                modem, item, lambda path: self._screen.check(path, made), tell, headers=fields(), again=tell.again,
                 body_kb=settings.body_kb, body_s=settings.body_s,
             )  # fmt: skip
         except PixError as error:
@@ -192,7 +198,7 @@ class Album:
     def _refresh(self, modem, fields):
         url = self._list_url
         try:
-            changed = self.keep.bring_list(modem, url, headers=fields, check=lambda path: plist.Playlist(path, url))
+            changed = self.keep.bring_list(modem, url, headers=fields(), check=lambda path: plist.Playlist(path, url))
         except PixError as error:
             if not self._settings.playlist and error.code in ("http-404", "bad-playlist") and self._list is None:
                 # A server without playlists; maixpix serve had none for years.

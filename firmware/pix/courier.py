@@ -51,7 +51,7 @@ class Courier:
         album = self._easel.album
         item = album.asked_when_due()
         if item is not None and self.ready():
-            self._online.attempt(lambda modem: album.bring(modem, item, self._tell, self._fields(modem)))
+            self._online.attempt(lambda modem: album.bring(modem, item, self._tell, lambda: self._fields(modem)))
             self._good()
 
     def trouble(self, error):
@@ -87,7 +87,7 @@ class Courier:
         if self._heard_at is None or utime.ticks_diff(now, self._heard_at) >= _HEAR_MS:
             self._heard_at = now
             self.report.look_at(modem)
-        did = self._easel.album.work(modem, self._tell, self._fields(modem))
+        did = self._easel.album.work(modem, self._tell, lambda: self._fields(modem))
         if did:
             print(did, "is up to date")
             self._easel.arrived()
