@@ -65,6 +65,16 @@ class Album:
             kept = self.keep.list_path(self._list_url)
             if kept:
                 self._take(plist.Playlist(kept, self._list_url))
+            elif not source and self.keep.proven(self._without_list().item(0)):
+                self._take(self._without_list())  # there was a server without playlists
+
+    def _without_list(self):
+        # What a server without playlists is asked for.
+        path = "frame?board=%s&" % quote(self._settings.name or "board")
+        return plist.Fixed(picture_url(self._settings, self._screen, path))
+
+    def _has_list(self):
+        return isinstance(self._list, plist.Playlist)
 
     def _take(self, found):
         # `found` is the list from now on; what is shown, or was before the restart, keeps its place in it.
@@ -200,15 +210,14 @@ class Album:
         try:
             changed = self.keep.bring_list(modem, url, headers=fields(), check=lambda path: plist.Playlist(path, url))
         except PixError as error:
-            if not self._settings.playlist and error.code in ("http-404", "bad-playlist") and self._list is None:
+            if not self._settings.playlist and error.code in ("http-404", "bad-playlist") and not self._has_list():
                 # A server without playlists; maixpix serve had none for years.
                 self._list_url = ""
-                path = "frame?board=%s&" % quote(self._settings.name or "board")
-                self._take(plist.Fixed(picture_url(self._settings, self._screen, path)))
+                self._take(self._without_list())
                 return
             raise
         self._listed_at = utime.ticks_ms()
-        if changed or self._list is None:
+        if changed or not self._has_list():
             self._take(plist.Playlist(self.keep.list_path(url), url))
 
     def _room_for(self, size, presses):

@@ -62,7 +62,7 @@ def _rule(text):
         if value.strip("0123456789") or not value or not 0 < int(value) <= 86400:
             raise _wrong(text)
         return fields, what, int(value)
-    if (what == "show") != (value[:4] == "/sd/"):
+    if value[:4] != "/sd/" if what == "show" else value:
         raise _wrong(text)
     return fields, what, value
 

@@ -53,6 +53,8 @@ def run(home, slot):
     sys.path.insert(1, (slot + "/" if slot else "") + "apps")
     try:
         supervise(settings, log)
+        if pix.trial:
+            _reset()  # it has come to its end without proving itself
     except KeyboardInterrupt:
         print("stopped: %s" % settings.app)
     finally:
