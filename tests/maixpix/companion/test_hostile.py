@@ -108,7 +108,7 @@ def test_giant_heads_are_refused(receiver, still_good, stored_files, kind, size)
 
 def test_a_dripping_head_is_cut_off(companion, client_for):
     """One byte of a header field at a time, each well within any idle time: the head as a whole has its time."""
-    server = companion(http=HttpLimits(head_s=0.5))
+    server = companion(http=HttpLimits(head_s=patient(0.2)))
     drops = 0
     with socket.create_connection(("127.0.0.1", server.port), timeout=patient(20)) as peer:
         peer.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Slow: ")
@@ -121,7 +121,7 @@ def test_a_dripping_head_is_cut_off(companion, client_for):
 
 
 def test_dripping_heads_do_not_use_up_the_places(companion, client_for):
-    server = companion(http=HttpLimits(head_s=0.5, max_connections=20))
+    server = companion(http=HttpLimits(head_s=patient(0.2), max_connections=20))
     with contextlib.ExitStack() as stack:
         peers = [
             stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=patient(20)))

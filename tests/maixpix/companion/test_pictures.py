@@ -362,7 +362,7 @@ def test_slideshow_without_pictures_says_so(client, folder):
 
 
 def test_silent_and_dripping_connections_are_cut_off(companion):
-    server = companion(http=HttpLimits(head_s=0.3))
+    server = companion(http=HttpLimits(head_s=patient(0.1)))
     for opening in (b"", b"GET / HTTP/1.1\r\nHost: localhost\r\nX-A: "):
         with socket.create_connection(("127.0.0.1", server.port), timeout=patient(10)) as peer:
             peer.sendall(opening)
