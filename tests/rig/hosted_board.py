@@ -1,7 +1,8 @@
 """A hosted virtual board whose console is a pseudo-terminal, as a process of its own.
 
 Run as a script: hosted_board.py CONFIG_JSON. It prints the terminal's path on its first line of output and then plays
-the board until it is terminated or stdin ends. What a person at the board can do comes as lines on stdin: "key down", "key up".
+the board until it is terminated or stdin ends. What a person at the board can do comes as lines on stdin: "key down",
+"key up".
 """
 
 from __future__ import annotations
