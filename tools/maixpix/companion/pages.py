@@ -14,6 +14,9 @@ from maixpix.text import one_line
 
 STATIC_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
+PREVIEW_QUALITY = 80
+"""JPEG quality of the previews on the index page."""
+
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; img-src 'self'; style-src 'self'; script-src 'self'; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -92,7 +95,7 @@ def _figure(picture: Picture, why_not: str, width: int, height: int) -> str:
     save = escape(one_line(picture.path.stem)) + ".bmp"
     return (
         f'<figure><a href="{url}?size={width}x{height}">'
-        f'<img src="{url}?size={width}x{height}&amp;quality=80" width="{width}" height="{height}"'
+        f'<img src="{url}?size={width}x{height}&amp;quality={PREVIEW_QUALITY}" width="{width}" height="{height}"'
         f' loading="lazy" alt="{name}"></a><figcaption>{head} · '
         f'<a href="{url}?size={width}x{height}&amp;fit=fill">filled</a> · '
         f'<a href="{url}?size={width}x{height}&amp;format=bmp" download="{save}">BMP</a>'
