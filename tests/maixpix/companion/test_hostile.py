@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from maixpix.companion import HttpLimits, UploadLimits
+from maixpix.companion.onebyone import OneByOne
 from rig.patience import patient
 
 
@@ -133,6 +134,61 @@ def test_dripping_heads_do_not_use_up_the_places(companion, client_for):
             with contextlib.suppress(ConnectionError):
                 assert peer.recv(100) == b""
         assert client_for(server).get("/pictures.json").status == 200
+
+
+@pytest.mark.parametrize("end", [b"\r\n", b"\n"])
+def test_requests_sent_ahead_wait_for_their_turn_outside(companion, uploads, client_for, end):
+    """Behind an answer that never ends they are not even taken apart: the system's buffers fill, and no more."""
+    server = companion(uploads=uploads)
+    one = end.join([b"GET /pictures.json HTTP/1.1", b"Host: localhost", b"", b""])
+    with socket.create_connection(("127.0.0.1", server.port), timeout=patient(20)) as peer:
+        peer.sendall(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert b"event-stream" in peer.recv(4096)
+        peer.settimeout(1.0)
+        sent = 0
+        with pytest.raises(TimeoutError):
+            while sent < 64_000_000:
+                sent += peer.send(one * 1000)
+        assert client_for(server).get("/pictures.json").status == 200
+
+
+@pytest.mark.parametrize("end", [b"\r\n", b"\n"])
+def test_of_heads_sent_ahead_only_one_is_handed_on(end):
+    one = end.join([b"GET / HTTP/1.1", b"Host: localhost", b"", b""])
+    handed_on = []
+    line = OneByOne(handed_on.append)
+    line.feed(b"\r\n" + one * 10_000)
+    assert (handed_on, line.is_full) == ([one], True)
+    line.answered()  # of nothing: no request has begun
+    assert handed_on == [one]
+
+
+def test_requests_sent_ahead_are_answered_in_turn(receiver, make_jpeg, stored_files):
+    """Bodies of both kinds between them, cut anywhere; each answer comes, and what was sent is stored whole."""
+    picture = make_jpeg(7)
+    head = b"Host: localhost\r\nTus-Resumable: 1.0.0\r\nContent-Type: application/offset+octet-stream\r\n"
+    upload = b"POST /files/ HTTP/1.1\r\n" + head + b"Upload-Length: %d\r\n" % len(picture)
+    chunk = b"%x\r\n" % len(picture) + picture + b"\r\n0\r\n\r\n"
+    talk = b"".join(
+        [
+            b"GET /pictures.json HTTP/1.1\r\nHost: localhost\r\n\r\n" * 3,
+            upload + b"Content-Length: %d\r\n\r\n" % len(picture) + picture,
+            b"\r\n\r\nGET /nothing HTTP/1.1\r\nHost: localhost\r\n\r\n",
+            upload + b"Transfer-Encoding: chunked\r\n\r\n" + chunk,
+            b"GET /pictures.json HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+        ]
+    )
+    chance = random.Random(22)
+    for most in (1, 7, 900, len(talk)):
+        with socket.create_connection(("127.0.0.1", receiver.port), timeout=patient(20)) as peer:
+            at = 0
+            while at < len(talk):
+                step = chance.randint(1, most)
+                peer.sendall(talk[at : at + step])
+                at += step
+            answer = b"".join(iter(lambda: peer.recv(65536), b""))
+        assert re.findall(rb"HTTP/1\.1 ([0-9]{3}) ", answer) == [b"200"] * 3 + [b"201", b"404", b"201", b"200"]
+    assert list(stored_files().values()) == [picture]
 
 
 def test_ten_gigabytes_are_refused_before_they_are_sent(receiver, still_good, tus, stored_files):
