@@ -259,6 +259,19 @@ def test_addresses_that_lead_elsewhere(receiver, tus, path):
         assert status(knock(receiver.port, request.encode(), half_close=False)) in (400, 403, 404, 405)
 
 
+@pytest.mark.parametrize("address", ["http://[", "http://[::", "http://[x]", "//[v1.", "\u00ff://["])
+@pytest.mark.parametrize("target", ["/pictures/none.jpg", "/frame", "/gallery", "/static/" + "a" * 300 + ".js"])
+def test_addresses_in_headers_that_cannot_be_read(receiver, client_for, target, address):
+    client = client_for(receiver)
+    for name in ("Origin", "Referer"):
+        assert client.request("GET", target, {name: address.encode("latin-1")}).status in (200, 404)
+    page = client.get("/gallery").text
+    secret = re.search(r'data-secret="([^"]+)"|name="secret" value="([^"]+)"', page)
+    body = f"secret={secret and (secret[1] or secret[2])}&file=x".encode()
+    headers = {"Origin": "http://[", "Content-Type": "application/x-www-form-urlencoded"}
+    assert client.request("POST", "/gallery/delete", headers, body).status == 403
+
+
 def test_ten_thousand_tiny_files_fill_the_folder_and_no_more(companion, uploads, client_for, tus_for):
     """All but the last few are there from earlier runs; then eight senders at once go for the rest and beyond."""
     limit, last = 10_000, 10
