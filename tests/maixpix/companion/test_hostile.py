@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import json
 import random
 import re
@@ -270,6 +271,45 @@ def test_addresses_in_headers_that_cannot_be_read(receiver, client_for, target, 
     body = f"secret={secret and (secret[1] or secret[2])}&file=x".encode()
     headers = {"Origin": "http://[", "Content-Type": "application/x-www-form-urlencoded"}
     assert client.request("POST", "/gallery/delete", headers, body).status == 403
+
+
+def test_a_packed_body_is_not_unpacked(receiver, still_good, tus, stored_files):
+    bomb = gzip.compress(bytes(30_000_000))
+    answer = tus.create(30_000_000, bomb, Content_Encoding="gzip")
+    assert (answer.status, "Content-Encoding" in answer.text) == (415, True)
+    # Nor by those who are refused for something else, or sent ahead of their turn.
+    head = b"POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Encoding: deflate\r\nContent-Length: 9\r\n\r\n"
+    answer = knock(receiver.port, head + b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", half_close=False)
+    assert (status(answer), answer.count(b"HTTP/1.1 ")) == (415, 1)
+    assert tus.create(3, b"abc", Content_Encoding="identity").status == 201
+    assert list(stored_files().values()) == [b"abc"]
+    still_good()
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("application/x-www-form-urlencoded; charset=nonsense", b"file=x"),
+        ("application/x-www-form-urlencoded; charset=rot13", b"file=x"),
+        ("multipart/form-data; boundary=a", b"x"),
+        ("multipart/form-data", b"x"),
+        *(
+            (
+                "multipart/form-data; boundary=a",
+                b'--a\r\nContent-Disposition: form-data; name="file"\r\n' + field + b"\r\n\r\nx\r\n--a--\r\n",
+            )
+            for field in (
+                b"Content-Transfer-Encoding: nonsense",
+                b"Content-Type: text/plain; charset=nonsense",
+                b"Content-Encoding: nonsense",
+                b"Content-Encoding: gzip",
+            )
+        ),
+    ],
+)
+def test_forms_that_cannot_be_read_are_refused(receiver, client_for, kind, body):
+    answer = client_for(receiver).request("POST", "/gallery/delete", {"Content-Type": kind}, body)
+    assert answer.status in (400, 403, 415)
 
 
 def test_ten_thousand_tiny_files_fill_the_folder_and_no_more(companion, uploads, client_for, tus_for):

@@ -243,10 +243,10 @@ class Companion:
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Admits a request, and turns every failure into one line for its sender."""
-        if self.gate is not None:
-            self.gate.greet(request)
         self._requests.began(request)
         try:
+            if self.gate is not None:
+                self.gate.greet(request)
             # Whoever has hung up right behind the request is known to be gone one turn of the loop later.
             await asyncio.sleep(0)
             if request.transport is None or request.transport.is_closing():

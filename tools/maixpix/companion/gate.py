@@ -46,7 +46,7 @@ class Gate:
         return len(self._crowd)
 
     def greet(self, request: web.BaseRequest) -> None:
-        """A request head arrived complete: its handler has the connection now."""
+        """A request head arrived complete: its handler has the connection now. Raises `Refused` for a packed body."""
         if (visitor := self._visitor(request)) is not None:
             visitor.serve(request)
 

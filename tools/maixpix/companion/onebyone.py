@@ -12,6 +12,8 @@ from collections.abc import Callable
 
 from aiohttp import web
 
+from maixpix.companion.problems import Refused
+
 AHEAD = 64 * 1024
 """Bytes that wait before nothing more is read from the peer; below that a peer that hangs up is still noticed."""
 
@@ -29,6 +31,7 @@ class OneByOne:
         self._wants_head = True
         self._request: web.BaseRequest | None = None
         self._is_answered = False
+        self._is_packed = False
 
     @property
     def is_full(self) -> bool:
@@ -41,8 +44,15 @@ class OneByOne:
         self._go_on()
 
     def began(self, request: web.BaseRequest) -> None:
-        """The head that was handed on last is a request: its body may follow."""
+        """The head that was handed on last is a request: its body may follow.
+
+        Raises `Refused` (415) for a packed body, which aiohttp would unpack as it comes, whoever wants it or not. It is
+        never handed on, so that the connection ends with the answer.
+        """
         self._request, self._is_answered = request, False
+        if request.headers.get("Content-Encoding", "identity").strip().lower() not in ("", "identity"):
+            self._is_packed = True
+            raise Refused(415, "packed", "packed bodies are not taken", "send it without Content-Encoding")
         self._go_on()
 
     def answered(self) -> None:
@@ -51,7 +61,7 @@ class OneByOne:
         self._go_on()
 
     def _go_on(self) -> None:
-        while self._held:
+        while self._held and not self._is_packed:
             if self._request is not None and not self._request.content.is_eof():
                 self._pass(_PIECE)
             elif self._request is not None and self._is_answered:

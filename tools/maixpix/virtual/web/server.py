@@ -95,9 +95,9 @@ class LiveServer:
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        if self.gate is not None:
-            self.gate.greet(request)
         try:
+            if self.gate is not None:
+                self.gate.greet(request)
             if request.path.startswith("/static/"):
                 self.key.check_host(request)
             elif (response := self.key.admit(request)) is not None:
