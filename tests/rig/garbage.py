@@ -7,13 +7,13 @@ it is put back and searched, so that boards of finished tests do go.
 
 import gc
 
-_EVERY = 10
+_EVERY = 50
 
 _times = 0
 
 
 def set_aside() -> None:
-    """To be called just before a device program runs in this process."""
+    """To be called just before device code runs in this process."""
     global _times
     _times += 1
     if _times % _EVERY == 0:
