@@ -35,7 +35,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "hosted": PARTS | {"program", "mpy_name"},
     "k210": PARTS | {"host"},
     "engine": PARTS | {"program", "hosted", "k210"},
-    "fence": {"landlock"},
+    "fence": {"landlock", "terminal"},
     "running": PARTS | {"program", "engine", "host", "fence"},
     "launch": PARTS | {"program", "engine", "fence"},
     "__main__": PARTS | {"program", "engine", "host", "running", "fence"},
