@@ -167,6 +167,7 @@ _ALL = (
         scan_mask=0x7FF,
         restart_cause=1,
         lease_prints=2,
+        missing=frozenset((b"+SYSMSG",)),  # which became SYSMSG_CUR and SYSMSG_DEF (NONOS SDK 2.2.1 and 3.0 libat.a)
     ),
     Profile(
         name="2.1",
