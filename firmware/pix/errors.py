@@ -316,6 +316,11 @@ Upload refused
 The receiver did not take the file
 Look into the receiver's log
 
+own-app
+Error in your program
+The app ended with an exception
+Correct it, then: maixpix deploy --app FILE
+
 internal
 Error in the program
 This should not happen
