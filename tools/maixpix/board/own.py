@@ -24,58 +24,11 @@ MOST_BYTES = 4 << 20
 """Of one app: what goes over a serial line of 115200 baud takes a minute a MiB and a half."""
 
 _TAKEN = frozenset(
-    [
-        "array",
-        "board",
-        "boot",
-        "builtins",
-        "cmath",
-        "errno",
-        "fpioa_manager",
-        "gc",
-        "hashlib",
-        "image",
-        "io",
-        "json",
-        "kpu",
-        "lcd",
-        "machine",
-        "maix",
-        "math",
-        "micropython",
-        "modules",
-        "network",
-        "nes",
-        "os",
-        "pix",
-        "random",
-        "re",
-        "select",
-        "sensor",
-        "socket",
-        "struct",
-        "sys",
-        "time",
-        "touchscreen",
-        "ubinascii",
-        "ucollections",
-        "uctypes",
-        "uerrno",
-        "uhashlib",
-        "uheapq",
-        "uio",
-        "ujson",
-        "uos",
-        "urandom",
-        "ure",
-        "uselect",
-        "usocket",
-        "ustruct",
-        "utime",
-        "uzlib",
-        "video",
-        "zlib",
-    ]
+    """
+    array board boot builtins cmath errno fpioa_manager gc hashlib image io json kpu lcd machine maix math micropython
+    modules network nes os pix random re select sensor socket struct sys time touchscreen ubinascii ucollections uctypes
+    uerrno uhashlib uheapq uio ujson uos urandom ure uselect usocket ustruct utime uzlib video zlib
+    """.split()  # noqa: SIM905 - a list of so many texts is no better to read
 )
 """Names that `import` finds in the firmware, or as our package, before any file (MaixPy v0.6.2 `help('modules')`)."""
 
