@@ -226,10 +226,12 @@ class _HttpPeer(Script):
 
     def received(self, data: bytes) -> None:
         self._data += data
-        head, blank, body = self._data.partition(b"\r\n\r\n")
-        if self._answered or (not blank and len(head) < _MOST_HEAD):
+        # Programs that write their request by hand often end its lines with LF alone (RFC 9112 2.2 lets us take that).
+        end = min((found for found in map(self._data.find, (b"\r\n\r\n", b"\n\n")) if found >= 0), default=-1)
+        if self._answered or (end < 0 and len(self._data) < _MOST_HEAD):
             return
-        first, *lines = head.decode("latin-1").split("\r\n")
+        head, body = self._data[:end], self._data[end:].lstrip(b"\r").removeprefix(b"\n").lstrip(b"\r")[1:]
+        first, *lines = head.decode("latin-1").replace("\r\n", "\n").split("\n")
         words = first.split(" ")
         pairs = [line.partition(":") for line in lines]
         fields = {name.strip().lower(): value.strip() for name, _, value in pairs}
