@@ -89,8 +89,8 @@ class Bench:
         self.PixError = self.load("errors").PixError
         self._pins = (io0, enable)
 
-    def settings(self, networks=(("home", "correct horse"),), baud=1000000, board="dock"):
-        return types.SimpleNamespace(wifi=[list(n) for n in networks], baud=baud, board=board)
+    def settings(self, networks=(("home", "correct horse"),), **more):
+        return self.load("config").Settings(wifi=[list(n) for n in networks], **more)
 
     def bring_up(self, recover=False, idle=None, **settings):
         """The driver's modem, joined."""
@@ -157,7 +157,7 @@ class Bench:
         chip = self.chip
 
         class GPIO:
-            GPIOHS8, GPIOHS9, OUT = 8, 9, 3
+            GPIOHS8, GPIOHS9, GPIOHS10, OUT = 8, 9, 10, 3
 
             def __init__(self, number, mode):
                 assert mode == GPIO.OUT
@@ -171,7 +171,11 @@ class Bench:
     def _function_manager(self):
         chip = self.chip
         fpioa = types.SimpleNamespace(
-            UART2_RX=UART1_RX + 2, UART2_TX=UART1_RX + 3, GPIOHS8=GPIOHS0 + 8, GPIOHS9=GPIOHS0 + 9
+            UART2_RX=UART1_RX + 2,
+            UART2_TX=UART1_RX + 3,
+            GPIOHS8=GPIOHS0 + 8,
+            GPIOHS9=GPIOHS0 + 9,
+            GPIOHS10=GPIOHS0 + 10,
         )
         return types.SimpleNamespace(fpioa=fpioa, register=chip.set_function)
 
