@@ -214,6 +214,11 @@ Answer too long
 The server sent more than it told
 Repair the server: its Content-Length is wrong
 
+big-answer
+Answer too big for memory
+It is longer than a program takes at once
+Read it with iter_content(), or fetch it to the card
+
 https
 https is not possible
 The Wi-Fi module has no usable TLS
@@ -331,6 +336,11 @@ update-refused
 Update refused
 The new software does not prove to be meant for this board
 Deploy once more with: maixpix deploy --update
+
+own-app
+Error in your program
+The app ended with an exception
+Correct it, then: maixpix deploy --app FILE
 
 internal
 Error in the program

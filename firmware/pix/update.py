@@ -17,7 +17,7 @@ from uhashlib import sha256
 import pix
 from pix.errors import PixError
 from pix.fetch import fetch
-from pix.files import files, head_of, make_folder, on_card, put, read_back, remove, size_of, sum_of
+from pix.files import head_of, make_folder, on_card, put, read_back, remove, size_of, sum_of
 from pix.store import BLOCK
 from pix.url import quote
 
@@ -26,9 +26,12 @@ OK = b"ok"
 STARTS = b"3"
 
 _LIST = "/sd/maixpix/new.lst"
+_LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789_"
 _MOST_BYTES = const(16384)
 _MOST_FILES = const(120)
-_FOLDERS = ("", "pix/", "apps/")
+_OURS = ("pix", "apps")
+_IS_FOLDER = const(0x4000)
+_DEEPEST = const(4)  # folders of an own app
 
 
 def wanted(settings):
@@ -138,11 +141,10 @@ class _Update:
     def install(self):
         # Make the other folder that version, and the loader's next choice.
         root = "/sd/%s/" % self.slot
+        self.take_over()
         print("update: %d files" % len(self.listed))
         make_folder(root[:-1])
         remove(root + "ready")
-        for folder in _FOLDERS[1:]:
-            make_folder(root + folder[:-1])
         self.clear(root)
         for digest, size, path in self.listed:
             self.bring(root + path, digest, size, path)
@@ -153,17 +155,29 @@ class _Update:
         on_card("ready", put, root + "ready", b"%08d %s" % (number, STARTS))
         print("update: version %d is in place" % number)
 
+    def take_over(self):
+        # The user's own apps that the list does not name stay with the board, as they do when it is deployed.
+        named = [path.split("/")[1] for _, _, path in self.listed if path[:4] == "own/"]
+        own = "/sd/%s/" % pix.slot
+        for path in _walk(own, "own"):
+            if path.split("/")[1] not in named:
+                self.listed.append((self.sum(own + path), size_of(own + path), path))
+
     def clear(self, root):
         # Remove what is not of the version, parts of an earlier attempt included.
-        for folder in _FOLDERS:
-            for name in list(files(root + folder[:-1] if folder else root[:-1])):
-                if not [True for entry in self.listed if entry[2] == folder + name.lower()]:
-                    remove(root + folder + name)
+        paths = [path for _, _, path in self.listed]
+        for path in list(_walk(root, "")):
+            if path.lower() not in paths:
+                remove(root + path)
 
     def bring(self, target, digest, size, path):
         # Make `target` the file `path` of the version.
         if self.sum(target) == digest:
             return
+        at = path.find("/")
+        while at > 0:
+            make_folder(target[: len(target) - len(path) + at])
+            at = path.find("/", at + 1)
         own = "/sd/%s/%s" % (pix.slot, path)
         if self.sum(own) == digest:
             on_card(path, self.copy, own, target, size)
@@ -210,11 +224,29 @@ def _other():
     return "maixpix/a" if pix.slot == "maixpix/b" else "maixpix/b"
 
 
+def _walk(root, folder, depth=0):
+    # The paths of all files in `folder` of `root` ("/sd/maixpix/a/"), relative to that.
+    path = root + folder if folder else root[:-1]
+    if size_of(path) is None:
+        return
+    for entry in list(on_card(path, uos.ilistdir, path)):
+        inner = folder + "/" + entry[0] if folder else entry[0]
+        if entry[1] != _IS_FOLDER:
+            yield inner
+        elif depth < _DEEPEST:
+            for deeper in _walk(root, inner, depth + 1):
+                yield deeper
+
+
 def _usual(path):
-    # True for a name that a version may have: "version", or an 8.3 name in pix or apps.
-    folder, _, name = path.rpartition("/")
-    stem, _, ending = name.partition(".")
+    # True for a name that a version may have: "version", a module in pix or apps, or a file of an own app, all 8.3.
+    parts = path.split("/")
     if path == "version":
         return True
-    good = folder in ("pix", "apps") and 0 < len(stem) <= 8 and ending in ("py", "mpy")
-    return good and not stem.strip("abcdefghijklmnopqrstuvwxyz0123456789_")
+    if len(parts) != 2 if parts[0] in _OURS else parts[0] != "own" or not 3 <= len(parts) <= _DEEPEST:
+        return False
+    for part in parts:
+        stem, dot, ending = part.partition(".")
+        if not 0 < len(stem) <= 8 or len(ending) > 3 or (dot and not ending) or (stem + ending).strip(_LETTERS):
+            return False
+    return parts[0] == "own" or parts[1][-3:] == ".py" or parts[1][-4:] == ".mpy"

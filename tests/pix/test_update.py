@@ -87,7 +87,7 @@ def test_the_companion_seals_the_software_for_each_board(tmp_path, monkeypatch):
         assert seal.strip() == hmac.new(key, body, hashlib.sha256).hexdigest().encode()
         lines = body.decode().splitlines()
         assert lines[:3] == ["maixpix-update 1", "nonce 0123456789abcdef", "board desk"]
-        digest = next(line.split()[0] for line in lines if line.endswith(" apps/mine.py"))
+        digest = next(line.split()[0] for line in lines if line.endswith(" own/mine/mine.py"))
         assert get(f"{url}/file?digest={digest}&form=py") == app.read_bytes()
         for wrong, status in (("board=other&form=py&nonce=0123456789abcdef", 403), ("board=desk&form=py", 400),
                               ("board=desk&form=exe&nonce=0123456789abcdef", 400)):  # fmt: skip

@@ -15,7 +15,7 @@ import string
 import subprocess
 import tempfile
 import tokenize
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -61,6 +61,11 @@ def source_root() -> Path:
 def app_names(root: Path | None = None) -> list[str]:
     """Names of the apps that can be deployed."""
     return sorted(path.stem for path in ((root or source_root()) / "apps").glob("*.py") if path.stem != "__init__")
+
+
+def pix_modules(root: Path | None = None) -> set[str]:
+    """Names of the modules of `pix`."""
+    return {path.stem for path in ((root or source_root()) / "firmware" / "pix").glob("*.py")}
 
 
 def check_app(name: str, root: Path | None = None) -> None:
@@ -111,25 +116,6 @@ def named(bundle: Bundle) -> Bundle:
     return replace(bundle, files={**bundle.files, VERSION: sha.hexdigest()[:16].encode()})
 
 
-def with_apps(bundle: Bundle, paths: Sequence[Path]) -> Bundle:
-    """`bundle` and the apps at `paths`, in the same form. Raises UserError for what the board could not run."""
-    files = dict(bundle.files)
-    cross = compiler()
-    for path in paths:
-        if _SHORT_NAME.match(path.name) is None or path.suffix != ".py":
-            raise UserError(f"{path.name}: an app is a .py file with an 8.3 name in lower case", "rename the file")
-        name = f"apps/{path.name}"
-        text = _source(path, name)
-        data = compile_text(cross, name, text) if cross else b""
-        files.pop(name, None)
-        files.pop(name.removesuffix(".py") + ".mpy", None)
-        if bundle.compiled:
-            files[name.removesuffix(".py") + ".mpy"] = data
-        else:
-            files[name] = text.encode()
-    return named(replace(bundle, files=files))
-
-
 def device_texts(root: Path, flat: bool = False) -> dict[str, str]:
     """The source of every file of a version by its name there ("pix/log.py", or "pix_log.py" when `flat`).
 
@@ -161,11 +147,11 @@ def _device_files(root: Path, flat: bool) -> dict[str, Path]:
 
 def _device_text(root: Path, path: Path, flat: bool) -> str:
     name = f"{path.parent.name}/{path.name}"
-    text = _source(path, name)
-    return flatten(text, name, {other.stem for other in (root / "firmware" / "pix").glob("*.py")}) if flat else text
+    text = device_source(path, name)
+    return flatten(text, name, pix_modules(root)) if flat else text
 
 
-def _source(path: Path, name: str) -> str:
+def device_source(path: Path, name: str) -> str:
     """The text of a device file; UserError names the line that is no Python."""
     try:
         text = path.read_text("utf-8")
@@ -183,7 +169,7 @@ def _source(path: Path, name: str) -> str:
 
 def loader(root: Path | None = None) -> bytes:
     """main.py as it goes onto a board: comments and spaces removed, padded to exactly 512 bytes."""
-    source = _source((root or source_root()) / "firmware" / "main.py", "firmware/main.py")
+    source = device_source((root or source_root()) / "firmware" / "main.py", "firmware/main.py")
     text = b"#maixpix\n" + squeeze(source).encode("ascii")
     if len(text) > LOADER_SIZE:
         raise UserError(f"firmware/main.py squeezes to {len(text)} bytes, more than one sector", "shorten it")

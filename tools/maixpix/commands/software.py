@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import secrets
+from pathlib import Path
 
 from maixpix import ui
-from maixpix.board import bundle, install, settings, update_keys
+from maixpix.board import bundle, install, own, settings, update_keys
 from maixpix.board.places import Place
 from maixpix.errors import UserError
 
@@ -15,19 +16,38 @@ def wants_mpy(choice: str | None) -> bool | None:
     return None if choice is None else choice == "mpy"
 
 
+APP = "App to start: ours by its NAME, your own as a FILE.py or folder; kept in the settings."
+
+
+def own_apps(app: str | None) -> list[own.OwnApp]:
+    """The app of --app when it is a file or folder of this machine. Raises UserError when the board cannot run it."""
+    return [own.read(Path(app))] if app is not None and own.is_path(app) else []
+
+
+def check_app(app: str | None) -> None:
+    """What can be said of --app before the board is asked: an app of no possible name is refused."""
+    if app is not None and not own.is_path(app) and app not in bundle.app_names():
+        own.check_name(app)
+
+
 def set_app(place: Place, app: str | None) -> None:
     """Name the app to start in the settings at `place`; with None they stay as they are."""
-    if app is not None:
-        settings.write(place, settings.merge(settings.read(place), {"app": app}))
+    if app is None:
+        return
+    if own.is_path(app):
+        name = own.read(Path(app)).name
+    else:
+        name = own.resolve(place, install.versions(place)[0].files, app)
+    settings.write(place, settings.merge(settings.read(place), {"app": name}))
 
 
 def allow_updates(place: Place) -> str:
     """Give the board at `place` a name and a secret for updates; a line about it. Raises UserError on the flash."""
     if place.flat:
         raise UserError("software on the flash cannot be updated through the air", "put a card into the board")
-    own = settings.read(place)
-    name = own.get("name") or f"board-{secrets.token_hex(3)}"
-    settings.write(place, settings.merge(own, {"name": name, "update_key": update_keys.make(name)}))
+    kept = settings.read(place)
+    name = kept.get("name") or f"board-{secrets.token_hex(3)}"
+    settings.write(place, settings.merge(kept, {"name": name, "update_key": update_keys.make(name)}))
     return f"board {name} takes software from `maixpix serve --update`; its secret is kept in {update_keys.path()}"
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from maixpix.board import bundle, update_keys
+from maixpix.board import bundle, own, update_keys
 from maixpix.companion.problems import Refused
 from maixpix.companion.requests import note
 from maixpix.companion.respond import Representation, send
@@ -108,11 +108,13 @@ class UpdateDoor:
         return known[1]
 
     def _built(self, mpy: bool) -> bundle.Bundle:
-        return bundle.with_apps(bundle.build(mpy=mpy), self._settings.update_apps)
+        return bundle.named(own.add(bundle.build(mpy=mpy), map(own.read, self._settings.update_apps)))
 
     def _files_state(self) -> object:
         root = bundle.source_root()
-        paths = [*(root / "firmware").rglob("*.py"), *(root / "apps").glob("*.py"), *self._settings.update_apps]
+        paths = [*(root / "firmware").rglob("*.py"), *(root / "apps").glob("*.py")]
+        for app in self._settings.update_apps:
+            paths += [path for path in app.rglob("*") if path.is_file()] if app.is_dir() else [app]
         return sorted((str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in paths)
 
 
@@ -127,4 +129,5 @@ def sealed(version: Version, board: str, nonce: str, key: bytes) -> bytes:
 
 def check_apps(paths: tuple[Path, ...]) -> None:
     """Raise UserError for an app that no board could run."""
-    bundle.with_apps(bundle.Bundle({}, b"", compiled=False), paths)
+    for path in paths:
+        own.read(path)
