@@ -92,7 +92,7 @@ def measure(tree: Path | None, at: str, firmware: Path | None, mpy: bool) -> Sta
         files = bundle.build(tree, mpy=mpy)
         install.install(FolderPlace(card), files)
         texts = bundle.device_texts(tree or bundle.source_root())
-        sources = {data: texts[name.replace(".mpy", ".py")] for name, data in files.files.items()}
+        sources = {data: texts[name.replace(".mpy", ".py")] for name, data in files.files.items() if "/" in name}
         _picture(folder, "red")
         with running(ServeSettings(folder, port=0, names=("pc",))) as companion:
             settings = {"wifi": [["home", "correct horse"]], "server": f"http://pc:{companion.port}", "app": "frame"}

@@ -26,7 +26,7 @@ class Courier:
         self._tell = tell
         self._log = Log()
         self.report = Report(settings, easel.clock)
-        self._online = Online(settings, tell.stage, easel.idle, _LONGEST_PAUSE_MS)
+        self._online = Online(settings, tell.stage, easel.idle, _LONGEST_PAUSE_MS, True)
         self._good_at = utime.ticks_ms()  # the tick of the last errand that ended well
         self._update_at = None  # the tick at which an update was last asked for
         self._time_at = None  # and of the last time that was told

@@ -14,10 +14,11 @@ LONGEST_PAUSE_MS = const(120000)
 
 class Online:
     # settings: as read by pix.config. stage(name, detail): told what the Wi-Fi does. idle(): called while a network is
-    # looked for; see pix.wifi.Station. `longest_ms`: the longest pause. `modem` is the Modem, None before the first
-    # attempt that found one.
-    def __init__(self, settings, stage, idle, longest_ms=LONGEST_PAUSE_MS):
+    # looked for; see pix.wifi.Station. `longest_ms`: the longest pause; `warm`: as for wifi.bring_up. `modem` is the
+    # Modem, None before the first attempt that found one.
+    def __init__(self, settings, stage, idle, longest_ms=LONGEST_PAUSE_MS, warm=False):
         self._longest_ms = longest_ms
+        self._warm = warm
         self._wanted = settings
         self._stage = stage
         self._idle = idle
@@ -34,7 +35,7 @@ class Online:
         # the pause before the next attempt begins.
         try:
             if self.modem is None:
-                self.modem = wifi.bring_up(self._wanted, self._stage, idle=self._idle)
+                self.modem = wifi.bring_up(self._wanted, self._stage, idle=self._idle, warm=self._warm)
             result = action(self.modem, *args)
         except PixError:
             self._pause_ms = min(max(_FIRST_PAUSE_MS, 2 * self._pause_ms), self._longest_ms)

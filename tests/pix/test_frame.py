@@ -108,7 +108,7 @@ def virtual(tmp_path, board_card):
     """virtual(answers, end_ms) -> (outcome, card, requests); the last answer is repeated. None: no server there."""
     card = board_card(tmp_path / "card")
 
-    def start(answers, end_ms, name="desk", **more):
+    def start(answers, end_ms, name="desk", watch=None, **more):
         settings = {"wifi": [["home", "k"]], "server": f"http://{SERVER}", "interval_s": 2, "name": name, **more}
         (card / "pix.json").write_text(json.dumps(settings))
         requests = []
@@ -122,7 +122,7 @@ def virtual(tmp_path, board_card):
 
         config = BoardConfig(card=str(card), wifi=[WifiNetwork("home", "k")])
         served = (answer, 80) if answers else (answer, 81)
-        outcome = run(config, card / "apps" / "frame.py", served[0], end_ms=end_ms, port=served[1])
+        outcome = run(config, card / "apps" / "frame.py", served[0], end_ms=end_ms, port=served[1], watch=watch)
         return outcome, card, requests
 
     return start
@@ -179,3 +179,34 @@ def test_a_missing_card_is_told_before_wifi(tmp_path):
     outcome = run(BoardConfig(flash_dir=str(tmp_path)), files["apps/frame.py"].decode(), end_ms=30_000)
     assert "error no-card" in outcome.console and "modem" not in outcome.console
     assert card_of(outcome.panel)[0] == "No SD card"
+
+
+# -- a module that is back in its network by itself ----------------------------------------------------------------
+
+
+def test_a_module_that_remembers_the_network_is_not_reset(virtual):
+    kept_flash = []
+    cold, _, _ = virtual([picture(RED)], 14_000, watch=lambda board, _: kept_flash.append(board.modem))
+    assert "modem starting" in cold.console and "wifi joining home" in cold.console
+    flash = kept_flash[0].flash
+    assert flash.ssid == b"home"
+
+    def remembers(board, _engine):
+        board.modem.flash = flash
+
+    warm, _, requests = virtual([picture(BLUE)], 14_000, watch=remembers)
+    assert "modem starting" not in warm.console and "joining" not in warm.console, warm.console
+    assert len(requests) >= 1 and shows(warm.panel, BLUE)
+
+
+def test_a_module_that_remembers_another_network_joins_ours(virtual):
+    def remembers(board, _engine):
+        board.modem.flash.ssid, board.modem.flash.password = b"elsewhere", b"k"
+
+    outcome, _, requests = virtual([picture(BLUE)], 22_000, watch=remembers)
+    assert "wifi joining home" in outcome.console and len(requests) >= 1, outcome.console
+
+
+def test_a_module_that_is_stuck_is_reset(virtual):
+    outcome, _, requests = virtual([picture(BLUE)], 22_000, watch=lambda board, _: board.modem.stall(3_500_000_000))
+    assert "modem starting" in outcome.console and len(requests) >= 1, outcome.console
