@@ -56,13 +56,13 @@ def test_flattening_rewrites_imports_and_keeps_line_numbers():
 def test_byte_code_is_of_the_version_that_maixpy_takes_and_small():
     made = bundle.build()
     assert made.compiled
-    assert all(data[:4] == b"M\x04\x02\x1f" for data in made.files.values())
+    assert all(data[:4] == b"M\x04\x02\x1f" for name, data in made.files.items() if name != bundle.VERSION)
     assert "pix/start.mpy" in made.files
     assert "apps/show.mpy" in made.files
     pix = sum(len(data) for name, data in made.files.items() if name.startswith("pix/"))
     # The card does not mind, the heap does: what an app imports of this is loaded whole. Whatever makes it larger has
-    # to be worth that.
-    assert pix < 92 * 1024
+    # to be worth that. Of it 27 kB are the frame's and 4 kB what updates the board; no other app loads them.
+    assert pix < 124 * 1024
 
 
 def test_the_flat_tree_has_no_packages():
