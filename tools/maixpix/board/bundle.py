@@ -170,7 +170,7 @@ def device_source(path: Path, name: str) -> str:
 def loader(root: Path | None = None) -> bytes:
     """main.py as it goes onto a board: comments and spaces removed, padded to exactly 512 bytes."""
     source = device_source((root or source_root()) / "firmware" / "main.py", "firmware/main.py")
-    text = b"#maixpix\n" + squeeze(source).encode("ascii")
+    text = b"#maixpix\n" + squeeze(source, short_names(source)).encode("ascii")
     if len(text) > LOADER_SIZE:
         raise UserError(f"firmware/main.py squeezes to {len(text)} bytes, more than one sector", "shorten it")
     return text + b"\n" * (LOADER_SIZE - len(text))
@@ -181,12 +181,9 @@ def is_loader(data: bytes) -> bool:
     return len(data) == LOADER_SIZE and data.startswith(b"#maixpix\n")
 
 
-def squeeze(source: str) -> str:
-    """`source` without comments, blank lines and needless spaces, its own names cut to one letter; the same program.
-
-    Only for a module without functions, whose names nobody else uses.
-    """
-    short = _short_names(source)
+def squeeze(source: str, short: Mapping[str, str] | None = None) -> str:
+    """`source` without comments, blank lines and needless spaces, and with the names of `short` changed."""
+    short = short or {}
     lines: list[tuple[int, str]] = []
     line, depth, last = "", 0, ""
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
@@ -224,8 +221,11 @@ def _wordlike(character: str) -> bool:
     return character.isalnum() or character == "_"
 
 
-def _short_names(source: str) -> dict[str, str]:
-    """A letter for each name that `source` gives a value; those of imports and built-ins keep theirs."""
+def short_names(source: str) -> dict[str, str]:
+    """A letter for each name that `source` gives a value; those of imports and built-ins keep theirs.
+
+    Only for a module without functions, whose names nobody else uses.
+    """
     stored = {node.id for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Name) and not _is_read(node)}
     free = iter(sorted(set(string.ascii_lowercase) - stored))
     return {name: next(free) for name in sorted(stored) if len(name) > 1}
