@@ -4,6 +4,8 @@
 # after a growing pause, and the transfer goes on where it stopped: by Range and If-Range, with the ETag or date kept
 # beside the part, also after a reset of the board. The target is replaced only when the length, and the digest if the
 # server tells one (RFC 9530), are right; until then the previous file stays as it was.
+#
+# Longer than 350 lines: one transfer with all that can happen to it.
 
 import ubinascii
 import utime
