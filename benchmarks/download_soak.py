@@ -29,6 +29,7 @@ from benchmarks import lies
 from benchmarks.lies import CATALOGUE, RIGHT, Case
 from benchmarks.lying_server import LyingServer
 from benchmarks.nginx import Nginx
+from benchmarks.odd_servers import ODD
 from maixpix.download.journal import LAG_BYTES
 
 TIMEOUT_S = 180
@@ -117,7 +118,7 @@ def soak(seeds: range, jobs: int) -> list[Outcome]:
     with (
         tempfile.TemporaryDirectory() as folder,
         Nginx(Path(folder)) as nginx,
-        LyingServer({name: case.behave for name, case in CATALOGUE.items()}) as liar,
+        LyingServer({name: case.behave for name, case in (CATALOGUE | ODD).items()}) as liar,
         ThreadPoolExecutor(jobs) as threads,
     ):
         content = random.Random(7).randbytes(FILE_BYTES)
@@ -153,7 +154,7 @@ def run_against_nginx(seed: int, dice: random.Random, port: int, content: bytes)
 
 def run_against_liar(seed: int, dice: random.Random, liar: LyingServer) -> Outcome:
     """One case of the catalogue, some of them with kills."""
-    case: Case = dice.choice(list(CATALOGUE.values()))
+    case: Case = dice.choice(list((CATALOGUE | ODD).values()))
     kills = [dice.randrange(1, 2 * len(case.ends_as) + 2) for _ in range(dice.choice([0, 0, 1, 2]))]
     outcome = Outcome(seed, f"{case.name}, {len(kills)} kills")
     path = f"{case.name}/{seed}"
