@@ -90,6 +90,11 @@ class Reply:
             data = await content.readany()
             self._waits_since = None
             return data
+        except RuntimeError:  # aiohttp's word for a read behind damage that has closed the connection
+            failure = self._protocol.exception() if self._protocol is not None else None
+            if isinstance(failure, HttpProcessingError):
+                raise Lie("answers with what is no HTTP: " + _first_words(failure.message)) from None
+            raise Broken("closes the connection too early") from None
         except (aiohttp.ClientError, OSError, asyncio.TimeoutError, ValueError) as error:
             raise _trouble_of(error) from None
 

@@ -24,7 +24,7 @@ INTERVAL_S = 0.25
 KEPT_FROM = 256 * 1024
 """Bytes from which on a download has a journal: smaller ones are fetched again as quickly."""
 
-LAG_BYTES = 16 * 1024 * 1024
+LAG_BYTES = 8 * 1024 * 1024
 """A download waits for its disk rather than have more than this unsaved: what a killed one fetches again at most."""
 
 
