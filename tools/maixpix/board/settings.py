@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import quote
 
 from maixpix import texts
-from maixpix.board import addresses, bundle, device_code
+from maixpix.board import addresses, device_code
 from maixpix.board.places import Place
 from maixpix.errors import UserError
 
@@ -208,8 +208,6 @@ def from_text(name: str, text: str, known: Mapping[str, tuple[Any, Any]] | None 
         raise UserError(
             f"a password in setting {name} would be seen by every program", "leave out :PASSWORD, it is asked then"
         )
-    if name == "app":
-        bundle.check_app(text)
     value: Any = text
     if isinstance(kind, tuple) and kind and isinstance(kind[0], int):
         try:
