@@ -1,4 +1,7 @@
-"""Bare-metal programs of ours on the two cores: constants, traps, interrupts between cores, timer, waiting."""
+"""Bare-metal programs of ours on the two cores: constants, traps, interrupts between cores, timer, waiting.
+
+Longer than 350 lines: one program after another, each in the words of its assembler.
+"""
 
 from __future__ import annotations
 
