@@ -10,8 +10,9 @@ import utime
 from micropython import const
 
 from pix import baud, board
-from pix.atline import scanned_name, station_address, version
+from pix.atline import scanned_name, station_address
 from pix.atport import BASE_BAUD, after, left
+from pix.atvers import OTHER, can, version
 from pix.config import need, network_fault
 from pix.errors import PixError
 from pix.espat import Modem, quoted
@@ -196,17 +197,15 @@ class Station:
         if not self.firmware:
             raise PixError("no-modem", "it does not tell its version")
         modem.version = version(self.firmware)
-        if modem.version >= (2, 0):
-            # Other commands, other answers, and +IPD that cannot be proven.
+        if modem.version >= OTHER:
             raise PixError("modem-firmware", "AT %d.%d" % modem.version)
         if not modem.ask("+CWMODE_CUR=1"):
             modem.ask("+CWMODE=1")
         modem.ask("+SLEEP=0")
-        if modem.version >= (1, 6):
-            # Long notices instead of CONNECT may have been left on, in the module's flash.
-            modem.ask("+SYSMSG_CUR=0")
-        # Passive receiving came with 1.7; older ones answer ERROR.
-        modem.passive = modem.version >= (1, 7) and modem.ask("+CIPRECVMODE=1")
+        if can(modem.version, "messages") and not modem.ask("+SYSMSG_CUR=0"):
+            # Long notices instead of CONNECT may have been left on, in the module's flash. 1.6 has no other form.
+            modem.ask("+SYSMSG=0")
+        modem.passive = can(modem.version, "receive") and modem.ask("+CIPRECVMODE=1")
         self.tell("modem", "AT %d.%d at %d baud" % (modem.version + (modem.baud,)))
 
     def _reset(self):

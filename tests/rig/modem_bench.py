@@ -11,6 +11,7 @@ import gc
 import types
 from pathlib import Path
 
+from rig.garbage import set_aside
 from virtualboard.clock import MS, Clock
 from virtualboard.esp8285 import AccessPoint, Air, Modem
 from virtualboard.hosted.chip import Chip
@@ -48,6 +49,7 @@ class Bench:
         allow=("127.0.0.0/8",),
         seed=0,
     ):
+        set_aside()
         self.clock = Clock()
         self.pads = Pads()
         self.air = Air([AccessPoint(*point) if isinstance(point, tuple) else point for point in points])

@@ -233,8 +233,10 @@ def _doors(
             open_doors.enter_context(announced(live.board.clock, terminal, times))
             ui.err(f"console on {terminal}")
         if web is not None:
+            from maixpix.companion.saying import logged_by
             from maixpix.virtual.web import serving
 
+            open_doors.enter_context(logged_by(ui.err, quiet=True))
             ui.err(f"page at {open_doors.enter_context(serving(live, web))}")
         yield
 

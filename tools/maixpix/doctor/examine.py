@@ -17,7 +17,7 @@ from maixpix.board import bundle, device_tables, install, own, settings
 from maixpix.board.bundle import is_loader
 from maixpix.board.link import BOOT_REMEDY, BoardError, Link
 from maixpix.board.places import BoardPlace
-from maixpix.doctor import network
+from maixpix.doctor import modem, network
 from maixpix.doctor.findings import Finding
 from maixpix.errors import UserError
 
@@ -283,9 +283,13 @@ class _Examination:
         tx, rx, enable = self.ask(f"pads({wiring.tx},{wiring.rx},{wiring.enable})")
         self.load("modem")
         try:
-            found = self.ask(f"find({tx},{rx},{enable},{wiring.strap})", 40)
-            yield network.modem(found, tx, rx)
+            found = self.ask(f"find({tx},{rx},{enable},{wiring.strap},{modem.questions()!r})", 45)
+            yield modem.wiring(found, tx, rx)
             if found["rate"]:
+                firmware = modem.firmware(found, tx, rx)
+                yield firmware
+                if firmware.state == "wrong":
+                    return
                 yield from network.networks(self.ask, self.values, self.wifi_path, found["rate"], self.size)
         except BoardError as error:
             yield Finding("modem", "wrong", error.last, error.remedy)
