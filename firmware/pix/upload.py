@@ -47,6 +47,8 @@ class Uploader:
         self, connector, target, token="", board="", retries=4, connect_ms=10000, idle_ms=15000, total_ms=1800000,
         buffer=None,
     ):  # fmt: skip
+        if not hasattr(connector, "connect") or not isinstance(target, str):
+            raise TypeError("upload.Uploader(modem, target): the modem of wifi.bring_up and an address are expected")
         self.connector = connector
         self.token = token
         self.board = board
