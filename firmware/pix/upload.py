@@ -113,9 +113,11 @@ class Job(Retried):
             self.state = info.state
 
     def reached(self):
+        # Bytes that the receiver has for sure.
         return self.safe
 
     def attempt(self):
+        # One connection's worth of sending; returns the Sent when all is there.
         if self.up.raw:
             _send_raw(self.up, self)
         else:
@@ -138,6 +140,7 @@ class Job(Retried):
             remove(note)
 
     def tell(self, done):
+        # Tell the caller's `progress` that `done` bytes are there.
         if self._progress is not None:
             self._progress(done, self.size)
 

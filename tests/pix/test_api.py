@@ -120,8 +120,8 @@ print(len(fetch.get(modem, "http://{SERVER}/big", most=200000).content))
     ],
 )
 def test_wrong_arguments_are_told_what_is_expected(say, call, told):
-    program = f"from pix import config, fetch, screen, upload, wifi\ntry:\n    {call}\nexcept Exception as error:\n    print(error)\n"
-    lines = say(program, before="")
+    imports = "from pix import config, fetch, screen, upload, wifi\n"
+    lines = say(f"try:\n    {call}\nexcept Exception as error:\n    print(error)\n", before=imports)
     assert told in lines[-1] and "key-of-mine" not in lines[-1]
 
 
