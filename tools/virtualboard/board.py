@@ -21,11 +21,14 @@ from virtualboard.card.card import SdCard
 from virtualboard.clock import GRACE_NS, MS, Clock
 from virtualboard.esp8285 import AccessPoint, Air, Modem
 from virtualboard.models import MODELS
-from virtualboard.network import Network
+from virtualboard.network import Bridge, Network, Visitor
 from virtualboard.nor_flash import NorFlash
 from virtualboard.panel import Panel
 from virtualboard.pins import Pads
 from virtualboard.wire import Lane
+
+BROWSER_MAC = "02:00:00:00:00:0a"
+"""Of the station that a browser behind `ap_web` is."""
 
 
 @dataclass
@@ -70,6 +73,8 @@ class BoardConfig:
     `clock`). More of it makes figures of a busy machine comparable, and hides what a server really takes."""
     boot_baud: int = 74880
     """Rate of the modem's boot ROM text: 74880 with a 26 MHz crystal, 115200 with 40 MHz."""
+    ap_web: int | None = None
+    """Port of loopback whose connections come from a station of the modem's own network; 0 takes any."""
     faults: list[dict[str, Any]] = field(default_factory=list)
     seed: int = 0
 
@@ -127,6 +132,12 @@ class Board:
             self.clock, self.to_modem, self.to_chip, self.air, self.network, profile=config.at, seed=config.seed
         )
         self.modem.boot_baud = config.boot_baud
+        own = self.modem.own
+        self.bridge: Bridge | None = None
+        """Browsers of this machine in the modem's own network."""
+        if config.ap_web is not None:
+            visitor = Visitor(self.network, own, mac=BROWSER_MAC)
+            self.bridge = Bridge(self.network, visitor, config.ap_web, lambda: own.on, lambda: own.key)
         self.on_power_cut: Callable[[], None] | None = None
         """Set by the engine: the chip stops where it is."""
         self._wire()
@@ -163,6 +174,8 @@ class Board:
 
     def power_off(self) -> None:
         """Orderly end: links closed, the card's contents on the host. Who wants to keep the flash saves it."""
+        if self.bridge is not None:
+            self.bridge.close()
         self.modem.enable(False)
         self.network.close()
         self.card.close()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from virtualboard.esp8285.commands_ip import NAME_BYTES, ip_argument
-from virtualboard.esp8285.links import LINKS, Link
-from virtualboard.esp8285.parser import Arguments, BadArgument
+from virtualboard.esp8285.commands_ip import NAME_BYTES
+from virtualboard.esp8285.links import Link
+from virtualboard.esp8285.parser import Arguments, BadArgument, ip_argument
 from virtualboard.esp8285.sending import LONGEST
+from virtualboard.esp8285.stats import LINKS
 from virtualboard.esp8285.verbs import Verb, since
 from virtualboard.network import WINDOW, Datagrams, Peer
 
@@ -16,38 +17,44 @@ if TYPE_CHECKING:
 
 DEFAULT_SERVER_PORT = 333
 LONGEST_KEEPALIVE_S = 7200
+LONGEST_SILENCE_S = 7200
 
 
 def _link_number(modem: Modem, args: Arguments) -> int:
     """The link number that CIPMUX=1 asks for; 0 without."""
     if not modem.settings.mux:
         return 0
-    number = args.number_in(0, LINKS - 1, b"ID ERROR")
-    args.comma(b"Miss param")
+    number = args.number()
+    args.comma()
+    if number >= LINKS:
+        raise BadArgument(b"ID ERROR")
     return number
 
 
 def _start(modem: Modem, _name: bytes, args: Arguments) -> None:
+    if modem.settings.mode == 1 and not modem.station.online:
+        raise BadArgument(b"no ip")  # asked before the arguments are looked at (AT 1.7.6 binary)
     number = _link_number(modem, args)
     kind = args.string(8, b"Link type ERROR")
     if kind not in (b"TCP", b"UDP", b"SSL"):
         raise BadArgument(b"Link type ERROR")
-    args.comma(b"Miss param")
+    args.comma()
     host = args.string(NAME_BYTES, b"IP ERROR")
-    args.comma(b"Miss param")
-    port = args.number_in(1, 65535, b"ENTRY ERROR")
+    if not host:
+        raise BadArgument(b"IP ERROR")
+    args.comma(b"ENTRY ERROR")
+    port = args.number_in(0, 65535)
     local_port, remote_mode = None, 0
-    if args.more():
-        if kind == b"UDP":
-            local_port = args.number_in(1, 65535, b"ENTRY ERROR")
+    if kind == b"UDP":
+        if args.more(b"Miss param"):
+            local_port = args.number_in(1, 65535)
             if args.more():
-                remote_mode = args.number_in(0, 2, b"ENTRY ERROR")
+                remote_mode = args.number_in(0, 2)
                 args.end()
-        else:
-            args.number_in(0, LONGEST_KEEPALIVE_S)
-            args.end()
-    if modem.settings.mode == 1 and not modem.station.online:
-        raise BadArgument(b"no ip")
+        port = port or modem.local_port()  # 0 stands for any
+    elif args.more():
+        args.number_in(0, LONGEST_KEEPALIVE_S)
+        args.end()
     if modem.links[number] is not None:
         raise BadArgument(b"ALREADY CONNECTED")
     link = Link(number, kind.decode(), "", port, local_port or modem.local_port(), server=False)
@@ -86,7 +93,9 @@ def _start_datagrams(modem: Modem, link: Link, local_port: int | None) -> None:
 
 
 def _start_stream(modem: Modem, link: Link) -> None:
-    peer = modem.network.connect(link.ip, link.port, modem.about(modem.profile.syn_timeout_ns))
+    peer = modem.network.connect(
+        link.ip, link.port, modem.about(modem.profile.syn_timeout_ns), reachable=modem.station.online
+    )
     modem.links.attach(link, peer)
 
     def outcome(ok: bool) -> None:
@@ -255,19 +264,19 @@ def _lengths(modem: Modem, name: bytes, _args: Arguments) -> None:
 
 
 def _server(modem: Modem, _name: bytes, args: Arguments) -> None:
-    on = args.number_in(0, 1)
-    port = DEFAULT_SERVER_PORT
-    if args.more():
-        port = args.number_in(1, 65535)
-        args.end()
     if not modem.settings.mux:
         raise BadArgument
+    on = args.number_in(0, 1)
+    port = DEFAULT_SERVER_PORT
+    if on and args.more():
+        port = args.number_in(1, 65535)
+    args.end()
     if bool(on) == (modem.settings.server_port is not None):
         modem.print(b"no change\r\n")
     elif on:
-        modem.open_server(port)
+        modem.server.open(port)
     else:
-        modem.close_server()
+        modem.server.close()
     modem.ok()
 
 
@@ -286,10 +295,10 @@ def _server_clients_query(modem: Modem, name: bytes, _args: Arguments) -> None:
 
 
 def _server_timeout(modem: Modem, _name: bytes, args: Arguments) -> None:
-    value = args.number_in(0, 7200)
-    args.end()
     if modem.settings.server_port is None:
         raise BadArgument
+    value = args.number_in(0, LONGEST_SILENCE_S)
+    args.end()
     modem.settings.server_timeout_s = value
     modem.ok()
 
