@@ -98,7 +98,11 @@ class AtCommands(AtPort):
         return False
 
     def drain(self):
-        # Wait until no request for data is open; what was requested goes to its link's buffer.
+        # Wait until no request for data is open; what was requested goes to its link's buffer. What was offered must be
+        # settled, too.
+        end = after(_BUSY_MS)
+        while self.unsettled is not None and left(end) > 0:
+            self.poll()
         end = after(2 * ANSWER_MS)
         while self.asked or self.tok.remaining:
             self.poll()
@@ -190,6 +194,9 @@ class AtCommands(AtPort):
         # Get back in step after noise, a lost answer or a payload that the module still waits for: let everything be
         # said, leave the payload state, then have AT answered. Raises PixError("modem-rebooted") or ("no-modem").
         self.suspect()
+        if self.unsettled is not None:
+            self.unsettled.fail("send-failed")
+            self.unsettled = None
         self.noise = False
         self.tok.strict = False
         busy_end = after(_BUSY_MS)

@@ -34,6 +34,7 @@ class Link:
         self.timeout_ms = 15000
         self.error = ""
         self.closed = False  # the module has no connection any more
+        self.incoming = False  # a client of the module's own server
         self.delivered = 0
         self.arrived = 0  # bytes taken from the line for this link
         self.proven = 0  # how many of them have a well-formed item behind them
@@ -93,6 +94,22 @@ class Link:
                 self._check_due = False
                 self._check()
 
+    def take(self, mv):
+        # Like `readinto`, without waiting: the count, 0 when nothing is here yet, -1 when the peer has closed and
+        # everything was read. Raises PixError as `readinto` does, "timeout" excepted.
+        modem = self._modem
+        if self._end > self._start:
+            return self._from_buffer(mv)
+        if self.error:
+            raise PixError(self.error)
+        if modem.tok.remaining and modem.source is self:
+            return self._from_frame(mv)
+        if self.closed and (self._drained or not modem.passive):
+            return -1
+        if modem.passive:
+            self._look()
+        return 0
+
     def prove(self):
         # Make sure of every byte delivered so far: have the module say something behind them, and compare what it
         # tells about the link with what we saw. Raises PixError("bytes-lost") when they cannot be proven.
@@ -138,7 +155,12 @@ class Link:
     def store(self, stream, remaining):
         # Read up to `remaining` payload bytes from `stream` into the link's buffer, because nobody else takes them.
         if self._buffer is None:
-            self._buffer = bytearray(_BUFFER)
+            try:
+                self._buffer = bytearray(_BUFFER)
+            except MemoryError:
+                # This happens in the middle of a frame: the line stays in step, and only this link ends.
+                self._buffer = bytearray(0)
+                self.fail("no-memory")
         buf = self._buffer
         if self._start and self._end == len(buf):
             buf[: self._end - self._start] = buf[self._start : self._end]
@@ -148,7 +170,7 @@ class Link:
             if not self._closing:
                 self.fail("bytes-lost")
             self._end = self._start
-            return stream.readinto(memoryview(buf)[:remaining])
+            return self._modem.throw_away(stream, remaining)
         count = stream.readinto(memoryview(buf)[self._end : self._end + remaining])
         if count:
             self._end += count
@@ -229,6 +251,26 @@ class Link:
             follow = self._follow_ahead if self._pipelined else self._follow
             asked = follow(sent, piece, fill if size else None)
         return total
+
+    @property
+    def ready(self):
+        # True when the module would take another segment now.
+        return self._modem.unsettled is None and len(self._segments) < 2
+
+    def offer(self, data):
+        # Send `data`, up to 1460 bytes, while `ready`, without waiting for the peer. Raises PixError as `write` does.
+        modem = self._modem
+        self._ask(len(data))
+        modem.payload(data)
+        self._confirmed(len(data))
+        if not self._pipelined and modem.sending:
+            # The module obeys nobody until it has said SEND OK: whoever has a command for it waits for that.
+            modem.unsettled = self
+
+    @property
+    def settled(self):
+        # True when the peer has acknowledged everything that was offered.
+        return not self._segments and self._modem.unsettled is not self
 
     def flush(self, timeout_ms=_SEND_MS):
         # Wait until the peer has acknowledged everything written. Raises PixError as `write` does.
@@ -376,14 +418,24 @@ class Link:
             good = max(0, self.proven - self.delivered)
             self._end = min(self._end, self._start + good)
 
-    def close(self):
-        # Close from this side. Never raises: a link of a dead modem is as closed as any.
+    def begin_anew(self):
+        # Forget what came so far: it was another connection's, which had taken this number.
+        self.closed = False
+        self._start = self._end = self.waiting = 0
+        self.proven = self.arrived
+
+    def close(self, abort=False):
+        # Close from this side; `abort`: the peer does not answer any more, so nothing of it is awaited, where the
+        # module can do that (1.7). Never raises: a link of a dead modem is as closed as any.
         modem = self._modem
         if modem.links[self.number] is not self:
             return
         open_there = not self.closed
         try:
-            if open_there and self._segments and not self.error:
+            if abort:
+                if open_there and not modem.lost and modem.version >= (1, 7):
+                    modem.command("+CIPCLOSEMODE=%d,1" % self.number, tries=1)
+            elif open_there and self._segments and not self.error:
                 self.flush()
             self._closing = True
             if open_there and not modem.lost:

@@ -64,6 +64,9 @@ class BoardConfig:
     """Host names the network resolves, name -> IPv4 address."""
     reach: list[str] = field(default_factory=lambda: ["127.0.0.0/8"])
     """Address ranges that links may reach on this machine's network."""
+    web_port: int | None = None
+    """Port of this machine (loopback) at which the module's own server appears: 0 is any free one, None the module's
+    number, or a free one when that cannot be had."""
     dns: bool = False
     """Names that are not in `names` are looked up by this machine's resolver."""
     rtt_ms: float = 4.0
@@ -123,7 +126,12 @@ class Board:
         self.console_rx = Lane(self.clock, "console_rx")
         self.console_tx = Lane(self.clock, "console_tx")
         self.network = Network(
-            self.clock, config.names, rtt_ns=round(config.rtt_ms * MS), allow=tuple(config.reach), dns=config.dns
+            self.clock,
+            config.names,
+            rtt_ns=round(config.rtt_ms * MS),
+            allow=tuple(config.reach),
+            dns=config.dns,
+            listen_port=config.web_port,
         )
         self.air = Air(
             [AccessPoint(w.ssid, w.password, rssi=w.rssi, dhcp_ms=w.dhcp_ms, dhcp_ok=w.dhcp_ok) for w in config.wifi]

@@ -27,8 +27,8 @@ class Network:
     full segment that does not end a write (Linux 40 ms, Windows 200 ms); since the module's stack keeps the rest of a
     write longer than 1460 bytes back until then, such a write pays it once. `dns_fail_ns` is how long a name without
     an answer takes to fail (12 s recorded on AT 1.7, `wea23-dns`).
-    Ports on which the module listens appear at `listen_on` (None: nowhere, only scripts can `call` them); see
-    `listening`.
+    Ports on which the module listens appear at `listen_on` (None: nowhere, only scripts can `call` them), at
+    `listen_port` or else the same number; see `listening`.
     """
 
     def __init__(
@@ -41,6 +41,7 @@ class Network:
         dns: bool = False,
         dns_fail_ns: int = 12 * SECOND,
         listen_on: str | None = "127.0.0.1",
+        listen_port: int | None = None,
     ) -> None:
         self.clock = clock
         self.names = {"localhost": "127.0.0.1"}
@@ -50,6 +51,9 @@ class Network:
         self.dns = dns
         self.dns_fail_ns = dns_fail_ns
         self.listen_on = listen_on
+        self.listen_port = listen_port
+        self.on_listen: Callable[[int, int], None] | None = None
+        """Called with the module's port and this machine's when a server opens."""
         self.listening: dict[int, int] = {}
         """Port of the module -> port on this machine, of servers that are open now."""
         self.started_at = 1_767_225_600
@@ -178,11 +182,16 @@ class Network:
     def listen(self, port: int, on_client: Callable[[Peer], None]) -> int:
         """Accept clients on `port`; returns the port on this machine (another one when that cannot be had)."""
         self.unlisten(port)
+        there = port if self.listen_port is None else self.listen_port
         server = (
-            _Server(on_client, port) if self.listen_on is None else _SocketServer(self, self.listen_on, port, on_client)
+            _Server(on_client, port)
+            if self.listen_on is None
+            else _SocketServer(self, self.listen_on, there, on_client)
         )
         self._servers[port] = server
         self.listening[port] = server.host_port
+        if self.on_listen is not None:
+            self.on_listen(port, server.host_port)
         return server.host_port
 
     def unlisten(self, port: int) -> None:
