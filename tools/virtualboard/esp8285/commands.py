@@ -10,6 +10,7 @@ from virtualboard.esp8285 import (
     commands_link,
     commands_names,
     commands_own,
+    commands_server,
     commands_wifi,
 )
 from virtualboard.esp8285.parser import Arguments, BadArgument, split_command
@@ -25,6 +26,7 @@ _VERBS: dict[bytes, Verb] = {
     **commands_ip.VERBS,
     **commands_names.VERBS,
     **commands_link.VERBS,
+    **commands_server.VERBS,
 }
 
 

@@ -1,4 +1,4 @@
-"""Connections: open, send, read, close, serve. Bytes: AT 1.7.6 binary (`at_ipCmd.o`)."""
+"""Connections: open, send, read, close. Bytes: AT 1.7.6 binary (`at_ipCmd.o`)."""
 
 from __future__ import annotations
 
@@ -15,9 +15,7 @@ from virtualboard.network import WINDOW, Datagrams, Peer
 if TYPE_CHECKING:
     from virtualboard.esp8285.modem import Modem
 
-DEFAULT_SERVER_PORT = 333
 LONGEST_KEEPALIVE_S = 7200
-LONGEST_SILENCE_S = 7200
 
 
 def _link_number(modem: Modem, args: Arguments) -> int:
@@ -263,51 +261,6 @@ def _lengths(modem: Modem, name: bytes, _args: Arguments) -> None:
     modem.ok()
 
 
-def _server(modem: Modem, _name: bytes, args: Arguments) -> None:
-    if not modem.settings.mux:
-        raise BadArgument
-    on = args.number_in(0, 1)
-    port = DEFAULT_SERVER_PORT
-    if on and args.more():
-        port = args.number_in(1, 65535)
-    args.end()
-    if bool(on) == (modem.settings.server_port is not None):
-        modem.print(b"no change\r\n")
-    elif on:
-        modem.server.open(port)
-    else:
-        modem.server.close()
-    modem.ok()
-
-
-def _server_clients(modem: Modem, _name: bytes, args: Arguments) -> None:
-    value = args.number_in(1, LINKS)
-    args.end()
-    if modem.settings.server_port is not None:
-        raise BadArgument
-    modem.settings.server_max = value
-    modem.ok()
-
-
-def _server_clients_query(modem: Modem, name: bytes, _args: Arguments) -> None:
-    modem.print(b"%s:%d" % (name, modem.settings.server_max))
-    modem.ok()
-
-
-def _server_timeout(modem: Modem, _name: bytes, args: Arguments) -> None:
-    if modem.settings.server_port is None:
-        raise BadArgument
-    value = args.number_in(0, LONGEST_SILENCE_S)
-    args.end()
-    modem.settings.server_timeout_s = value
-    modem.ok()
-
-
-def _server_timeout_query(modem: Modem, name: bytes, _args: Arguments) -> None:
-    modem.print(b"%s:%d\r\n" % (name, modem.settings.server_timeout_s))
-    modem.ok()
-
-
 def _ssl_size(modem: Modem, _name: bytes, args: Arguments) -> None:
     value = args.number_in(2048, 8192 if modem.profile.version >= (1, 7, 2) else 4096)
     args.end()
@@ -346,8 +299,5 @@ VERBS: dict[bytes, Verb] = {
     b"+CIPCLOSEMODE": since((1, 7, 0), Verb(setup=_close_mode)),
     b"+CIPRECVDATA": since((1, 7, 0), Verb(setup=_read)),
     b"+CIPRECVLEN": since((1, 7, 0), Verb(query=_lengths)),
-    b"+CIPSERVER": Verb(setup=_server),
-    b"+CIPSERVERMAXCONN": since((1, 6, 0), Verb(query=_server_clients_query, setup=_server_clients)),
-    b"+CIPSTO": Verb(query=_server_timeout_query, setup=_server_timeout),
     b"+CIPSSLSIZE": Verb(setup=_ssl_size),
 }

@@ -186,7 +186,7 @@ class Network:
         server = (
             _Server(on_client, port)
             if self.listen_on is None
-            else _SocketServer(self, self.listen_on, there, on_client)
+            else _SocketServer(self, self.listen_on, port, there, on_client)
         )
         self._servers[port] = server
         self.listening[port] = server.host_port
@@ -242,13 +242,15 @@ class _Server:
 class _SocketServer(_Server):
     """One listening socket on this machine."""
 
-    def __init__(self, network: Network, address: str, port: int, on_client: Callable[[Peer], None]) -> None:
+    def __init__(
+        self, network: Network, address: str, port: int, there: int, on_client: Callable[[Peer], None]
+    ) -> None:
         super().__init__(on_client, port)
         self._network = network
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            self._socket.bind((address, port))
+            self._socket.bind((address, there))
         except OSError:
             self._socket.bind((address, 0))
         self._socket.listen(5)
