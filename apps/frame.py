@@ -7,7 +7,7 @@ import gc
 
 import utime
 
-from pix import fetch, store, wifi
+from pix import fetch, online, store
 from pix.errors import PixError
 from pix.log import Log
 from pix.start import once
@@ -27,6 +27,8 @@ def main():
     store.recover("/sd")
     shown = _show_last(screen)
     tell = Tell(None if shown else screen)
+    held = online.Held(settings)
+    asked = False  # by a long press of the key: to be set up anew
     modem = None
     etag = ""
     pause_ms = _FIRST_PAUSE_MS
@@ -34,7 +36,10 @@ def main():
         started = utime.ticks_ms()
         try:
             if modem is None:
-                modem = wifi.bring_up(settings, tell.stage)
+                modem = online.bring_up(settings, screen, tell.stage, asked=asked)
+                if asked:
+                    etag = ""  # the panel has shown something else
+                asked = False
             result = fetch.fetch(
                 modem, url, TARGET, tell.progress, etag=etag, check=screen.check, again=tell.again,
                 body_kb=settings.body_kb, body_s=settings.body_s,
@@ -58,6 +63,10 @@ def main():
         gc.collect()
         while utime.ticks_diff(utime.ticks_ms(), started) < wait_ms:
             utime.sleep_ms(50)  # in slices: Ctrl-C acts between two of them only
+            if held.look():
+                asked = True
+                modem = None
+                break
 
 
 def _show_last(screen):

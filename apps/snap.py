@@ -9,6 +9,7 @@
 import lcd
 import utime
 
+from pix import online
 from pix.camera import Camera
 from pix.errors import PixError
 from pix.outbox import Outbox
@@ -29,7 +30,8 @@ class Snap:
         self.outbox = Outbox(reserve_kb=settings.reserve_kb)
         self.waiting = self.outbox.waiting()
         self.camera = Camera(settings.frame, settings.quality, settings.colour)
-        self.uplink = Uplink(settings, self.stage, self.take_if_due)
+        self.uplink = Uplink(settings, screen, self.stage, self.take_if_due)
+        self.held = online.Held(settings)
         self.percent = 0  # of the upload, last shown
 
     def run(self):
@@ -42,9 +44,17 @@ class Snap:
             if self.waiting and settings.upload and self.uplink.rested():
                 self.deliver()
             self.uplink.look()
+            if self.held.look():
+                self.set_up()
             utime.sleep_ms(_TICK_MS)
         self.state.say("%d taken, none waiting" % self.shutter.taken)
         print("done, %d taken" % self.shutter.taken)
+
+    def set_up(self):
+        try:
+            self.uplink.set_up()
+        except PixError as error:
+            self.trouble(error)
 
     def take(self):
         # Returns the PixError that kept it from taking a picture, else None.

@@ -82,6 +82,7 @@ class AtPort:
         self.dhcp_failed = False  # DHCP TIMEOUT likewise
         self.heard = False  # anything came since this was cleared
         self.lost = ""  # code of what makes connecting pointless until the trouble is repaired
+        self.own = False  # the module's own network is what counts: that it loses another one is no trouble
         self.on_client = None  # while the module's own server is open: called with the number of each new link
         self.unsettled = None  # the link whose SEND OK nobody waits for
         self.idle = None  # called while an answer is awaited and the line is quiet; see pix.wifi.Station
@@ -250,7 +251,7 @@ class AtPort:
             self.associated = True
         elif line == b"WIFI DISCONNECT":
             self.online = False
-            if not self.resetting and not self.lost:
+            if not self.resetting and not self.lost and not self.own:
                 self.lost = "wifi-lost"
         elif line == b"DHCP TIMEOUT":
             self.dhcp_failed = True

@@ -17,6 +17,10 @@ KEYS = {
     "app": ("show", "text"),
     "board": ("dock", ("dock", "go", "bit", "cube", "amigo")),
     "name": ("", "text"),
+    # When the board opens a network of its own to be set up in: "auto" where none of its networks is there or its key
+    # is held for three seconds, "key" for the latter only. It is closed after so many seconds without a visitor.
+    "portal": ("auto", ("auto", "key", "off")),
+    "portal_s": (300, (30, 86400)),
     "rotation": (0, (0, 3)),
     "baud": (1000000, (9600, 4000000)),
     "fit": ("fit", ("fit", "fill", "stretch")),

@@ -30,6 +30,7 @@ _CLIENTS = const(4)  # of five links, so that one stays for what the board itsel
 _SEGMENT = const(1460)
 _COMMAND_MS = const(3)  # what a CIPSENDBUF takes besides its payload
 _LISTEN_AGAIN_MS = const(5000)
+_ABSENT_MS = const(300)
 _REPAIR_MS = const(2000)
 _LONGEST_REPAIR_MS = const(60000)
 
@@ -54,6 +55,7 @@ class Web:
         self._generation = -1
         self._again_at = 0
         self._pause_ms = _REPAIR_MS
+        self._polled_at = utime.ticks_ms()
 
     # -- routes -------------------------------------------------------------------------------------------
 
@@ -138,6 +140,7 @@ class Web:
         if modem is None:
             return
         end = after(slice_ms)
+        self._put_off()
         try:
             if modem.lost or modem.generation != self._generation:
                 self._come_back()
@@ -201,6 +204,14 @@ class Web:
             modem.poll()
         if not modem.lost and modem.generation != self._generation and left(self._again_at) <= 0:
             self._listen()
+
+    def _put_off(self):
+        # While a handler or the app itself took long, nobody could be served: clients are not charged with that.
+        absent = -left(self._polled_at)
+        self._polled_at = utime.ticks_ms()
+        if absent > _ABSENT_MS:
+            for conn in self._conns:
+                conn.put_off(absent)
 
     def _accept(self, link):
         # A client has come. This is called while something else goes on: the link is only noted.

@@ -59,6 +59,12 @@ class Conn:
         self._response = None
         self._drained = 0
 
+    def put_off(self, ms):
+        # For `ms` nobody looked: what the client has done meanwhile shows only now.
+        now = utime.ticks_ms()
+        self.moved_at = _later(self.moved_at, ms, now)
+        self._came_at = _later(self._came_at, ms, now)
+
     def step(self, most):
         # Do one thing; True when something was done. `most`: bytes that may be sent now, 0 for none.
         self.sent = False
@@ -366,3 +372,9 @@ class Conn:
                 file.discard()
             except PixError as error:
                 self._web.note(error)
+
+
+def _later(when, ms, now):
+    # The tick `when` moved by `ms`, but not beyond `now`.
+    moved = utime.ticks_add(when, ms)
+    return now if utime.ticks_diff(moved, now) > 0 else moved
