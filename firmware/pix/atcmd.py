@@ -170,6 +170,16 @@ class AtCommands(AtPort):
         self.received = 0
         self.uart.write(data)
 
+    def cancel(self):
+        # The module has asked for a payload that it shall not get after all.
+        self._begin()
+        self.sending = True
+        utime.sleep_ms(30)
+        self.uart.write(b"+++")
+        self.pause(40)
+        if self.final != b"SEND Canceled":
+            self.noise = True
+
     def meanwhile(self, fill, piece):
         # Call `fill(piece)` in the middle of a send: should it fail, get back in step before the next command.
         try:

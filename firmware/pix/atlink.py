@@ -299,6 +299,10 @@ class Link:
             said = []
             final = self._modem.send(self._command(size), said.append)
             if final == b"OK":
+                if self._modem.links[self.number] is not self:
+                    # Closed, and another client has the number by now: what is ours must not go to that one.
+                    self._modem.cancel()
+                    raise PixError(self.error or "link-lost")
                 break
             tries -= 1
             if final != b"ERROR":

@@ -33,6 +33,7 @@ _LISTEN_AGAIN_MS = const(5000)
 _ABSENT_MS = const(300)
 _REPAIR_MS = const(2000)
 _LONGEST_REPAIR_MS = const(60000)
+_AUDIT_MS = const(10000)  # how often the module is asked which links are open
 
 
 class Web:
@@ -56,6 +57,8 @@ class Web:
         self._again_at = 0
         self._pause_ms = _REPAIR_MS
         self._polled_at = utime.ticks_ms()
+        self._damages = 0
+        self._audit_at = 0
 
     # -- routes -------------------------------------------------------------------------------------------
 
@@ -194,6 +197,22 @@ class Web:
         self._again_at = after(_LISTEN_AGAIN_MS)
         modem.listen(self.port, self._accept, self.clients)
         self._generation = modem.generation
+        self._damages = modem.damages
+        self._audit_at = after(_AUDIT_MS)
+
+    def _audit(self, modem):
+        # A CONNECT or CLOSED may have been lost: have the module tell its links, close those that nobody owns, and give
+        # up those that are not there.
+        self._damages = modem.damages
+        self._audit_at = after(_AUDIT_MS)
+        there = modem.open_links()
+        for conn in list(self._conns):
+            if not conn.among(there):
+                self._over(conn)
+        for number in there:
+            if modem.links[number] is None:
+                modem.stale[number] = True
+        modem.close_stale()
 
     def _come_back(self):
         # After a restart of the module nobody listens.
@@ -226,6 +245,10 @@ class Web:
             # At a low rate a segment takes longer than a slice.
             piece = max(64, (room_ms - _COMMAND_MS) * modem.baud // 10000)
             send_ms = room_ms
+        if modem.damages != self._damages or left(self._audit_at) <= 0:
+            self._audit(modem)
+        if modem.tok.partial() and not uart.any():
+            modem.poll()  # the rest of an item that never comes is given up in there
         worked = True
         sent = False
         while worked and left(end) > 0:

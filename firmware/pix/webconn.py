@@ -57,6 +57,7 @@ class Conn:
         self._form = None
         self._files = []
         self._response = None
+        self._begun = False  # some of the answer is out
         self._drained = 0
 
     def put_off(self, ms):
@@ -88,6 +89,15 @@ class Conn:
         except MemoryError as error:
             self._short(error)
         return True
+
+    def among(self, numbers):
+        # True unless the module, which has just told the `numbers` of its open links, has no such link although nobody
+        # said that it was closed.
+        link = self._link
+        if link.number in numbers or link.closed or link.error:
+            return True
+        link.closed = True
+        return False
 
     def end(self):
         # Give back what is held, the link first of all.
@@ -320,15 +330,20 @@ class Conn:
         except MemoryError:
             raise
         except Exception as error:  # noqa: BLE001 - the body may be a generator of the app's
-            # The head is out: all that can be done is not to end in order.
             self._web.note(error)
-            self.over = True
+            if self._begun:
+                # The head is out: all that can be done is not to end in order.
+                self.over = True
+            else:
+                self._response.close()
+                self._answer(error_page(WebError(500, "The program failed; its log tells more.")))
             return True
         if not count:
             self._response.close()
             self._state = _SETTLE
             return True
         link.offer(view[:count])
+        self._begun = True
         self.sent = True
         self.moved_at = utime.ticks_ms()
         return True
