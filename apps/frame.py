@@ -37,9 +37,9 @@ def main():
         try:
             if modem is None:
                 modem = online.bring_up(settings, screen, tell.stage, asked=asked)
-                if asked:
-                    etag = ""  # the panel has shown something else
                 asked = False
+                if online.uncovered():
+                    etag = ""  # the picture has to come again
             result = fetch.fetch(
                 modem, url, TARGET, tell.progress, etag=etag, check=screen.check, again=tell.again,
                 body_kb=settings.body_kb, body_s=settings.body_s,
@@ -54,6 +54,8 @@ def main():
         except PixError as error:
             print("error", error.line)
             log.error(error)
+            if online.uncovered():
+                shown = _show_last(screen)
             if not shown:
                 screen.error(error)
             etag = ""

@@ -33,6 +33,7 @@ class Snap:
         self.uplink = Uplink(settings, screen, self.stage, self.take_if_due)
         self.held = online.Held(settings)
         self.percent = 0  # of the upload, last shown
+        self.portal = False  # it is open
 
     def run(self):
         settings = self.settings
@@ -51,10 +52,14 @@ class Snap:
         print("done, %d taken" % self.shutter.taken)
 
     def set_up(self):
+        # The portal; pictures that are due are taken all the same, but the panel is its own.
+        self.portal = True
         try:
             self.uplink.set_up()
         except PixError as error:
             self.trouble(error)
+        finally:
+            self.portal = False
 
     def take(self):
         # Returns the PixError that kept it from taking a picture, else None.
@@ -77,7 +82,7 @@ class Snap:
             self.take()
 
     def preview(self, img):
-        if img.width() <= self.screen.width and img.height() <= self.screen.height:
+        if not self.portal and img.width() <= self.screen.width and img.height() <= self.screen.height:
             lcd.display(img)
 
     def asked(self):

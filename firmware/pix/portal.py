@@ -57,15 +57,15 @@ _RESTARTS = const(3)
 
 
 class Portal:
-    # `settings` as of pix.config, `screen` a pix.screen.Screen, progress(stage, detail) as of pix.wifi.
-    def __init__(self, settings, screen, progress=None):
+    # `settings` as of pix.config, `screen` a pix.screen.Screen, progress(stage, detail) and idle() as of pix.wifi.
+    def __init__(self, settings, screen, progress=None, idle=None):
         self.board = ""  # name of the network
         self.networks = []  # (name, locked, dBm, channel) of those in the air, the strongest first
         self.server = settings.server
         self.app = settings.app
         self._settings = settings
         self._screen = screen
-        self._station = Station(settings, progress)
+        self._station = Station(settings, progress, idle)
         self._modem = self._station.modem
         self._tell = progress
         self._key = _random_key()
@@ -98,6 +98,11 @@ class Portal:
                 self._say("portal", error.line)
             finally:
                 self._close()
+
+    @property
+    def done(self):
+        # True when a network was set up.
+        return self._address != ""
 
     # -- the network --------------------------------------------------------------------------------------
 
@@ -180,6 +185,8 @@ class Portal:
             web.poll(50)
             self._answer_names()
             modem.poll()
+            if self._station.idle is not None and not web.busy:
+                self._station.idle()
             if modem.generation != generation:
                 raise PixError("modem-rebooted")
             if left(check_at) <= 0:

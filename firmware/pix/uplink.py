@@ -48,7 +48,9 @@ class Uplink:
         try:
             if self._modem is None:
                 asked, self._asked = self._asked, False
-                self._modem = online.bring_up(self._settings, self._screen, self._stage, idle=self._idle, asked=asked)
+                self._modem = online.bring_up(
+                    self._settings, self._screen, self._stage, idle=self._idle, asked=asked, by_itself=False
+                )
             result = action(self._modem, *args)
         except PixError:
             self._pause_ms = min(max(_FIRST_PAUSE_MS, 2 * self._pause_ms), _LONGEST_PAUSE_MS)
