@@ -310,7 +310,7 @@ class Portal:
         if fault:
             self._failure = ("Not yet", fault)
             return portpage.form(self, self._failure, chosen, other), 400
-        self.server = server
+        self.server = portpage.whole_server(server)
         self.app = app
         self._failure = None
         self._wish = (name, key)

@@ -3,6 +3,8 @@
 # packets are small (an MTU of 576).
 
 from pix.config import network_fault
+from pix.errors import PixError
+from pix.url import parse
 from pix.webpage import begin, escape, render
 
 APPS = ("show", "frame", "snap", "send", "get", "panel")
@@ -27,10 +29,10 @@ _NETWORK = (
     '<label class="n"><input type="radio" name="ssid" value="{{name}}"{{{on}}}><span>{{name}}</span>'
     '<span class="i">{{info}} <meter max="4" value="{{bars}}">{{bars}}/4</meter></span></label>'
 )
+_AGAIN = '<p><a href="/?scan=1">Look again</a></p>'
 _KEY = (
     '<label>Another one, or a hidden one<input type="text" name="other" value="{{other}}" maxlength="32"'
     ' autocapitalize="off" spellcheck="false"></label>'
-    '<p><a href="/?scan=1">Look again</a></p>'
     '<label>Key (none for an open network)<input type="password" name="key" maxlength="64" autocomplete="off"></label>'
     "</fieldset><fieldset><legend>Board</legend>"
     '<label>Server with the pictures<input type="text" name="server" value="{{server}}" placeholder="192.168.1.20:8765"'
@@ -58,10 +60,10 @@ def form(portal, failure=None, chosen="", other=""):
     yield render(_FORM, token=portal.token)
     for name, locked, level, _ in portal.networks:
         on = " checked" if name == chosen else ""
-        yield render(_NETWORK, name=name, on=on, info="key" if locked else "open", bars=_bars(level))
+        yield render(_NETWORK, name=name, on=on, info="locked" if locked else "open", bars=_bars(level))
     if not portal.networks:
         yield "<p>None was heard.</p>"
-    yield render(_KEY, other=other, server=portal.server)
+    yield _AGAIN + render(_KEY, other=other, server=portal.server)
     apps = APPS if portal.app in APPS else APPS + (portal.app,)
     for app in apps:
         on = " selected" if app == portal.app else ""
@@ -99,9 +101,17 @@ def fault(portal, name, key, server, app):
         return "A key has 8 to 63 characters."
     if app not in APPS and app != portal.app:
         return "There is no app of that name."
-    if "://" in server and server[:7] != "http://":
-        return "The server is a host and a port, or begins with http://."
+    if server:
+        try:
+            parse(whole_server(server))
+        except PixError as error:
+            return "%s. %s." % (error.cause, error.remedy)
     return ""
+
+
+def whole_server(text):
+    # The setting "server" as people mean it: a host with or without a port is an address of HTTP.
+    return text if not text or "://" in text else "http://" + text
 
 
 def reason(error, name):

@@ -38,8 +38,10 @@ class Board:
         card.mkdir()
         install.install(FolderPlace(card), bundle.build())
         self.settings = card / "pix.json"
-        self.settings.write_text(json.dumps({"wifi": [["old", "12345678"]], "app": "frame", "server": "pc:1"}))
-        options = LiveOptions(engine, card=card, at="1.7.4", ap_web=0, paced=False)
+        self.settings.write_text(
+            json.dumps({"wifi": [["old", "12345678"]], "app": "frame", "server": "http://pc:1", "portal_s": 3600})
+        )
+        options = LiveOptions(engine, card=card, at="1.7.4", ap_web=0, paced=True)
         if engine == "k210":
             options.firmware = FIRMWARE
         self.live = LiveBoard(options)
@@ -99,7 +101,8 @@ def test_a_browser_sets_the_board_up(board, tmp_path):
     asyncio.run(visit())
     board.wait_for(lambda b: not b.modem.own.on and b.modem.station.online, 120)
     assert json.loads(board.settings.read_text()) == {
-        "wifi": [["home", "correct horse"], ["old", "12345678"]], "server": "pc:8000", "app": "show",
+        "wifi": [["home", "correct horse"], ["old", "12345678"]], "server": "http://pc:8000", "app": "show",
+        "portal_s": 3600,
     }  # fmt: skip
 
 

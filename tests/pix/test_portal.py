@@ -101,12 +101,13 @@ def test_the_wrong_key_first_then_the_right_one(place, at):
     assert phone.names and phone.names[0].endswith(b"\x04\x03\x02\x01")
     assert seen["probe"].status == 302 and seen["probe"].fields["location"] == f"http://{HOME}/"
     page = seen["page"]
-    assert page.status == 200 and 'value="home"' in page.body and "key <meter" in page.body and page.size < 12_000
+    assert page.status == 200 and 'value="home"' in page.body and "locked <meter" in page.body and page.size < 12_000
     assert "home refused the key" in seen["refused"].body and seen["own"]
     assert "home</b> and has the address <b>192.168.4.50" in seen["done"].body
     assert "portal home works, address 192.168.4.50\nportal: the board starts anew" in outcome.console
     assert place.settings == {
-        "wifi": [["home", "correct horse"], ["old", "12345678"]], "rotation": 0, "server": "pc:8000", "app": "frame",
+        "wifi": [["home", "correct horse"], ["old", "12345678"]], "rotation": 0, "server": "http://pc:8000",
+        "app": "frame",
     }  # fmt: skip
     assert phone.visitor.ip is None  # it was sent away: the network is closed
     everything = "".join(answer.body + str(answer.fields) for answer in phone.answers)
@@ -148,7 +149,8 @@ REFUSED = [
     ({"key": "12345678"}, "Choose a network"),
     ({"other": "n" * 33, "key": "12345678"}, "1 to 32 bytes"),
     ({"other": "a\nb", "key": "12345678"}, "control character"),
-    ({"ssid": "home", "key": "12345678", "server": "https://pc"}, "begins with http://"),
+    ({"ssid": "home", "key": "12345678", "server": "https://pc"}, "no usable TLS"),
+    ({"ssid": "home", "key": "12345678", "server": "pc:x"}, "no http URL"),
     ({"ssid": "home", "key": "12345678", "app": "nosuch"}, "no app of that name"),
 ]
 FAILED = [
