@@ -44,10 +44,12 @@ class Web:
         self.clock = clock
         self.modem = None
         self.clients = _CLIENTS
+        self.local = ""  # URL with the board's name
         self.served = 0  # requests that were answered
         self.failures = 0  # of handlers
         self.view = memoryview(bytearray(_SEGMENT))  # what is being read or sent, of whichever link
         self._log = log
+        self._name = ""
         self._routes = []
         self._pages = {}  # status -> handler of errors
         self._conns = []
@@ -112,11 +114,17 @@ class Web:
 
     # -- running ------------------------------------------------------------------------------------------
 
-    def start(self, modem):
-        # Serve through `modem`, a pix.espat.Modem. Raises PixError.
+    def start(self, modem, name=""):
+        # Serve through `modem`, a pix.espat.Modem, and return the URL. `name` is told to the network as <name>.local,
+        # where the module can do that; `local` has that URL then. Raises PixError.
         self.modem = modem
         modem.make_room = self._make_room
+        self._name = "".join([c for c in name.lower() if "a" <= c <= "z" or "0" <= c <= "9" or c == "-"])[:32]
         self._listen()
+        return self._url(modem.address)
+
+    def _url(self, host):
+        return "http://%s/" % host if self.port == 80 else "http://%s:%d/" % (host, self.port)
 
     def stop(self):
         # Close the service and every link of it.
@@ -193,6 +201,8 @@ class Web:
             self._over(conn)
         self._again_at = after(_LISTEN_AGAIN_MS)
         modem.listen(self.port, self._accept, self.clients)
+        told = self._name and modem.announce(self._name, self.port)
+        self.local = self._url(self._name + ".local") if told else ""
         self._generation = modem.generation
         self._damages = modem.damages
         self._audit_at = after(_AUDIT_MS)

@@ -45,6 +45,12 @@ if TYPE_CHECKING:
 @click.option("--isp", is_flag=True, help="Start with the BOOT key held: the boot ROM waits for kflash.")
 @click.option("--snapshot", type=click.Path(path_type=Path), help="Goes on from there; kept at the end.")
 @click.option("--web", type=click.IntRange(0, 65535), metavar="PORT", help="Panel, console, card and keys as a page.")
+@click.option(
+    "--sta-web",
+    type=click.IntRange(0, 65535),
+    metavar="PORT",
+    help="Port of this machine for the board's own pages; unless given the board's, or a free one.",
+)
 @click.option("--rfc2217", type=click.IntRange(0, 65535), metavar="PORT", help="Console as rfc2217:// port, DTR, RTS.")
 @click.option(
     "--lines",
@@ -80,6 +86,7 @@ def board(
     isp: bool,
     snapshot: Path | None,
     web: int | None,
+    sta_web: int | None,
     rfc2217: int | None,
     lines: str,
     code: str | None,
@@ -126,6 +133,7 @@ def board(
     options = LiveOptions(
         chosen, firmware, flash, card, camera, at, panel, faults=faults or [], seed=seed, isp=isp,
         cpu_factor=cpu_factor, snapshot=snapshot, rtt_ms=rtt_ms, grace_ms=grace_ms,
+        sta_web=sta_web,
     )  # fmt: skip
     options.reach = list(reach)
     if wifi:
@@ -194,6 +202,9 @@ def _doors(
         if terminal is not None:
             open_doors.enter_context(announced(live.board.clock, terminal, times))
             ui.err(f"console on {terminal}")
+        live.board.network.on_listen = lambda port, there: ui.err(
+            f"the board's own service, its port {port}: http://127.0.0.1:{there}/"
+        )
         if web is not None:
             from maixpix.virtual.web import serving
 

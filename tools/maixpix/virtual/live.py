@@ -47,6 +47,8 @@ class LiveOptions:
     model: str = "dock"
     reach: list[str] = field(default_factory=list)
     """Address ranges beyond loopback that links may reach; with any, the system's resolver is asked for names."""
+    sta_web: int | None = None
+    """Port of loopback where the module's own server appears; 0 takes any, None the module's number."""
     rtt_ms: float = 4.0
     """Round trip to every peer, milliseconds of the board's time."""
     grace_ms: float = GRACE_NS / MS
@@ -66,6 +68,7 @@ class LiveOptions:
             names=self.names,
             reach=[LOOPBACK, *self.reach],
             dns=bool(self.reach),
+            web_port=self.sta_web,
             rtt_ms=self.rtt_ms,
             grace_ms=self.grace_ms,
             faults=self.faults,
