@@ -1,4 +1,4 @@
-"""A board as people have it: device code installed as byte code, `maixpix board` beside it, its own pages on loopback."""
+"""A board as people have it: byte code on its card, `maixpix board` plays it, its own pages are on loopback."""
 
 from __future__ import annotations
 
