@@ -23,6 +23,8 @@ _CHECK_MS = const(3000)  # silence after which the module is asked whether the l
 _ANSWER_MS = const(1500)
 _SEND_MS = const(20000)  # SEND OK waits for the peer's acknowledgement, retransmissions included
 _BUFFER = const(4096)
+_CLIENT_BUFFER = const(9216)  # what comes of a client while another one is sent a segment: twice the module's full
+#                               transmit ring in front of an answer, the payload's time at full rate, and what waited
 
 
 class Link:
@@ -35,6 +37,7 @@ class Link:
         self.error = ""
         self.closed = False  # the module has no connection any more
         self.incoming = False  # a client of the module's own server
+        self.deaf = False  # what comes and is not read at once is thrown away
         self.delivered = 0
         self.arrived = 0  # bytes taken from the line for this link
         self.proven = 0  # how many of them have a well-formed item behind them
@@ -59,6 +62,11 @@ class Link:
     def trusted(self):
         # How many of the delivered bytes are proven.
         return min(self.delivered, self.proven)
+
+    @property
+    def held(self):
+        # Bytes that have come and were not read.
+        return self._end - self._start
 
     # -- reading ------------------------------------------------------------------------------------------
 
@@ -156,7 +164,7 @@ class Link:
         # Read up to `remaining` payload bytes from `stream` into the link's buffer, because nobody else takes them.
         if self._buffer is None:
             try:
-                self._buffer = bytearray(_BUFFER)
+                self._buffer = bytearray(_CLIENT_BUFFER if self.incoming else _BUFFER)
             except MemoryError:
                 # This happens in the middle of a frame: the line stays in step, and only this link ends.
                 self._buffer = bytearray(0)

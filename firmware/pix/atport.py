@@ -193,7 +193,7 @@ class AtPort:
     def _stray(self, stream):
         # Payload of a link that nobody reads just now; returns how many bytes of it `stream` gave.
         link = self.source
-        if link is None or link.error:
+        if link is None or link.error or link.deaf:
             count = self.throw_away(stream, self.tok.remaining)
         else:
             count = link.store(stream, self.tok.remaining)

@@ -40,6 +40,9 @@ KEYS = {
     "command": ("", "text"),
     "send": ("outbox/s*.jpg", "text"),
     "token": ("", "secret"),
+    # The board's own pages: their port (0: none), and a key, "user:password" or a word.
+    "web": (0, (0, 65535)),
+    "web_key": ("", "secret"),
     # Resets the board when its app hangs so long (0: never); it takes up to three times that. Not below 10, or a slow
     # card is taken for a hang. Off unless asked for: counting the room on a card of 64 GB can take a minute.
     "watchdog_s": (0, (0, 40)),

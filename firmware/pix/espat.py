@@ -10,7 +10,7 @@ import utime
 from micropython import const
 
 from pix.atcmd import CLOSE_MS, AtCommands
-from pix.atline import LINKS, address, open_link
+from pix.atline import LINKS, address, open_link, signal_of
 from pix.atlink import Link
 from pix.atport import after, left
 from pix.errors import PixError
@@ -210,6 +210,23 @@ class Modem(AtCommands):
         # Close the server and its clients. Raises PixError.
         self.on_client = self.make_room = None
         self.ask("+CIPSERVER=0", CLOSE_MS)
+
+    def announce(self, name, port):
+        # Have the module answer for <name>.local (MDNS; in the NONOS SDK since 2.0.0). True when it can do that.
+        return self.ask(b"+MDNS=1," + quoted(name) + b',"http",%d' % port)
+
+    def signal(self):
+        # Strength of the network in dBm, negative; 0 when the module does not tell.
+        lines = []
+        try:
+            self.ask("+CWJAP?", on_line=lines.append)
+        except PixError:
+            return 0
+        for line in lines:
+            strength = signal_of(line)
+            if strength:
+                return strength
+        return 0
 
     def firmware(self):
         # What GMR tells of the firmware, line by line, as bytes; b"" when it does not.

@@ -8,23 +8,19 @@
 
 import gc
 
-import ubinascii
-import uos
 from micropython import const
 
-from pix import dns, keep, portpage, wificode
+from pix import dns, ownnet, portpage, qrcard, setfile, wificode
 from pix.atline import scanned
 from pix.atport import after, left
 from pix.errors import PixError
+from pix.ownnet import ADDRESS
 from pix.udp import Port
 from pix.web import Web
 from pix.webreq import WebError
 from pix.webres import redirect, refresh
 from pix.wifi import Station
 
-# Some telephones take a private address for no portal at all (Android; WiFiManager issue 841), and a home's own network
-# must not have the same one.
-ADDRESS = "4.3.2.1"
 HOME = "http://%s/" % ADDRESS
 
 # What systems ask to find out whether they are in the Internet, and what makes them show the page: anything but the
@@ -42,11 +38,6 @@ PROBES = (
     "/check_network_status.txt",  # NetworkManager: nmcheck.gnome.org, network-test.debian.org
 )
 
-_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # none that is easily taken for another
-_KEY = const(8)
-_CHANNEL = const(6)
-_WPA2 = const(3)
-_MOST = const(4)  # stations
 _LISTED = const(20)
 _ANSWER_MS = const(3000)  # for the page that tells of the attempt to get out before it begins
 _CLOSE_MS = const(8000)  # from the page with the address to the end of the network
@@ -67,8 +58,9 @@ class Portal:
         self._screen = screen
         self._station = Station(settings, progress, idle)
         self._modem = self._station.modem
+        self._modem.repair = self._station.recover
         self._tell = progress
-        self._key = _random_key()
+        self._key = ""
         self._heard = []  # lines of the last scan
         self._web = None
         self._names = None
@@ -93,7 +85,8 @@ class Portal:
                 return self._serve()
             except PixError as error:
                 restarts += 1
-                if error.code not in ("modem-rebooted", "no-modem") or restarts > _RESTARTS:
+                again = self._web is not None and error.code in ("modem-rebooted", "no-modem")
+                if not again or restarts > _RESTARTS:
                     raise
                 self._say("portal", error.line)
             finally:
@@ -110,48 +103,29 @@ class Portal:
         station = self._station
         modem = self._modem
         station.prepare()
-        modem.own = True
-        modem.lost = ""
-        if not modem.ask("+CWMODE_CUR=3"):
-            raise PixError("no-modem", "it opens no network")
         self.look()
-        self.board = "maixpix-" + self._mac_end()
-        name, key = self.board, self._key
-        channel = self.networks[0][3] if self.networks else _CHANNEL  # then joining it does not change ours
-        modem.ask('+CIPAP_CUR="%s"' % ADDRESS)
-        modem.ask("+CWDHCP_CUR=0,1")
-        if not modem.ask('+CWSAP_CUR="%s","%s",%d,%d,%d,0' % (name, key, min(max(1, channel), 13), _WPA2, _MOST)):
-            raise PixError("no-modem", "it opens no network")
+        if not self._key:  # the same one after a restart of the module
+            self._key = ownnet.random_key(*self._heard)
+        self.board = ownnet.name_of(modem, "maixpix-")
+        # On the channel of the network that will probably be joined: one radio serves both.
+        ownnet.open_network(modem, self.board, self._key, *[network[3] for network in self.networks[:1]])
         self._web = Web(csrf=True, any_host=True)
         self._routes(self._web)
         self._web.start(modem)
         self._names = Port(modem, 53)
-        self._say("portal", "network %s, page %s" % (name, HOME))
+        self._say("portal", "network %s, page %s" % (self.board, HOME))
         self._show()
 
-    def _mac_end(self):
-        lines = []
-        self._modem.ask("+CIPAPMAC_CUR?", on_line=lines.append)
-        for line in lines:
-            if line[:10] == b"+CIPAPMAC_" and line[-1:] == b'"':
-                return (line[-6:-4] + line[-3:-1]).decode()
-        return ubinascii.hexlify(uos.urandom(2)).decode()
-
     def _close(self):
-        modem = self._modem
         try:
             if self._names is not None:
                 self._names.close()
             if self._web is not None:
                 self._web.stop()
-            if modem.own and not modem.lost:
-                modem.ask("+CWMODE_CUR=1")
+            ownnet.close_network(self._modem)
         except PixError as error:
             self._say("portal", error.line)
         self._web = self._names = None
-        modem.own = False
-        if not modem.online and not modem.lost:
-            modem.lost = "wifi-lost"
         gc.collect()
 
     def look(self):
@@ -259,7 +233,7 @@ class Portal:
         if self.app != self._settings.app:
             values["app"] = self.app
         try:
-            keep.keep(values)
+            setfile.change(values)
         except PixError as error:
             self._say("portal", error.line)
         for setting in values:
@@ -324,12 +298,13 @@ class Portal:
         if screen is None:
             return
         if self._address:
-            screen.sheet("Wi-Fi works", [self._settings.wifi[0][0], "address " + self._address])
+            page = "http://%s/" % self._address
+            qrcard.show(screen, page, ["%s works" % self._settings.wifi[0][0], "address " + self._address])
             return
-        lines = ["Join this network:", self.board, "key " + self._key, "", "then open " + HOME]
+        lines = ["Wi-Fi " + self.board, "key " + self._key, HOME]
         if self._failure:
-            lines += ["", "%s: %s" % self._failure]
-        screen.sheet("Set up Wi-Fi", lines, wificode.made(self.board, self._key))
+            lines.insert(0, self._failure[0])
+        qrcard.show(screen, wificode.made(self.board, self._key), lines)
 
     def _say(self, stage, detail):
         if self._tell is not None:
@@ -342,7 +317,3 @@ def _send_home(request):
 
 def _nothing(request):
     raise WebError(404, "There is nothing at this address.")
-
-
-def _random_key():
-    return "".join([_LETTERS[b % len(_LETTERS)] for b in uos.urandom(_KEY)])

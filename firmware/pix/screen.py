@@ -173,9 +173,7 @@ class Screen:
 
     def error(self, err):
         # A card: what happened, why, what to do. `err` is a PixError. A picture that was checked is not shown any more.
-        if self._picture is not None:
-            self.drop()
-        self._clear(None)
+        self.blank()
         for y in range(0, 3 * _CHAR_H, _CHAR_H):
             lcd.draw_string(0, y, " " * (self.width // _CHAR_W), lcd.WHITE, lcd.RED)
         lcd.draw_string(_MARGIN, _CHAR_H, err.title, lcd.WHITE, lcd.RED)
@@ -187,18 +185,11 @@ class Screen:
         self._draw(top + _MARGIN, remedy, lcd.YELLOW)
         lcd.draw_string(_MARGIN, self.height - _BAR, err.code, lcd.LIGHTGREY, lcd.BLACK)
 
-    def sheet(self, title, lines, code=""):
-        # A page to read: a title, and `lines` of text, wrapped. `code` is what a QR code beside them says, where there
-        # is room.
+    def blank(self):
+        # An empty panel, for whoever draws on it without this class.
         if self._picture is not None:
             self.drop()
         self._clear(None)
-        for y in range(0, 2 * _CHAR_H, _CHAR_H):
-            lcd.draw_string(0, y, " " * (self.width // _CHAR_W), lcd.WHITE, lcd.NAVY)
-        lcd.draw_string(_MARGIN, _CHAR_H // 2, title, lcd.WHITE, lcd.NAVY)
-        top = 2 * _CHAR_H + _MARGIN
-        for line in lines:
-            top = self._draw(top, wrap(line, self._columns)) if line else top + _MARGIN
 
     def _clear(self, y):
         lcd.clear(lcd.BLACK)

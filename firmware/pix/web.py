@@ -33,6 +33,7 @@ _LISTEN_AGAIN_MS = const(5000)
 _ABSENT_MS = const(300)
 _REPAIR_MS = const(2000)
 _LONGEST_REPAIR_MS = const(60000)
+_QUIET = const(512)  # bytes: with more in the ring, commands wait, for what comes before their answers must be kept
 _AUDIT_MS = const(10000)  # how often the module is asked which links are open
 
 
@@ -45,10 +46,12 @@ class Web:
         self.clock = clock
         self.modem = None
         self.clients = _CLIENTS
+        self.local = ""  # URL with the board's name
         self.served = 0  # requests that were answered
         self.failures = 0  # of handlers
         self.view = memoryview(bytearray(_SEGMENT))  # what is being read or sent, of whichever link
         self._log = log
+        self._name = ""
         self._routes = []
         self._pages = {}  # status -> handler of errors
         self._conns = []
@@ -114,11 +117,17 @@ class Web:
 
     # -- running ------------------------------------------------------------------------------------------
 
-    def start(self, modem):
-        # Serve through `modem`, a pix.espat.Modem. Raises PixError.
+    def start(self, modem, name=""):
+        # Serve through `modem`, a pix.espat.Modem, and return the URL. `name` is told to the network as <name>.local,
+        # where the module can do that; `local` has that URL then. Raises PixError.
         self.modem = modem
         modem.make_room = self._make_room
+        self._name = "".join([c for c in name.lower() if "a" <= c <= "z" or "0" <= c <= "9" or c == "-"])[:32]
         self._listen()
+        return self._url(modem.address)
+
+    def _url(self, host):
+        return "http://%s/" % host if self.port == 80 else "http://%s:%d/" % (host, self.port)
 
     def stop(self):
         # Close the service and every link of it.
@@ -196,6 +205,8 @@ class Web:
             self._over(conn)
         self._again_at = after(_LISTEN_AGAIN_MS)
         modem.listen(self.port, self._accept, self.clients)
+        told = self._name and modem.announce(self._name, self.port)
+        self.local = self._url(self._name + ".local") if told else ""
         self._generation = modem.generation
         self._damages = modem.damages
         self._audit_at = after(_AUDIT_MS)
@@ -245,32 +256,50 @@ class Web:
             # At a low rate a segment takes longer than a slice.
             piece = max(64, (room_ms - _COMMAND_MS) * modem.baud // 10000)
             send_ms = room_ms
-        if modem.damages != self._damages or left(self._audit_at) <= 0:
+        if (modem.damages != self._damages or left(self._audit_at) <= 0) and self._quiet(uart):
             self._audit(modem)
         if modem.tok.partial() and not uart.any():
             modem.poll()  # the rest of an item that never comes is given up in there
         worked = True
         sent = False
         while worked and left(end) > 0:
-            worked = False
-            while uart.any() and left(end) > 0:
+            # One item at a time: what comes with it goes to its link at once and need not be kept.
+            worked = uart.any() > 0
+            if worked and not self._awaited(modem):
                 modem.poll()
-                worked = True
             conns = self._conns
             for i in range(len(conns)):
                 if not conns:
                     break
                 conn = conns[(self._turn + i) % len(conns)]
+                quiet = self._quiet(uart)
                 # The first segment of a slice always goes out, another one only if it will be out in time.
-                may_send = not sent or left(end) >= send_ms
-                did = conn.step(piece if may_send else 0)
+                may_send = quiet and (not sent or left(end) >= send_ms)
+                did = conn.step(quiet, piece if may_send else 0)
                 sent = sent or conn.sent
                 worked = worked or did
-                if conn.over:
+                if conn.over and quiet:
                     self._over(conn)
                 if left(end) <= 0:
                     break
             self._turn += 1
+
+    def _quiet(self, uart):
+        # True when there is room for all that may come while the module is given a command.
+        if uart.any() >= _QUIET:
+            return False
+        for conn in self._conns:
+            if conn.behind:
+                return False
+        return True
+
+    def _awaited(self, modem):
+        # True when the payload that is under way will be taken by the client whose it is.
+        if modem.tok.remaining:
+            for conn in self._conns:
+                if conn.reads(modem.source):
+                    return True
+        return False
 
     def _piece_ms(self, modem, size):
         return size * 10000 // modem.baud + _COMMAND_MS

@@ -34,9 +34,10 @@ _NO_MEMORY = (
 
 _HEAD = const(0)
 _BODY = const(1)
-_ANSWER = const(2)
-_SETTLE = const(3)
-_DRAIN = const(4)
+_WHOLE = const(2)  # all of the request is there
+_ANSWER = const(3)
+_SETTLE = const(4)
+_DRAIN = const(5)
 
 
 class Conn:
@@ -58,7 +59,7 @@ class Conn:
         self._files = []
         self._response = None
         self._begun = False  # some of the answer is out
-        self._drained = 0
+        self._drained = 0  # what had arrived when the rest of a body began to be thrown away
 
     def put_off(self, ms):
         # For `ms` nobody looked: what the client has done meanwhile shows only now.
@@ -66,15 +67,24 @@ class Conn:
         self.moved_at = _later(self.moved_at, ms, now)
         self._came_at = _later(self._came_at, ms, now)
 
-    def step(self, most):
-        # Do one thing; True when something was done. `most`: bytes that may be sent now, 0 for none.
+    def step(self, quiet, most):
+        # Do one thing; True when something was done. `quiet`: the module may be given commands. `most`: bytes that may
+        # be sent now, 0 for none.
         self.sent = False
+        if self.over:
+            return False
         link = self._link
         try:
+            if link.error and link.error != "link-lost":
+                raise PixError(link.error)
             if link.error or (link.closed and self._state >= _ANSWER):
                 self.over = True
             elif self._state <= _BODY:
                 return self._read()
+            elif self._state == _WHOLE:
+                if not quiet:
+                    return False
+                self._guarded(self._complete)
             elif self._state == _ANSWER:
                 return self._send(most)
             elif self._state == _SETTLE:
@@ -83,12 +93,20 @@ class Conn:
                 return self._drain()
         except PixError as error:
             self.over = True
-            if link.closed or link.error:
-                return True  # the client is gone
-            self._web.note(error)
+            if error.code != "link-lost":  # that is what a client that went away looks like
+                self._web.note(error)
         except MemoryError as error:
             self._short(error)
         return True
+
+    def reads(self, link):
+        # True when the next step takes what comes of `link`.
+        return link is self._link and not self.over and not link.error and self._state <= _BODY
+
+    @property
+    def behind(self):
+        # True while some of the request has come and was not read.
+        return self._state <= _BODY and not self.over and self._link.held > 0
 
     def among(self, numbers):
         # True unless the module, which has just told the `numbers` of its open links, has no such link although nobody
@@ -116,18 +134,23 @@ class Conn:
     # -- the request --------------------------------------------------------------------------------------
 
     def _read(self):
-        web = self._web
-        view = web.view[:_READ]
+        view = self._web.view[:_READ]
         got = self._link.take(view)
         now = utime.ticks_ms()
+        if got < 0:
+            self.over = True
+        elif got:
+            self.moved_at = now
+            self._guarded(self._came, bytes(view[:got]))
+        else:
+            return self._guarded(self._late, now)
+        return True
+
+    def _guarded(self, action, *args):
+        # action(*args), whose errors become answers.
+        web = self._web
         try:
-            if got < 0:
-                self.over = True
-            elif got:
-                self.moved_at = now
-                self._came(bytes(view[:got]))
-            elif not self._late(now):
-                return False
+            return action(*args)
         except WebError as error:
             self._fail(error)
         except PixError as error:
@@ -231,10 +254,11 @@ class Conn:
             else:
                 self._body += data
         if not self._left:
-            self._complete()
+            self._state = _WHOLE
+            self._link.deaf = self._request.stream is None
 
     def _complete(self):
-        # All of the request is there.
+        # All of the request is there: make sure of it, and have it answered.
         request = self._request
         web = self._web
         if request.length and request.stream is None:
@@ -313,6 +337,7 @@ class Conn:
         seconds = web.clock() if web.clock is not None else 0
         method, version = (request.method, request.version) if request is not None else ("GET", (1, 0))
         self._response = response
+        self._link.deaf = True
         response.start(method, version, date_text(seconds) if seconds else "")
         self._state = _ANSWER
         web.served += 1
@@ -362,17 +387,20 @@ class Conn:
         self.moved_at = utime.ticks_ms()
         if self._left:
             self._state = _DRAIN
+            self._drained = self._link.arrived
         else:
             self.over = True
         return True
 
     def _drain(self):
-        view = self._web.view
-        got = self._link.take(view)
-        if got > 0:
-            self._drained += got
+        link = self._link
+        got = link.take(self._web.view)
         limit = _CROWDED_MS if self._web.busy >= self._web.clients else _DRAIN_MS
-        if got < 0 or self._drained > _DRAIN_BYTES or utime.ticks_diff(utime.ticks_ms(), self.moved_at) > limit:
+        if (
+            got < 0
+            or link.arrived - self._drained > _DRAIN_BYTES
+            or utime.ticks_diff(utime.ticks_ms(), self.moved_at) > limit
+        ):
             self.over = True
             return True
         return got > 0

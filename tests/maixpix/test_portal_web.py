@@ -43,7 +43,7 @@ class Board:
         )
         options = LiveOptions(engine, card=card, at="1.7.4", ap_web=0, paced=True)
         if engine == "k210":
-            options.firmware = FIRMWARE
+            options.firmware = Path(FIRMWARE)
         self.live = LiveBoard(options)
         self.address = f"127.0.0.1:{self.live.board.bridge.port}"
         self._thread = threading.Thread(target=self.live.run)

@@ -50,7 +50,7 @@ def place(tmp_path):
         for name in ("card", "flash"):
             (tmp_path / name).mkdir(exist_ok=True)
         shutil.copytree(PIX, tmp_path / "card" / "pix", dirs_exist_ok=True)
-        (tmp_path / "flash" / "pix.json").write_text(json.dumps(settings or {}))
+        (tmp_path / "card" / "pix.json").write_text(json.dumps(settings or {}))
         board = BoardConfig(card=str(tmp_path / "card"), flash_dir=str(tmp_path / "flash"), at=at, **config)
         run.phone = None
 
@@ -59,7 +59,7 @@ def place(tmp_path):
             script(run.phone)
 
         outcome = app_board.run(board, program, answer, end_s * 1000, watch=watch)
-        run.settings = json.loads((tmp_path / "flash" / "pix.json").read_text())
+        run.settings = json.loads((tmp_path / "card" / "pix.json").read_text())
         return outcome
 
     return run

@@ -158,6 +158,17 @@ def test_uploads_go_to_the_card_whole_or_not_at_all(web):
     assert web.at_rest
 
 
+def test_an_upload_comes_whole_while_the_board_has_other_work(web):
+    body, kind = multipart(("photo", "a.jpg", JPEG * 4))
+    photo = web.client(post("/upload", body, kind=kind))
+    flood = web.client(get("/many/900") + b"x" * 60000)
+    while not (photo.closed and flood.closed):
+        web.poll()
+        web.run(120)  # a picture is decoded
+    assert photo.status == 201 and (web.folder / "a.jpg").read_bytes() == JPEG * 4
+    assert flood.body == b"".join(b"line %d\n" % n for n in range(900))
+
+
 def test_no_room_on_the_card_is_told_before_the_file_comes(tmp_path):
     bench = WebBench(tmp_path / "card")
     bench.start(define)

@@ -51,6 +51,12 @@ if TYPE_CHECKING:
     metavar="PORT",
     help="Browsers at this port of this machine are in the modem's own network, as a telephone is: for the portal.",
 )
+@click.option(
+    "--sta-web",
+    type=click.IntRange(0, 65535),
+    metavar="PORT",
+    help="Port of this machine for the board's own pages; unless given the board's, or a free one.",
+)
 @click.option("--rfc2217", type=click.IntRange(0, 65535), metavar="PORT", help="Console as rfc2217:// port, DTR, RTS.")
 @click.option(
     "--lines",
@@ -87,6 +93,7 @@ def board(
     snapshot: Path | None,
     web: int | None,
     ap_web: int | None,
+    sta_web: int | None,
     rfc2217: int | None,
     lines: str,
     code: str | None,
@@ -134,6 +141,7 @@ def board(
         chosen, firmware, flash, card, camera, at, panel, faults=faults or [], seed=seed, isp=isp,
         cpu_factor=cpu_factor, snapshot=snapshot, rtt_ms=rtt_ms, grace_ms=grace_ms,
         ap_web=ap_web,
+        sta_web=sta_web,
     )  # fmt: skip
     options.reach = list(reach)
     if wifi:
@@ -204,6 +212,9 @@ def _doors(
             ui.err(f"console on {terminal}")
         if live.board.bridge is not None:
             ui.err(f"the modem's own network: http://127.0.0.1:{live.board.bridge.port}/, while it is on the air")
+        live.board.network.on_listen = lambda port, there: ui.err(
+            f"the board's own service, its port {port}: http://127.0.0.1:{there}/"
+        )
         if web is not None:
             from maixpix.virtual.web import serving
 

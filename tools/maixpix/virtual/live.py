@@ -49,6 +49,8 @@ class LiveOptions:
     """Address ranges beyond loopback that links may reach; with any, the system's resolver is asked for names."""
     ap_web: int | None = None
     """Port of loopback whose connections come from a station of the modem's own network; 0 takes any."""
+    sta_web: int | None = None
+    """Port of loopback where the module's own server appears; 0 takes any, None the module's number."""
     rtt_ms: float = 4.0
     """Round trip to every peer, milliseconds of the board's time."""
     grace_ms: float = GRACE_NS / MS
@@ -69,6 +71,7 @@ class LiveOptions:
             reach=[LOOPBACK, *self.reach],
             dns=bool(self.reach),
             ap_web=self.ap_web,
+            web_port=self.sta_web,
             rtt_ms=self.rtt_ms,
             grace_ms=self.grace_ms,
             faults=self.faults,
