@@ -20,6 +20,7 @@ from pix.web import Web
 from pix.webreq import WebError
 from pix.webres import redirect, refresh
 from pix.wifi import Station
+from pix.wifilook import Looker
 
 HOME = "http://%s/" % ADDRESS
 
@@ -44,6 +45,7 @@ _CLOSE_MS = const(8000)  # from the page with the address to the end of the netw
 _UNTOLD_MS = const(60000)  # the same when nobody fetches that page
 _LOOK_MS = const(60000)  # between two looks for a known network while nobody is there
 _CHECK_MS = const(5000)  # between two looks whether the module is still there
+_CODE_MS = const(1000)  # between two looks for a code before the camera
 _RESTARTS = const(3)
 
 
@@ -62,11 +64,13 @@ class Portal:
         self._tell = progress
         self._key = ""
         self._heard = []  # lines of the last scan
+        self._looker = Looker()
         self._web = None
         self._names = None
         self._wish = None  # (name, key) to try
         self._chosen = ("", "")  # what was ticked and what was typed last
         self._failure = None
+        self._refused = None  # (name, key) of the last code: it is not tried for ever
         self._address = ""  # in the new network
         self._told_at = None  # when the network closes, once that one works
 
@@ -155,6 +159,7 @@ class Portal:
         end = after(1000 * self._settings.portal_s)
         look_at = after(_LOOK_MS)
         check_at = after(_CHECK_MS)
+        code_at = after(_CODE_MS)
         while True:
             web.poll(50)
             self._answer_names()
@@ -168,6 +173,9 @@ class Portal:
                 check_at = after(_CHECK_MS)
                 if not modem.ask(""):
                     raise PixError("no-modem", "it does not answer")
+            if left(code_at) <= 0 and not web.busy and self._wish is None and not self._address:
+                self._look_for_code()
+                code_at = after(_CODE_MS)
             if web.served != served:
                 served = web.served
                 end = after(1000 * self._settings.portal_s)
@@ -195,6 +203,12 @@ class Portal:
             answer = dns.answer(query, dns.packed(ADDRESS))
             if answer is not None:
                 self._names.send(answer)
+
+    def _look_for_code(self):
+        # A network's QR code before the camera is as good as the form.
+        network = self._looker.look()
+        if network is not None and network[:2] != self._refused:
+            self._wish = self._refused = network[:2]
 
     def _known_is_back(self):
         # True when one of the board's own networks is there again, and joined.
