@@ -84,7 +84,7 @@ def test_a_browser_sets_the_board_up(board, tmp_path):
         async with browser(tmp_path / "profile", rules) as page:
             for probe in PROBES:
                 await page.show(probe, PHONE)
-                assert await page.value("location.href") == HOME, probe
+                assert await page.value("location.href") == HOME, (probe, await page.value("document.body.innerText"))
             await page.screenshot("portal-choose")
             assert await page.value("document.documentElement.scrollWidth") <= PHONE[0]
             assert await page.value("document.querySelectorAll('input[name=ssid]').length") == 1
