@@ -153,7 +153,7 @@ def test_a_network_that_is_not_there_cannot_be_forgotten(tmp_path):
         (["--server", "pc:8000"], "no http:// address"),
         (["--server", "http://me:secret@pc"], "would be seen by every program"),
         (["--set", "picture=http://me:secret@pc/x"], "would be seen by every program"),
-        (["--app", "nope"], "there is no app nope; apps are: frame, send, show, snap"),
+        (["--app", "nope"], "there is no app nope; apps are: frame, panel, send, show, snap"),
         (["--set", "app=nope"], "there is no app nope"),
         (["--board", "toaster"], "setting board must be one of"),
         (["--rotation", "7"], "setting rotation must be from 0 to 3"),
