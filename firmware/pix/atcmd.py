@@ -100,6 +100,7 @@ class AtCommands(AtPort):
     def drain(self):
         # Wait until no request for data is open; what was requested goes to its link's buffer. What was offered must be
         # settled, too.
+        self._collect()
         end = after(_BUSY_MS)
         while self.unsettled is not None and left(end) > 0:
             self.poll()
@@ -111,8 +112,16 @@ class AtCommands(AtPort):
         if self.noise:
             self.settle()
 
+    def _collect(self):
+        # Read the confirmation that the last payload's link has left.
+        link = self.owing
+        if link is not None:
+            self.owing = None
+            link.confirm()
+
     def request(self, link, count):
         # Ask for up to `count` bytes of `link` (passive mode); the answer comes through `poll`.
+        self._collect()
         if self.noise:
             self.settle()
         self.asking = link
@@ -204,9 +213,10 @@ class AtCommands(AtPort):
         # Get back in step after noise, a lost answer or a payload that the module still waits for: let everything be
         # said, leave the payload state, then have AT answered. Raises PixError("modem-rebooted") or ("no-modem").
         self.suspect()
-        if self.unsettled is not None:
-            self.unsettled.fail("send-failed")
-            self.unsettled = None
+        for link in (self.unsettled, self.owing):
+            if link is not None:
+                link.fail("send-failed")
+        self.unsettled = self.owing = None
         self.noise = False
         self.tok.strict = False
         busy_end = after(_BUSY_MS)

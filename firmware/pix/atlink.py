@@ -56,6 +56,7 @@ class Link:
         # Pipelined sending.
         self._pipelined = pipelined
         self._eager = pipelined  # the module takes the next command as soon as it has the payload
+        self._owed = 0  # bytes that were offered and whose confirmation was not read
         self._segments = []  # numbers of those written and not acknowledged: two at most
 
     @property
@@ -268,17 +269,46 @@ class Link:
     def offer(self, data):
         # Send `data`, up to 1460 bytes, while `ready`, without waiting for the peer. Raises PixError as `write` does.
         modem = self._modem
-        self._ask(len(data))
+        asked = False
+        owed = self._owed
+        if owed:
+            modem.owing = None
+            if self._segments:
+                self._owed = 0
+                asked = self._follow_ahead(owed, data, None)
+            else:
+                self.confirm()
+            if asked:
+                self._own()
+        if not asked:
+            self._ask(len(data))
         modem.payload(data)
+        if self._pipelined:
+            # Its confirmation is read with the next command, of whomever.
+            self._owed = len(data)
+            modem.owing = self
+            return
         self._confirmed(len(data))
-        if not self._pipelined and modem.sending:
+        if modem.sending:
             # The module obeys nobody until it has said SEND OK: whoever has a command for it waits for that.
             modem.unsettled = self
+
+    def confirm(self):
+        # Read the confirmation of what was offered last, if that is still to come. Raises PixError only for trouble
+        # with the module itself.
+        owed = self._owed
+        self._owed = 0
+        if owed:
+            try:
+                self._confirmed(owed)
+            except PixError:
+                if self._modem.lost:
+                    raise
 
     @property
     def settled(self):
         # True when the peer has acknowledged everything that was offered.
-        return not self._segments and self._modem.unsettled is not self
+        return not self._segments and self._modem.unsettled is not self and not self._owed
 
     def flush(self, timeout_ms=_SEND_MS):
         # Wait until the peer has acknowledged everything written. Raises PixError as `write` does.
@@ -307,10 +337,7 @@ class Link:
             said = []
             final = self._modem.send(self._command(size), said.append)
             if final == b"OK":
-                if self._modem.links[self.number] is not self:
-                    # Closed, and another client has the number by now: what is ours must not go to that one.
-                    self._modem.cancel()
-                    raise PixError(self.error or "link-lost")
+                self._own()
                 break
             tries -= 1
             if final != b"ERROR":
@@ -324,6 +351,13 @@ class Link:
                 self._failed()
         if self._pipelined:
             self._sends(said)
+
+    def _own(self):
+        # The module has asked for a payload of this number. The link may be closed by now, and another client have the
+        # number: what is ours must not go to that one.
+        if self._modem.links[self.number] is not self:
+            self._modem.cancel()
+            raise PixError(self.error or "link-lost")
 
     def _follow(self, sent, piece, fill):
         # Have the payload of `sent` bytes confirmed and acknowledged, and the module ask for `piece`, which `fill`

@@ -85,6 +85,7 @@ class AtPort:
         self.own = False  # the module's own network is what counts: that it loses another one is no trouble
         self.on_client = None  # while the module's own server is open: called with the number of each new link
         self.unsettled = None  # the link whose SEND OK nobody waits for
+        self.owing = None  # the link whose payload's confirmation was not read
         self.idle = None  # called while an answer is awaited and the line is quiet; see pix.wifi.Station
         self.noise = False  # out of step: commands settle first
         self.final = None  # the final line that came last
@@ -337,7 +338,7 @@ class AtPort:
     def forget_links(self):
         # The module has no link any more, and no network.
         self.online = False
-        self.on_client = self.unsettled = None
+        self.on_client = self.unsettled = self.owing = None
         self.asked = 0
         self._last = None
         self.noise = False

@@ -263,10 +263,7 @@ class Web:
         worked = True
         sent = False
         while worked and left(end) > 0:
-            # One item at a time: what comes with it goes to its link at once and need not be kept.
-            worked = uart.any() > 0
-            if worked and not self._awaited(modem):
-                modem.poll()
+            worked = False
             conns = self._conns
             for i in range(len(conns)):
                 if not conns:
@@ -281,8 +278,15 @@ class Web:
                 if conn.over and quiet:
                     self._over(conn)
                 if left(end) <= 0:
-                    break
+                    return
             self._turn += 1
+            if sent and left(end) < send_ms:
+                return  # what confirms the segment is read with the command for the next one
+            # One item at a time: what comes with it goes to its link at once and need not be kept.
+            if uart.any():
+                worked = True
+                if not self._awaited(modem):
+                    modem.poll()
 
     def _quiet(self, uart):
         # True when there is room for all that may come while the module is given a command.

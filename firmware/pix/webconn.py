@@ -382,6 +382,7 @@ class Conn:
         return False
 
     def _settle(self):
+        self._link.confirm()
         if not self._link.settled:
             return self._slow(utime.ticks_ms())
         self.moved_at = utime.ticks_ms()
