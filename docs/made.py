@@ -98,8 +98,8 @@ def errors() -> str:
         "Errors",
         "What the panel's cards, the console and `maixpix logs` say. The code comes first on the console "
         '(`error no-card: ...`) and stands at the bottom of a card. Where "passes" says yes the same may work a '
-        "moment later: it is tried again by itself. A program catches them as `pix.errors.PixError`, whose `code` is the "
-        "first column; `http-404` and the like are any status.\n\n"
+        "moment later: it is tried again by itself. A program catches them as `pix.errors.PixError`, whose `code` is "
+        "the first column; `http-404` and the like are any status.\n\n"
         "| code | title | cause | remedy | passes |\n| --- | --- | --- | --- | --- |\n" + "\n".join(rows),
     )
 
