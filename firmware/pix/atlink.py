@@ -261,13 +261,20 @@ class Link:
             asked = follow(sent, piece, fill if size else None)
         return total
 
-    @property
     def ready(self):
         # True when the module would take another segment now.
-        return self._modem.unsettled is None and len(self._segments) < 2
+        modem = self._modem
+        segments = self._segments
+        if self._owed and len(segments) > 1:
+            # Compared as a whole, so that the confirmation behind it stays for the next command.
+            done = b"\r\n%d,%d,SEND OK\r\n" % (self.number, segments[0])
+            if modem.uart.any() >= len(done) and modem.expect(done):
+                segments.pop(0)
+        return modem.unsettled is None and len(segments) < 2
 
-    def offer(self, data):
-        # Send `data`, up to 1460 bytes, while `ready`, without waiting for the peer. Raises PixError as `write` does.
+    def offer(self, data, fill=None):
+        # Send `data`, up to 1460 bytes, while `ready`, without waiting for the peer. With `fill`, a memoryview that
+        # fill(data) fills first, while the module thinks. Raises PixError as `write` does, and what `fill` raises.
         modem = self._modem
         asked = False
         owed = self._owed
@@ -275,11 +282,14 @@ class Link:
             modem.owing = None
             if self._segments:
                 self._owed = 0
-                asked = self._follow_ahead(owed, data, None)
+                asked = self._follow_ahead(owed, data, fill)
+                fill = None
             else:
                 self.confirm()
             if asked:
                 self._own()
+        if fill is not None:
+            fill(data)
         if not asked:
             self._ask(len(data))
         modem.payload(data)

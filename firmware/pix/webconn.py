@@ -347,12 +347,23 @@ class Conn:
             return False
         link = self._link
         now = utime.ticks_ms()
-        if not link.ready:
+        if not link.ready():
             return self._slow(now)
-        view = self._web.view
+        response = self._response
+        view = self._web.view[:most]
+        count = response.coming(most)
         try:
-            count = self._response.fill(view[:most])
-        except MemoryError:
+            if count < 0:
+                count = response.fill(view)
+                fill = None
+            else:
+                fill = response.fill
+            if not count:
+                response.close()
+                self._state = _SETTLE
+                return True
+            link.offer(view[:count], fill)
+        except (PixError, MemoryError):
             raise
         except Exception as error:  # noqa: BLE001 - the body may be a generator of the app's
             self._web.note(error)
@@ -360,14 +371,9 @@ class Conn:
                 # The head is out: all that can be done is not to end in order.
                 self.over = True
             else:
-                self._response.close()
+                response.close()
                 self._answer(error_page(WebError(500, "The program failed; its log tells more.")))
             return True
-        if not count:
-            self._response.close()
-            self._state = _SETTLE
-            return True
-        link.offer(view[:count])
         self._begun = True
         self.sent = True
         self.moved_at = utime.ticks_ms()

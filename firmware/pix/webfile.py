@@ -12,7 +12,7 @@ from pix.webres import Response, not_found
 _SAMPLE = const(512)
 _SAMPLES = const(8)
 _FILE = const(0x8000)
-_BLOCK = const(4096)
+_BLOCK = const(1536)
 
 KINDS = {
     "jpg": "image/jpeg", "bmp": "image/bmp", "png": "image/png", "gif": "image/gif", "ico": "image/x-icon",

@@ -109,6 +109,19 @@ class Response:
         self._head = answer
         self._over = True
 
+    def coming(self, most):
+        # How many bytes `fill` will put into a buffer of `most`, -1 when only it can tell.
+        count = len(self._head)
+        if not self._over and most > count:
+            body = self.body
+            if isinstance(body, memoryview):
+                count += len(body) - self._at
+            elif hasattr(body, "readinto"):
+                count += body.size - self._at
+            else:
+                return -1
+        return min(count, most)
+
     def fill(self, view):
         # Put the next bytes into `view` (a memoryview of 32 bytes or more): how many, 0 at the end. Raises what the
         # body raises; then the answer cannot be ended in order.
@@ -117,7 +130,7 @@ class Response:
             count = min(len(view), len(self._head))
             view[:count] = self._head[:count]
             self._head = self._head[count:]
-        if not self._over and len(view) - count > _CHUNK:
+        if not self._over and len(view) - count > (_CHUNK if self._chunked else 0):
             count += self._body(view[count:])
         return count
 
@@ -136,7 +149,8 @@ class Response:
             self._over = self._at == len(body)
         elif hasattr(body, "readinto"):
             got = body.readinto(view) or 0
-            self._over = got == 0
+            self._at += got
+            self._over = self._at >= body.size
         else:
             got = self._gather(view)
             self._over = got == 0
