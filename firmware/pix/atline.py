@@ -176,18 +176,6 @@ def scanned_name(line):
     return line[first + 2 : end]
 
 
-def scanned(line):
-    # (name, locked, dBm, channel) of the network in a line +CWLAP:(4,"name",-50,"mac",6,...), None when it is none.
-    name = scanned_name(line)
-    kind = number(line, 8, line.find(b","))
-    rest = line[line.rfind(b'",', 0, line.rfind(b',"')) + 2 :].split(b",")
-    if not name or kind < 0 or len(rest) < 3 or rest[0][:1] != b"-":
-        return None
-    loss = number(rest[0], 1, len(rest[0]))
-    channel = rest[2].rstrip(b")")
-    return None if loss < 0 else (name, kind > 0, -loss, number(channel, 0, len(channel)))
-
-
 def link_and_count(text, start, end):
     # Link and count of text[start:end] = b"<link>,<count>"; (-1, 0) when it is not that.
     if end - start < 3 or text[start + 1] != 44:

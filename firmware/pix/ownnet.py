@@ -6,6 +6,7 @@ import utime
 from micropython import const
 from uhashlib import sha256
 
+from pix.atline import number, scanned_name
 from pix.errors import PixError
 
 ADDRESS = "4.3.2.1"
@@ -63,3 +64,15 @@ def close_network(modem):
         if not modem.online:
             modem.lost = "wifi-lost"
         modem.ask("+CWMODE_CUR=1")
+
+
+def scanned(line):
+    # (name, locked, dBm, channel) of the network in a line +CWLAP:(4,"name",-50,"mac",6,...), None when it is none.
+    name = scanned_name(line)
+    kind = number(line, 8, line.find(b","))
+    rest = line[line.rfind(b'",', 0, line.rfind(b',"')) + 2 :].split(b",")
+    if not name or kind < 0 or len(rest) < 3 or rest[0][:1] != b"-":
+        return None
+    loss = number(rest[0], 1, len(rest[0]))
+    channel = rest[2].rstrip(b")")
+    return None if loss < 0 else (name, kind > 0, -loss, number(channel, 0, len(channel)))

@@ -11,10 +11,9 @@ import gc
 from micropython import const
 
 from pix import dns, ownnet, portpage, qrcard, setfile, wificode
-from pix.atline import scanned
 from pix.atport import after, left
 from pix.errors import PixError
-from pix.ownnet import ADDRESS
+from pix.ownnet import ADDRESS, scanned
 from pix.udp import Port
 from pix.web import Web
 from pix.webreq import WebError
