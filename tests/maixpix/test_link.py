@@ -98,7 +98,7 @@ def _examined_and_cured(board, capsys):
 
 @pytest.mark.parametrize("does", ["print('busy')", "pass"])
 def test_a_boot_script_that_never_ends_is_named_and_worked_around(board, monkeypatch, does):
-    monkeypatch.setattr("maixpix.board.link._ENTER_TIMEOUT_S", 2)
+    monkeypatch.setattr("maixpix.board.link._ENTER_TIMEOUT_S", patient(1))
     (board.card / "boot.py").write_text(f"while True:\n    {does}\n")
     notes = []
     with Link(board.port, notes.append) as link:

@@ -1,14 +1,17 @@
 """A hosted virtual board whose console is a pseudo-terminal, as a process of its own.
 
 Run as a script: hosted_board.py CONFIG_JSON. It prints the terminal's path on its first line of output and then plays
-the board until it is terminated. What a person at the board can do comes as lines on stdin: "key down", "key up".
+the board until it is terminated or stdin ends. What a person at the board can do comes as lines on stdin: "key down",
+"key up".
 """
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import json
 import os
+import signal
 import sys
 
 
@@ -35,13 +38,17 @@ def main() -> None:
     console = PtyConsole(running.console)
 
     def command() -> None:
-        for word in os.read(0, 4096).decode().split("\n"):
+        typed = os.read(0, 4096)
+        if not typed:  # the test is gone, however it ended
+            signal.raise_signal(signal.SIGTERM)
+        for word in typed.decode().split("\n"):
             if word.startswith("key"):
                 board.press(down=word == "key down")
 
     board.clock.listen(0, command)
     gc.freeze()  # the device's gc.collect() searches what the device has made, and nothing else
-    with announced(board.clock, console.name):
+    # One that is not paced stands still while nobody types: its time says nothing about what it has had.
+    with announced(board.clock, console.name) if paced else contextlib.nullcontext():
         print(console.name, flush=True)
         running.run()
 

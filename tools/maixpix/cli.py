@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import os
 import sys
+from types import TracebackType
 
 import click
 
-from maixpix import output
+from maixpix import defaults, output
 from maixpix.commands import TABLE
 from maixpix.errors import UserError
 
@@ -22,7 +23,12 @@ class _Commands(click.Group):
         return list(TABLE)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        return TABLE[cmd_name].load() if cmd_name in TABLE else None
+        if cmd_name not in TABLE:
+            return None
+        command = TABLE[cmd_name].load()
+        if not ctx.resilient_parsing:
+            ctx.default_map = {cmd_name: defaults.of(command, cmd_name, defaults.read(), TABLE)}
+        return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -40,13 +46,21 @@ def cli() -> None:
     Every day:                     maixpix serve FOLDER
     Something is wrong:            maixpix doctor
 
-    Every command has its own --help. MAIXPIX_DEBUG=1 shows tracebacks.
+    Every command has its own --help. MAIXPIX_DEBUG=1 shows tracebacks; a file maixpix.toml gives defaults.
     """
 
 
 def main() -> None:
     """Run the command line; never returns."""
+    sys.excepthook = tell_failure
     sys.exit(run(sys.argv[1:], own_process=True))
+
+
+def tell_failure(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """A failure of our own, whole, as Python tells it; but names and answers from elsewhere are in it, too."""
+    import traceback
+
+    output.err("".join(traceback.format_exception(kind, error, trace)), end="")
 
 
 def run(args: list[str], own_process: bool = False) -> int:

@@ -11,10 +11,11 @@ from typing import Any
 import click
 
 from maixpix import texts, ui
-from maixpix.board import settings
+from maixpix.board import install, own, settings
 from maixpix.board.places import BoardPlace, Place
 from maixpix.commands.common import place, port_option
 from maixpix.errors import UserError
+from maixpix.text import one_line
 
 KEY_VARIABLE = "MAIXPIX_WIFI_KEY"
 TOKEN_VARIABLE = "MAIXPIX_TOKEN"
@@ -46,7 +47,7 @@ _SENDING_APPS = ("snap", "send")
 )
 @click.option("--forget", multiple=True, metavar="NAME", help="Remove a network.")
 @click.option("--server", metavar="URL", help="Where `maixpix serve` runs, such as http://192.168.1.10:8000.")
-@click.option("--app", metavar="NAME", help="App to start.")
+@click.option("--app", metavar="NAME", help="App to start: one of ours, or any that is on the board.")
 @click.option("--picture", metavar="NAME|URL", help="Picture for the show app.")
 @click.option("--upload", metavar="TARGET", help="Where pictures go.")
 @click.option("--board", metavar="NAME", help="Board, for its pins and panel.")
@@ -103,6 +104,8 @@ def setup(
             old = settings.read(where)
         changes = ask(old)
     with place(port, card_folder) as where:
+        if "app" in changes:
+            changes["app"] = own.resolve(where, install.versions(where)[0].files, changes["app"])
         new = settings.merge(settings.forget(settings.read(where), forget), changes)
         ui.notes(f"{name} is unknown to this version and kept" for name in settings.check(new))
         ui.notes(settings.notes(new))
@@ -158,7 +161,7 @@ def _ask_one(
     setting: str, question: str, old: dict[str, Any], known: dict[str, tuple[Any, Any]], changes: dict[str, Any]
 ) -> None:
     present = old.get(setting, known[setting][0])
-    shown = settings.hide_login(str(present))
+    shown = one_line(settings.hide_login(str(present)))  # it is the board's file: anybody may have written it
     value = click.prompt(
         question, default=shown, value_proc=lambda answer: present if answer == shown else _usable(setting, answer)
     )
