@@ -120,7 +120,7 @@ print(len(fetch.get(modem, "http://{SERVER}/big", most=200000).content))
     ],
 )
 def test_wrong_arguments_are_told_what_is_expected(say, call, told):
-    imports = "from pix import config, fetch, screen, upload, wifi\n"
+    imports = "from pix import wifi, config, fetch, screen, upload\n"
     lines = say(f"try:\n    {call}\nexcept Exception as error:\n    print(error)\n", before=imports)
     assert told in lines[-1] and "key-of-mine" not in lines[-1]
 
