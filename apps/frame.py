@@ -2,13 +2,15 @@
 #
 # The first one shows before the network is looked for. While a picture shows, the next ones are fetched. Trouble never
 # takes the picture away: it is a badge with its age, and a card only where there is nothing to show. The board's key:
-# short the next picture, twice the one before, long (1 s) hold it or go on, longer (3 s) a page about the board.
+# short the next picture, twice the one before, 1 s hold it or go on, 2 s a page about the board, 3 s the portal. With
+# the setting "web" the board has pages of its own beside that.
 
 from pix.courier import Courier  # first: its modules are the largest, and want a heap in one piece
 from pix.easel import Easel
 from pix.errors import PixError
 from pix.start import once
 from pix.tell import Tell, begin
+from pix.webrun import Beside
 
 
 def main():
@@ -16,22 +18,30 @@ def main():
     easel = Easel(settings, screen)
     easel.turn()  # what the card has, at once
     tell = Tell(None if easel.shown else screen)
-    courier = Courier(settings, easel, tell)
+    courier = Courier(settings, screen, easel, tell)
+    beside = Beside(settings, screen, tell, courier.log, ("next",))
     while True:
         busy = False
         try:
-            if easel.due():
+            if easel.due() or beside.hurry:
+                beside.hurry = False
                 courier.ask_for_due()
                 easel.turn()
+            if beside.portal:
+                beside.stop()
+                courier.set_up()
             busy = courier.ready() and courier.errand()
+            if beside.waits and courier.modem is not None:
+                beside.start(courier.modem)
             easel.look()
             easel.keep_time()
         except PixError as error:
             courier.trouble(error)
         if easel.shown:
             tell.screen = None  # the picture stays
+            beside.shown(easel.path())
         if not busy:
-            easel.rest()
+            easel.rest(beside.rest)
 
 
 if __name__ == "__main__":

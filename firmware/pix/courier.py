@@ -5,14 +5,13 @@ import gc
 import utime
 from micropython import const
 
-from pix import clock
+from pix import clock, online
 from pix.album import OF_THE_CARD
 from pix.log import Log
-from pix.online import Online
 from pix.report import Report
+from pix.tries import Tries
 
 _TIME_MS = const(21600000)  # how old the time may get before SNTP is asked for it
-_LONGEST_PAUSE_MS = const(300000)
 _CARD_MS = const(30000)  # for which the card may fail before the board starts anew
 _LOG_MS = const(3600000)  # between two log lines of the same trouble
 _HEAR_MS = const(600000)  # between two looks how well the network is heard
@@ -20,13 +19,13 @@ _HEAR_MS = const(600000)  # between two looks how well the network is heard
 
 class Courier:
     # `easel` is the pix.easel.Easel that shows what is brought, `tell` a pix.tell.Tell.
-    def __init__(self, settings, easel, tell):
+    def __init__(self, settings, screen, easel, tell):
         self._settings = settings
         self._easel = easel
         self._tell = tell
-        self._log = Log()
+        self.log = Log()
         self.report = Report(settings, easel.clock)
-        self._online = Online(settings, tell.stage, easel.idle, _LONGEST_PAUSE_MS, True)
+        self._online = Tries(settings, screen, tell.stage, easel.idle)
         self._good_at = utime.ticks_ms()  # the tick of the last errand that ended well
         self._update_at = None  # the tick at which an update was last asked for
         self._time_at = None  # and of the last time that was told
@@ -36,13 +35,26 @@ class Courier:
         easel.album.keep.heard = self._heard
         easel.settle(self.report)
 
+    @property
+    def modem(self):
+        # The pix.espat.Modem, None before there was one.
+        return self._online.modem
+
+    def set_up(self):
+        # Somebody wants the portal: it opens with the next errand.
+        self._online.set_up()
+
     def ready(self):
         # True when there may be something to do: the pause after the last trouble is over.
         return self._easel.album.needs_network and self._online.rested()
 
     def errand(self):
         # Do one thing that is due, True when there was one. Raises PixError: after that, `ready` is False for a while.
-        did = self._online.attempt(self._errand)
+        try:
+            did = self._online.attempt(self._errand)
+        finally:
+            if online.uncovered():
+                self._easel.back()  # the portal was on the panel
         self._good()
         return did
 
@@ -60,7 +72,7 @@ class Courier:
         now = utime.ticks_ms()
         if error.code != self._logged[0] or utime.ticks_diff(now, self._logged[1]) >= _LOG_MS:
             # A week without a network must not wear out the card.
-            self._log.error(error)
+            self.log.error(error)
             self._logged = error.code, now
         self.report.trouble(error)
         self._easel.face.offline_s = utime.ticks_diff(now, self._good_at) // 1000
@@ -116,7 +128,7 @@ class Courier:
         if not update.wanted(self._settings):
             return
         if update.poll(modem, self._settings, self._fields(modem)):
-            self._log.write("update", "a new version is in place")
+            self.log.write("update", "a new version is in place")
             self._easel.keep_time(True)
             update.restart()
         self.report.note = update.note()

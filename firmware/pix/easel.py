@@ -96,10 +96,15 @@ class Easel:
         if self.shown and self._light != "off":
             self.face.draw()
 
-    def rest(self):
-        # Nothing is due for the moment: a pause of a second, shorter when somebody presses the key.
+    def path(self):
+        # The file of the picture on the panel.
+        item = self.album.item
+        return item.path or self.album.keep.path(item.stem)
+
+    def rest(self, pause):
+        # Nothing is due for the moment: a second of pause(ms), less when somebody presses the key.
         for _ in range(_REST_MS // _SLICE_MS):
-            utime.sleep_ms(_SLICE_MS)
+            pause(_SLICE_MS)
             if self._gestures.look():
                 return
 
@@ -138,7 +143,7 @@ class Easel:
             dark = self._light == "off"
             self._light = plan.light
             if dark and not switched:
-                self._back()
+                self.back()
         if plan.picture != self._chosen:
             self._chosen = plan.picture
             try:
@@ -148,10 +153,10 @@ class Easel:
             except PixError as error:
                 self._chosen = ""
                 self._report.trouble(error)
-            self._back()
+            self.back()
 
-    def _back(self):
-        # The picture of the album again.
+    def back(self):
+        # The picture of the album again, after something else was on the panel. Raises PixError of the card.
         if self._chosen:
             self._screen.show(self._chosen)
         elif self.album.again():
@@ -177,4 +182,4 @@ class Easel:
 
     def _close_info(self):
         self._info_until = None
-        self._back()
+        self.back()

@@ -1,4 +1,5 @@
-# One key, four wishes: a short press, two short ones, a long one and a very long one.
+# One key, four wishes: a short press, two short ones, a long one and a longer one. What is longer still opens the portal
+# (pix.online).
 
 import utime
 from micropython import const
@@ -7,7 +8,8 @@ from pix import board
 
 _TWICE_MS = const(350)  # a second press within so long belongs to the first
 _HOLD_MS = const(900)
-_LONG_MS = const(3000)
+_INFO_MS = const(1900)
+_PORTAL_MS = const(3000)
 _SPIKE_MS = const(15)  # what is shorter is no press
 
 
@@ -35,9 +37,6 @@ class Gestures:
             self._down = down
             self._told = False
             self._since = now
-        elif down and not self._told and ran_ms >= _LONG_MS:
-            self._told = True
-            self._wish("info")
         elif not down and self._short is not None and utime.ticks_diff(now, self._short) > _TWICE_MS:
             self._short = None
             self._wish("next")
@@ -48,8 +47,10 @@ class Gestures:
         return self._wishes.pop(0) if self._wishes else ""
 
     def _released(self, now, ran_ms):
-        if ran_ms >= _HOLD_MS:
-            self._wish("hold")
+        if ran_ms >= _PORTAL_MS:
+            self._short = None
+        elif ran_ms >= _HOLD_MS:
+            self._wish("info" if ran_ms >= _INFO_MS else "hold")
         elif self._short is not None:
             self._short = None
             self._wish("previous")

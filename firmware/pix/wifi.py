@@ -89,6 +89,12 @@ class Station:
     def start(self, warm=False):
         # Everything from the reset on, or, `warm`, without one where the module proves sound. Links of before are dead
         # after this.
+        self.prepare(warm)
+        if not (self._resumed and self._returned()):
+            self.join()
+
+    def prepare(self, warm=False):
+        # The same up to a module that is ready to join a network.
         modem = self.modem
         self.led.light(False)
         modem.rebooted()
@@ -103,8 +109,6 @@ class Station:
         modem.numbered = True
         self.tell("modem", "ready at %d baud" % modem.baud)
         modem.lost = "wifi-lost"  # until joined
-        if not (self._resumed and self._returned()):
-            self.join()
 
     def _resume(self):
         # Take over a module that runs since the power came: True when it answers and can be set up as a fresh one.
@@ -206,6 +210,7 @@ class Station:
             self.modem.idle = None
 
     def tell(self, stage, detail):
+        # Tell the caller's `progress` a step, if there is one.
         if self.progress is not None:
             self.progress(stage, detail)
 
@@ -384,9 +389,19 @@ class Station:
                     return True
         return False
 
+    def attempt(self, name, key):
+        # Join the network `name` with `key` (bytes), one that is in no settings yet. It becomes the first of
+        # `networks` when that works. Raises PixError: wrong-password, no-network, no-address, join-timeout.
+        self._searching(lambda: self._join(name, key))
+        self.networks = [(name, key)] + [pair for pair in self.networks if pair[0] != name]
+
+    def scan(self):
+        # The lines (bytes) that tell of the networks in the air; see pix.atline.
+        lines = []
+        self.modem.command("+CWLAP", _SCAN_MS, lines.append)
+        return lines
+
     def _scan(self):
         # Names (bytes) of the networks in the air.
         self.tell("wifi", "looking for networks")
-        lines = []
-        self.modem.command("+CWLAP", _SCAN_MS, lines.append)
-        return [scanned_name(line) for line in lines]
+        return [scanned_name(line) for line in self.scan()]

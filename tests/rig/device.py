@@ -10,6 +10,7 @@ import binascii
 import builtins
 import gc
 import hashlib
+import json
 import os
 import time
 import types
@@ -42,20 +43,21 @@ class Device:
         self.cut_at = None
         self._modules = {}
         self.package = types.SimpleNamespace(home="/sd", slot="", version="", trial=False)
-        self._system = {
+        self.system = {
             "gc": gc,
             "array": types.SimpleNamespace(array=array.array),
             "machine": types.SimpleNamespace(reset=self.step_reset),
             "micropython": types.SimpleNamespace(const=lambda value: value),
             "uio": types.SimpleNamespace(BytesIO=BytesIO),
             "ubinascii": binascii,
+            "ujson": json,
             "uhashlib": types.SimpleNamespace(sha256=_Sha256),
             "uos": _Uos(self),
             "utime": types.SimpleNamespace(
                 ticks_ms=self.ticks_ms, ticks_diff=lambda a, b: a - b, ticks_add=lambda a, b: a + b, sleep_ms=self.sleep
             ),
         }
-        self._builtins = {**vars(builtins), "open": self._open, "__import__": self._import}
+        self._builtins = {**vars(builtins), "open": self.open, "__import__": self._import}
         self.PixError = self.load("errors").PixError
 
     def load(self, name):
@@ -96,7 +98,7 @@ class Device:
     def listing(self):
         return {entry.name: entry.read_bytes() for entry in sorted(self.folder.iterdir())}
 
-    def _open(self, path, mode="r"):
+    def open(self, path, mode="r"):
         if any(c in mode for c in "wxa+"):
             self.step("open " + mode)
         return _File(self, self.card.files.open(card_path(path), mode))
@@ -109,7 +111,7 @@ class Device:
         if name.startswith("pix."):
             assert fromlist, "import pix.x is not used in pix"
             return self.load(name[4:])
-        return self._system[name]
+        return self.system[name]
 
 
 class _Uos:
@@ -132,7 +134,10 @@ class _Uos:
     remove = _change("remove")
     rename = _change("rename")
     mkdir = _change("mkdir")
-    urandom = staticmethod(os.urandom)
+
+    def urandom(self, count):
+        return os.urandom(count)
+
     stat = _look("stat")
     statvfs = _look("statvfs")
     ilistdir = _look("ilistdir")
