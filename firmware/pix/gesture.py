@@ -1,5 +1,5 @@
-# One key, four wishes: a short press, two short ones, a long one and a longer one. What is longer still opens the portal
-# (pix.online).
+# One key, four wishes: a short press, two short ones, a long one and a longer one. What is longer still opens the
+# portal (pix.online).
 
 import utime
 from micropython import const
