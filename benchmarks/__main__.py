@@ -17,6 +17,7 @@ TABLES = (
     ("modem_firmwares",),
     ("bring_ups", "--runs", "40"),
     ("attacks",),
+    ("web_service", "--hostile", "2000"),
 )
 
 

@@ -4,7 +4,7 @@
 
 Virtual time: 403 MHz at one instruction a cycle, modem latency 1 ms a command, round trip 4 ms, guests that answer at
 once. Without --firmware the board is the hosted engine, whose Python costs nothing but its calls; with it the emulated
-chip runs the same. `pix` is on the card as byte code. Rules that a guest may see broken links by: a sixth link is
+chip runs the same, `pix` being on its card as byte code. Rules that a guest may see broken links by: a sixth link is
 refused by the module, half a request and what is none end as docs/web.md says.
 """
 
@@ -169,7 +169,7 @@ def play(
     with tempfile.TemporaryDirectory() as folder:
         card = Path(folder)
         (card / "pix").mkdir()
-        for name, data in bundle.build().files.items():
+        for name, data in bundle.build(mpy=firmware is not None).files.items():
             if name.startswith("pix/"):
                 (card / name).write_bytes(data)
         (card / "x.bin").write_bytes(content)

@@ -23,8 +23,7 @@ _CHECK_MS = const(3000)  # silence after which the module is asked whether the l
 _ANSWER_MS = const(1500)
 _SEND_MS = const(20000)  # SEND OK waits for the peer's acknowledgement, retransmissions included
 _BUFFER = const(4096)
-_CLIENT_BUFFER = const(9216)  # what comes of a client while another one is sent a segment: twice the module's full
-#                               transmit ring in front of an answer, the payload's time at full rate, and what waited
+_CLIENT_BUFFER = const(9216)  # what may come of a client while another is sent a segment: twice the transmit ring
 
 
 class Link:
@@ -104,8 +103,7 @@ class Link:
                 self._check()
 
     def take(self, mv):
-        # Like `readinto`, without waiting: the count, 0 when nothing is here yet, -1 when the peer has closed and
-        # everything was read. Raises PixError as `readinto` does, "timeout" excepted.
+        # Like `readinto`, without waiting: the count, 0 when nothing is here yet, -1 at the end. Raises PixError, too.
         modem = self._modem
         if self._end > self._start:
             return self._from_buffer(mv)
@@ -273,8 +271,8 @@ class Link:
         return modem.unsettled is None and len(segments) < 2
 
     def offer(self, data, fill=None):
-        # Send `data`, up to 1460 bytes, while `ready`, without waiting for the peer. With `fill`, a memoryview that
-        # fill(data) fills first, while the module thinks. Raises PixError as `write` does, and what `fill` raises.
+        # Send `data`, up to 1460 bytes, while `ready`, without waiting for the peer; fill(data) fills it first. Raises
+        # what `write` raises.
         modem = self._modem
         asked = False
         owed = self._owed
@@ -294,7 +292,6 @@ class Link:
             self._ask(len(data))
         modem.payload(data)
         if self._pipelined:
-            # Its confirmation is read with the next command, of whomever.
             self._owed = len(data)
             modem.owing = self
             return
@@ -304,8 +301,7 @@ class Link:
             modem.unsettled = self
 
     def confirm(self):
-        # Read the confirmation of what was offered last, if that is still to come. Raises PixError only for trouble
-        # with the module itself.
+        # Read what confirms the last offer, if that is still to come. Raises PixError only for a lost module.
         owed = self._owed
         self._owed = 0
         if owed:
@@ -363,8 +359,7 @@ class Link:
             self._sends(said)
 
     def _own(self):
-        # The module has asked for a payload of this number. The link may be closed by now, and another client have the
-        # number: what is ours must not go to that one.
+        # The module wants a payload. Another client may have the number by now, which must not get what is ours.
         if self._modem.links[self.number] is not self:
             self._modem.cancel()
             raise PixError(self.error or "link-lost")

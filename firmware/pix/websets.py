@@ -77,7 +77,8 @@ def _save(settings, form):
                 continue
         elif kind != "text" and isinstance(kind[0], int):
             told = told.strip()
-            if not told or told.strip("0123456789") or len(told) > 9:
+            digits = told[1:] if told[:1] == "-" else told
+            if not digits or digits.strip("0123456789") or len(told) > 9:
                 raise WebError(400, "%s must be a whole number." % name)
             told = int(told)
         if told != getattr(settings, name):
