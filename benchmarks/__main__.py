@@ -13,6 +13,7 @@ TABLES = (
     ("soak_upload", "--runs", "60"),
     ("download_rate",),
     ("download_soak", "--runs", "100"),
+    ("fill_kills",),
     ("modem_sessions", "--runs", "3000"),
     ("modem_firmwares",),
     ("bring_ups", "--runs", "40"),

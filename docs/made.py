@@ -159,7 +159,7 @@ def _arguments(node: ast.FunctionDef) -> str:
 
 def _end_of_signature(node: ast.FunctionDef, lines: list[str]) -> int:
     at = node.lineno
-    while not lines[at - 1].split("#")[0].rstrip().endswith(":"):
+    while not re.sub(r"  # .*$", "", lines[at - 1]).rstrip().endswith(":"):
         at += 1
     return at
 

@@ -18,6 +18,7 @@ _PROMPT_MS = const(2000)
 
 
 class AtCommands(AtPort):
+    # Commands and their answers on an AtPort; pix.espat.Modem adds names and links that programs ask for.
     def exchange(self, text, timeout_ms, on_line=None):
         # Write a whole command and wait for its final line; None when there is none in time or the module is busy.
         self._begin()

@@ -10,6 +10,7 @@ import lcd
 from micropython import const
 
 import pix
+from pix.config import need
 from pix.errors import PixError
 from pix.turn import swaps
 
@@ -68,6 +69,7 @@ class Screen:
         from pix.board import init_lcd
 
         if not isinstance(name, str):
+            need(name, "screen.Screen")
             name, rotation = name.board, name.rotation
         self.width, self.height = init_lcd(name, rotation)
         self._name = name

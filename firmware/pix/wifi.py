@@ -155,6 +155,7 @@ class Station:
             self.modem.idle = None
 
     def tell(self, stage, detail):
+        # Tell the caller's `progress` a step, if there is one.
         if self.progress is not None:
             self.progress(stage, detail)
 
