@@ -11,6 +11,8 @@ import utime
 
 from pix.camera import Camera
 from pix.errors import PixError
+from pix.files import card_answers
+from pix.log import Log
 from pix.outbox import Outbox
 from pix.shutter import Shutter
 from pix.start import once
@@ -31,6 +33,8 @@ class Snap:
         self.camera = Camera(settings.frame, settings.quality, settings.colour)
         self.uplink = Uplink(settings, self.stage, self.take_if_due)
         self.percent = 0  # of the upload, last shown
+        self.log = Log()
+        self.logged = ""  # code of the trouble that lasts and is in the log
 
     def run(self):
         settings = self.settings
@@ -57,6 +61,7 @@ class Snap:
                 return error
             self.shutter.taken += 1
             self.waiting += 1
+            self.logged = ""
             name = path[path.rfind("/") + 1 :]
             print("taken %s %d bytes" % (name, size))
             self.state.say("%s taken, %d waiting" % (name, self.waiting))
@@ -87,6 +92,7 @@ class Snap:
         except PixError as error:
             self.trouble(error)
             return
+        self.logged = ""
         if delivered is None:
             self.waiting = 0
         else:
@@ -110,7 +116,13 @@ class Snap:
         self.state.say("%s %s" % (name, detail))
 
     def trouble(self, error):
+        if error.code in ("no-card", "card-error") and not card_answers():
+            raise error  # pix.start tells it and looks after the card
         print("error", error.line)
+        if error.code != self.logged:
+            # Tried again and again without success, it is one line.
+            self.logged = error.code
+            self.log.error(error)
         self.state.say("%s (%d waiting)" % (error.title, self.waiting))
 
 

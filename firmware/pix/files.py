@@ -70,6 +70,16 @@ def all_bytes(folder):
     return info[1] * info[2]
 
 
+def card_answers():
+    # True when the card is there and can be read.
+    try:
+        for _ in uos.ilistdir("/sd"):
+            pass
+    except OSError:
+        return False
+    return True
+
+
 def files(folder):
     # The names of the files in `folder`, one by one. Raises PixError.
     try:

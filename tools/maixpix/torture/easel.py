@@ -27,6 +27,7 @@ class Told:
 Screen().error(Told)
 """
 
+
 @cache
 def software(byte_code: bool) -> bundle.Bundle:
     """The device code of this installation as `deploy` sends it."""

@@ -127,7 +127,7 @@ def _every_file(run: Played) -> dict[str, str]:
     found = {}
     for files in [run.given, *(cycled.files for cycled in run.cycles)]:
         for path, data in files.items():
-            if path.startswith("dcim/p") and path.endswith(".jpg") or _SNAP.fullmatch(path) or _SENT.fullmatch(path):
+            if (path.startswith("dcim/p") and path.endswith(".jpg")) or _SNAP.fullmatch(path) or _SENT.fullmatch(path):
                 found[path.rpartition("/")[2]] = hashlib.sha256(data).hexdigest()
     by_name = {name: digest for digest, name in run.world.sink.names.items()}
     for cycled in run.cycles:
@@ -190,7 +190,8 @@ def heap(run: Played) -> Iterator[str]:
     for number in range(len(run.cycles)):
         kept = [mark.kept for mark in run.marks if mark.cycle == number and mark.kept and "again in" not in mark.line]
         if len(kept) > 3 and min(kept[-2:]) > max(kept[1:3]) + HEAP_GROWTH:
-            yield f"cycle {number}: {kept[-1] - kept[1]} bytes more are kept behind file {len(kept)} than behind the 2nd"
+            grown = kept[-1] - kept[1]
+            yield f"cycle {number}: {grown} bytes more are kept behind file {len(kept)} than behind the second"
 
 
 def log(run: Played) -> Iterator[str]:

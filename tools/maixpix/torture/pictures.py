@@ -10,16 +10,17 @@ from PIL import Image
 from maixpix.paths import board_files
 
 _MADE = (
-    ("coffee.jpg", (320, 240), 40),
-    ("chelsea.jpg", (320, 240), 40),
-    ("rocket.jpg", (240, 240), 70),
-    ("coffee.jpg", (160, 120), 30),
-    ("chelsea.jpg", (340, 170), 60),
-    ("rocket.jpg", (320, 240), 85),
-    ("coffee.jpg", (321, 121), 90),
-    ("chelsea.jpg", (64, 240), 50),
+    ("coffee.jpg", (160, 120), 90),
+    ("chelsea.jpg", (160, 120), 90),
+    ("rocket.jpg", (120, 120), 95),
+    ("coffee.jpg", (96, 72), 70),
+    ("chelsea.jpg", (330, 60), 80),
+    ("rocket.jpg", (200, 150), 90),
+    ("coffee.jpg", (161, 61), 95),
+    ("chelsea.jpg", (64, 240), 85),
 )
-"""(photograph, size in pixels, JPEG quality): 2 to 30 kB, as large as the panel, smaller, larger, odd."""
+"""(photograph, size in pixels, JPEG quality): 2 to 11 kB, odd sizes and one larger than the panel. Small ones,
+as most of a run's host time would be their decoding."""
 
 
 @cache

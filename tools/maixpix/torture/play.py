@@ -57,7 +57,7 @@ class Mark:
     line: str
     panel: bytes
     error: str
-    """The last error that the console had told."""
+    """The error that the console told right before, "" for none."""
     kept: int
     """Bytes in use on the heap after its last collection; 0 where the engine does not tell."""
 
@@ -136,7 +136,7 @@ def _shows_the_last(run: Played, board: Board, line: str) -> bool:
 
 
 def _done(run: Played, board: Board, line: str) -> bool:
-    return line.startswith("done, ") and not line.endswith(" not sent") or line == "done, 0 not sent"
+    return line.startswith("done, ") and (not line.endswith(" not sent") or line == "done, 0 not sent")
 
 
 GOALS: dict[str, Goal] = {"show": _shows, "frame": _shows_the_last, "snap": _done, "send": _done}
@@ -204,7 +204,6 @@ class _PowerCycle:
         self._folder = folder
         self._cycled = Cycled()
         self._line = b""
-        self._error = ""
         self._limit_ms = run.scenario.quiet_ms + 1000 * KINDS[run.scenario.app].recovers_s
         run.cycles.append(self._cycled)
 
@@ -286,11 +285,9 @@ class _PowerCycle:
         *ended, self._line = (self._line + data).split(b"\n")
         for raw in ended:
             line = raw.decode("utf-8", "replace").rstrip("\r")
-            self._cycled.lines.append((when, line))
-            if line.startswith("error "):
-                self._error = line.removeprefix("error ")
             if line.startswith(_MARKS) or _CARD_LINE in line:
                 self._mark(when, line)
+            self._cycled.lines.append((when, line))
             self._judge(line)
         if self._how.engine == K210 and self._line == b">>> ":
             self._running.end("finished")  # the chip stays at its prompt, where the hosted engine ends
@@ -298,7 +295,9 @@ class _PowerCycle:
     def _mark(self, when: int, line: str) -> None:
         heap: dict[str, Any] = self._running.engine.figures().get("heap", {})
         panel = _rgb(self._running.board)
-        self._run.marks.append(Mark(self._number, when, line, panel, self._error, heap.get("kept", 0)))
+        before = self._cycled.lines[-1][1] if self._cycled.lines else ""
+        error = before.removeprefix("error ") if before.startswith("error ") else ""
+        self._run.marks.append(Mark(self._number, when, line, panel, error, heap.get("kept", 0)))
 
     def _judge(self, line: str) -> None:
         run, board = self._run, self._running.board

@@ -154,6 +154,7 @@ def _snap(rng: random.Random) -> dict[str, Any]:
         "burst": rng.randrange(1, 3),
         "colour": rng.choice(["on", "off"]),
         "quality": rng.randrange(20, 90),
+        "frame": rng.choice(["QQVGA", "QQVGA", "QVGA"]),
         "reserve_kb": 64,
     }
     return drawn | {"planted": rng.randrange(3)}
@@ -252,6 +253,7 @@ _EVENTS: tuple[dict[str, Any], ...] = (
     {"do": "fail-card-writes", "count": 20},
     {"do": "fail-card-reads", "count": 1},
     {"do": "press-key", "for_ms": 120},
+    {"do": "remove-card", "for_ms": 3000},
 )
 _LASTING: tuple[dict[str, Any], ...] = (
     {"do": "cut-power"},
@@ -259,7 +261,7 @@ _LASTING: tuple[dict[str, Any], ...] = (
     {"do": "cut-power"},
     {"do": "cut-power"},
     {"do": "remove-card"},
-    {"do": "remove-card", "for_ms": 3000},
+    {"do": "remove-card"},
     {"do": "fill-card", "leave": 0},
     {"do": "fill-card", "leave": 80_000},
     {"do": "fill-card", "leave": 200_000},

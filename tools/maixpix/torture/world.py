@@ -61,9 +61,7 @@ class World:
         self._quiet = True
         self.shelf.change(last=True)
 
-    def _door(
-        self, host: str, port: int, cycle: int, make: Callable[[Lie | None], Talk]
-    ) -> Callable[[], Talk | None]:
+    def _door(self, host: str, port: int, cycle: int, make: Callable[[Lie | None], Talk]) -> Callable[[], Talk | None]:
         count = 0
 
         def open_door() -> Talk | None:

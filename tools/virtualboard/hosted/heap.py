@@ -25,8 +25,8 @@ BASE_FREE = 497_536
 
 
 class Heap:
-    """First-fit allocator over `size` bytes. `peak` is the most that was ever in use beyond the base, `kept` what was in
-    use after the last collection."""
+    """First-fit allocator over `size` bytes. `peak` is the most that was ever in use beyond the base, `kept` what was
+    in use after the last collection."""
 
     def __init__(self, size: int = HEAP_SIZE) -> None:
         self.size = size
