@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from maixpix.torture.run import Verdict
     from maixpix.torture.scenario import Scenario
 
-_APPS = ("show", "frame", "snap", "send")
+APPS = ("show", "frame", "snap", "send")
+"""What `scenario.KINDS` has, named here too so that the command line needs no import."""
 
 
 @click.command()
@@ -25,7 +26,7 @@ _APPS = ("show", "frame", "snap", "send")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0, 1 << 40), help="Seed of the first run.")
 @click.option("--engine", type=click.Choice(["hosted", "k210"]), help="Who plays the chip; k210 given --firmware.")
 @click.option("--firmware", type=click.Path(path_type=Path), help="MaixPy image to run on the emulated chip.")
-@click.option("--app", type=click.Choice(_APPS), help="Only this app; otherwise they take turns by lot.")
+@click.option("--app", type=click.Choice(APPS), help="Only this app; otherwise they take turns by lot.")
 @click.option("--minutes", type=click.FloatRange(0.01, 10_000), help="Begin no new run after this time.")
 @click.option("--jobs", type=click.IntRange(1, 256), help="Processes at a time; as many as there are processors.")
 @click.option("--replay", metavar="TEXT", help="Play one run that was printed, or the run of one seed, and tell all.")

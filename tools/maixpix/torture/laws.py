@@ -250,7 +250,7 @@ def secrets(run: Played) -> Iterator[str]:
     basic = run.scenario.settings.get("picture", "").startswith("http://reader:")
     own = {(HOST, FILES), (HOST, RAW)} if run.scenario.settings.get("upload") else {(HOST, 80)} if basic else set()
     for heard in run.world.traffic:
-        data = bytes(heard.talk.heard)
+        data = bytes(heard.data)
         if KEY.encode() in data:
             yield f"{heard.host}:{heard.port} was told the key of the Wi-Fi"
         lettered = b"Authorization:" in data or TOKEN.encode() in data

@@ -219,7 +219,11 @@ def _fault(
     command = {"command": rng.choice(_COMMANDS), "nth": rng.randrange(1, 6)}
     card = {"card_bytes": rng.randrange(1, rng.choice([20, 120])) * 512}
     when = rng.choice([{"lane": lane, "byte": byte}, command, card, {"ms": rng.randrange(100, 20_000)}])
-    return {"when": when, **rng.choice(_EVENTS if last else _EVENTS + _LASTING)}
+    event = rng.choice(_EVENTS if last else _EVENTS + _LASTING)
+    if last and event["do"] in ("remove-card", "fail-card-reads"):
+        # Before the supervisor runs nobody could do anything about it.
+        when = {"ms": rng.randrange(3_000, 20_000)}
+    return {"when": when, **event}
 
 
 _COMMANDS = ("AT+CIPSEND", "AT+CIPSTART", "AT+CIPCLOSE", "AT+CWJAP", "AT+CIPRECVDATA", "AT+UART", "AT")

@@ -122,7 +122,10 @@ class Sink:
             if promised - {hashlib.sha256(upload.data).hexdigest()}:
                 del self.partial[path]
                 return head("460 Checksum Mismatch", ("Content-Length", 0))
-            self.store(upload.facts.get("filename", ""), bytes(upload.data))
+            if do == "wrong-digest":
+                del self.partial[path]  # it has something else than it was sent, and says so
+            else:
+                self.store(upload.facts.get("filename", ""), bytes(upload.data))
         return self._state(status, upload, do, *fields)
 
     def _state(self, status: str, upload: Partial, do: str, *fields: tuple[str, object]) -> bytes:
@@ -248,8 +251,9 @@ class RawTalk(Talk):
             if self._do in _STATUS:
                 self._answer([b"error no\n"])
                 return
-            digest = self._sink.store(facts.get("name", ""), data)
-            self._answer(self._words(digest, size))
+            if self._do != "wrong-digest":
+                self._sink.store(facts.get("name", ""), data)
+            self._answer(self._words(promised, size))
 
     def _words(self, digest: str, size: str) -> list[Step]:
         ok = f"ok {digest} {size}\n".encode()

@@ -23,12 +23,12 @@ _WEB = 80
 
 @dataclass
 class Heard:
-    """One connection: at which host and port, in which power cycle, and what came there."""
+    """One connection: at which host and port, in which power cycle, and the bytes that came there."""
 
     host: str
     port: int
     cycle: int
-    talk: Talk
+    data: bytearray
 
 
 class World:
@@ -73,7 +73,7 @@ class World:
                 if lie.do == "refuse":
                     return None
             talk = make(lie)
-            self.traffic.append(Heard(host, port, cycle, talk))
+            self.traffic.append(Heard(host, port, cycle, talk.heard))
             return talk
 
         return open_door
@@ -81,7 +81,7 @@ class World:
     def _evil(self, cycle: int) -> Callable[[], Talk]:
         def open_door() -> Talk:
             talk = EvilTalk()
-            self.traffic.append(Heard(EVIL, _WEB, cycle, talk))
+            self.traffic.append(Heard(EVIL, _WEB, cycle, talk.heard))
             return talk
 
         return open_door
