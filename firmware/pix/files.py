@@ -71,10 +71,12 @@ def all_bytes(folder):
 
 
 def card_answers():
-    # True when the card is there and can be read.
+    # True when the card is there and can be read. FatFs keeps the last sector: so two folders are looked at.
     try:
-        for _ in uos.ilistdir("/sd"):
-            pass
+        for entry in uos.ilistdir("/sd"):
+            if entry[1] == _FOLDER:
+                for _ in uos.ilistdir("/sd/" + entry[0]):
+                    pass
     except OSError:
         return False
     return True
