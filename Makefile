@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: demo test lint clean bench
+.PHONY: demo test lint clean bench reference docs
 
 demo: $(STAMP)
 	$(BIN)/maixpix demo
@@ -18,6 +18,15 @@ lint: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks
+
+# The pages of docs/ that are made from the source.
+reference: $(STAMP)
+	$(BIN)/python docs/made.py
+
+# The site, in out/site. What makes it is no part of the usual installation.
+docs: $(STAMP) reference
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
+	$(BIN)/mkdocs build --strict --quiet --site-dir out/site
 
 clean:
 	rm -rf $(VENV) out build dist .pytest_cache .ruff_cache .hypothesis

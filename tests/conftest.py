@@ -12,6 +12,8 @@ from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).resolve().parents[1]
 
+collect_ignore = ["bench_project"]  # somebody else's project: run as one, from the wheel (virtualboard/test_bench.py)
+
 # A busy machine is no fault of an example's, a run that failed can be had again, and what a property's examples share
 # holds nothing that one leaves for the next.
 settings.register_profile(

@@ -14,7 +14,7 @@ from virtualboard.hosted.dialect import check_files
 
 ROOT = Path(__file__).resolve().parents[1]
 PIX = sorted((ROOT / "firmware" / "pix").glob("*.py"))
-APPS = sorted((ROOT / "apps").glob("*.py"))
+APPS = sorted((ROOT / "apps").rglob("*.py"))
 DEVICE = [*PIX, *APPS, *sorted((ROOT / "firmware").glob("*.py"))]
 TOOLS = sorted((ROOT / "tools").rglob("*.py"))
 

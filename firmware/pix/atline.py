@@ -153,16 +153,6 @@ def open_link(line):
     return link if link < LINKS else -1
 
 
-def version(text):
-    # (1, 7) from what GMR tells, b"AT version:1.7.4.0(...)...", (0, 0) when there is none in it.
-    at = text.find(b"AT version:")
-    numbers = text[at + 11 :].split(b".")
-    if at < 0 or len(numbers) < 2:
-        return 0, 0
-    major, minor = [number(part, 0, len(part)) for part in numbers[:2]]
-    return (0, 0) if major < 0 or minor < 0 else (major, minor)
-
-
 def scanned_name(line):
     # The network's name (bytes: any are allowed) in a line +CWLAP:(ecn,"name",rssi,"mac",...), b"" when it is none. It
     # is printed raw, so it is what stands between the first quote and the last one that fits.

@@ -15,7 +15,7 @@ class Pins:
 
 # Which of the 32 high-speed GPIOs does what; a pad is routed to it when needed. Others are MaixPy's own (29 is the
 # card's chip select).
-_GPIO = {"wifi_en": "GPIOHS8", "wifi_io0": "GPIOHS9", "key": "GPIOHS24", "backlight": "GPIOHS25"}
+_GPIO = {"wifi_en": "GPIOHS8", "wifi_io0": "GPIOHS9", "led": "GPIOHS10", "key": "GPIOHS24", "backlight": "GPIOHS25"}
 
 # name -> (wifi_io0, key, keyword arguments for lcd.init, backlight pad that is on when low,
 # direction of the glass as lcd.direction takes it, 0 for MaixPy's default)
@@ -45,7 +45,7 @@ def pins(name="dock"):
 
 
 def output(pad, job, level):
-    # Drive `pad` through the GPIO of the job "wifi_en", "wifi_io0" or "backlight".
+    # Drive `pad` through the GPIO of the job "wifi_en", "wifi_io0", "led" or "backlight".
     from fpioa_manager import fm
     from Maix import GPIO
 

@@ -36,6 +36,12 @@ KEYS = {
     "command": ("", "text"),
     "send": ("outbox/s*.jpg", "text"),
     "token": ("", "secret"),
+    "get": ("", "text"),
+    # How often joining is tried again when no network can be joined (the app itself is started again anyway).
+    "retries": (0, (0, 100)),
+    # A light that is on while joined: its pad, -1 for none, and the level of the pad that lights it.
+    "led": (-1, (-1, 47)),
+    "led_on": (1, (0, 1)),
     # Resets the board when its app hangs so long (0: never); it takes up to three times that. Not below 10, or a slow
     # card is taken for a hang. Off unless asked for: counting the room on a card of 64 GB can take a minute.
     "watchdog_s": (0, (0, 40)),
@@ -43,12 +49,18 @@ KEYS = {
 
 
 class Settings:
-    # One attribute a key of KEYS. `warnings` lists what was not understood, a sentence each.
-    def __init__(self):
+    # One attribute a key of KEYS. `warnings` lists what was not understood, a sentence each. `values` are settings by
+    # their names, for programs that need no file: Settings(wifi=[["home", "key"]]). PixError("settings") names one that
+    # is wrong.
+    def __init__(self, **values):
         self.warnings = []
         for name in KEYS:
             default = KEYS[name][0]
             setattr(self, name, list(default) if isinstance(default, list) else default)
+        for name in values:
+            if name not in KEYS:
+                raise PixError("settings", "there is no setting %s" % name)
+        self.update(values, "Settings()")
 
     def update(self, values, where):
         # Take over the dictionary `values` read from `where`; PixError("settings") names the first bad one.
@@ -122,6 +134,13 @@ def wrong(kind, value):
             return "must be from %d to %d" % kind
         return None
     return None if value in kind else "must be one of %s" % ", ".join(kind)
+
+
+def need(settings, function):
+    # Raise TypeError unless `settings` are some; `function` is what was called with them. Never repeats what it was
+    # given: it may be a key.
+    if not isinstance(settings, Settings):
+        raise TypeError("%s(settings): config.load() or config.Settings(wifi=[[name, key]]) is expected" % function)
 
 
 def network_fault(name, key):

@@ -9,17 +9,21 @@ from pix.httpwire import text_of
 _PIECE = const(512)  # bytes that are searched at once for what ends a picture
 _MAX_LINE = const(1024)
 _MAX_PARTS = const(16)  # of a stream, that are no pictures
+_MAX_BLANK = const(5)  # lines before the first boundary
 _MAX_TITLE = const(60)
-_AS_IT_IS = ("", "identity", "none", "binary", "7bit", "8bit", "utf-8", "utf8", "iso-8859-1", "us-ascii")
+_AS_IT_IS = (  # "aws-chunked": how it was once uploaded to S3, which tells it ever after
+    "", "identity", "none", "binary", "7bit", "8bit", "utf-8", "utf8", "iso-8859-1", "us-ascii", "aws-chunked",
+)  # fmt: skip
 _TAGS = (b"<!doctype", b"<html", b"<head", b"<body", b"<script", b"<meta", b"<title", b"<!--")
 
 
 def check_coding(response):
-    # Raise PixError "compressed" unless the content of `response` comes as it is. Some servers put a charset or the
-    # coding of a mail there.
+    # Raise PixError "compressed" unless the content of `response` comes as it is. Some servers put a charset, the
+    # coding of a mail or the type of the picture there.
     for item in response.header("content-encoding").split(","):
-        if item.strip().lower() not in _AS_IT_IS:
-            raise PixError("compressed", item.strip())
+        item = item.strip().lower()
+        if item not in _AS_IT_IS and item[:6] != "image/":
+            raise PixError("compressed", item)
 
 
 def boundary_of(response):
@@ -63,8 +67,9 @@ class Still:
     # image, or does not begin as a JPEG, is passed over: some streams begin in the middle of one.
     def __init__(self, response, boundary, alive):
         self._response = response
-        dashed = boundary if boundary[:2] == b"--" else b"--" + boundary
-        self._marks = [dashed] if boundary else []
+        self._marks = [b"--" + boundary] if boundary else []
+        if boundary[:2] == b"--":
+            self._marks.append(boundary)
         self._alive = alive
         self._data = b""  # what was read and not given out
         self._left = None  # bytes of the picture still to come; -1: up to the boundary; None: it was not found yet
@@ -122,7 +127,9 @@ class Still:
 
     def _find(self):
         # Read up to the first picture.
-        line = self._line() or self._line()
+        line = b""
+        for _ in range(_MAX_BLANK):
+            line = line or self._line()
         if line[:2] == b"--" and line not in self._marks:
             self._marks.append(line)
         for _ in range(_MAX_PARTS):

@@ -214,6 +214,11 @@ Answer too long
 The server sent more than it told
 Repair the server: its Content-Length is wrong
 
+big-answer
+Answer too big for memory
+It is longer than a program takes at once
+Read it with iter_content(), or fetch it to the card
+
 https
 https is not possible
 The Wi-Fi module has no usable TLS
@@ -315,6 +320,11 @@ upload-refused
 Upload refused
 The receiver did not take the file
 Look into the receiver's log
+
+own-app
+Error in your program
+The app ended with an exception
+Correct it, then: maixpix deploy --app FILE
 
 internal
 Error in the program

@@ -69,7 +69,19 @@ def fetch(connector, url, path, progress=None, **options):
     #   ends the fetch, and the old file stays.
     #   With it, and for URLs that end like a picture's, a web page is refused by name.
     # again(error, ms): before every pause, with the PixError of the failed attempt.
+    if not hasattr(connector, "connect") or not isinstance(path, str) or path[:1] != "/":
+        raise TypeError("fetch.fetch(modem, url, path): the modem of wifi.bring_up, a URL, a path such as /sd/x.jpg")
     return _Fetch(connector, url, path, progress, **options).run()
+
+
+def get(connector, url, **options):
+    # Ask for `url` and return a pix.answer.Answer, which names the options: for what is read at once and not kept.
+    # Raises PixError; a status of 404 or 500 is an answer.
+    from pix.answer import Answer
+
+    if not hasattr(connector, "connect") or not isinstance(url, str):
+        raise TypeError("fetch.get(modem, url): the modem of wifi.bring_up and a URL are expected")
+    return Answer(connector, url, **options)
 
 
 class _Fetch(Retried):

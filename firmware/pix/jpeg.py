@@ -58,6 +58,7 @@ class _Reader:
         self.huffman = [None] * 4  # DC 0, DC 1, AC 0, AC 1: None, _BROKEN or the table
         self.quantisers = 0  # bits of those that are there
         self.jfif = False
+        self.exif = False
         self.adobe = -1  # transform of Adobe's APP14
 
     def run(self):
@@ -192,9 +193,11 @@ class _Reader:
             data = self.f.read(12)
             if data[:5] == b"Adobe":
                 self.adobe = data[11]
-        elif marker == _APP1 and length > 20 and self.f.read(6) == b"Exif\0\0":
+        elif marker == _APP1 and length > 20 and not self.exif and self.f.read(6) == b"Exif\0\0":
+            # Of several the first counts, as in viewers: a second one is a leftover of some editor.
             from pix.exif import orientation
 
+            self.exif = True
             self.found.orientation = orientation(self.f, at + 8, at + length)
 
     def scan(self, length, at):

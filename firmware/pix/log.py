@@ -51,11 +51,13 @@ class Log:
             return False
         return True
 
-    def error(self, error):
+    def error(self, error, app=""):
         # The exception `error`: a PixError as its code, cause and remedy, anything else with its last two places.
+        # `app`: the name of the user's app that it came from.
+        text = app + ": " if app else ""
         if hasattr(error, "code"):
-            return self.write("error", error.line)
-        return self.write("crash", trace(error))
+            return self.write("error", text + error.line)
+        return self.write("crash", text + trace(error))
 
 
 def trace(error):

@@ -14,7 +14,9 @@ _MASKS = {16: (0xF800, 0x07E0, 0x001F), 24: (0xFF0000, 0x00FF00, 0x0000FF)}
 _MOST_SIDE = 16384
 _OTHERS = (  # of which the companion makes a JPEG: offset, mark, name
     (0, b"\x89PNG", "a PNG"), (0, b"GIF8", "a GIF"), (8, b"WEBP", "a WebP"), (0, b"II*\0", "a TIFF"),
-    (0, b"MM\0*", "a TIFF"), (8, b"heic", "a HEIC"), (8, b"mif1", "a HEIC"), (8, b"avif", "an AVIF"),
+    (0, b"MM\0*", "a TIFF"), (4, b"ftyphei", "a HEIC"), (4, b"ftyphev", "a HEIC"), (4, b"ftypmif1", "a HEIC"),
+    (4, b"ftypmsf1", "a HEIC"), (4, b"ftypavi", "an AVIF"), (4, b"jP  ", "a JPEG 2000"),
+    (0, b"\xff\x4f\xff\x51", "a JPEG 2000"), (0, b"\0\0\1\0", "an icon"), (0, b"8BPS", "a PSD"),
 )  # fmt: skip
 
 
@@ -65,11 +67,14 @@ def _inspect(path, size):
         if head[:2] == b"BM":
             return _bmp(f, head + f.read(34), size)
     for at, mark, name in _OTHERS:
-        if head[at : at + 4] == mark:
+        if head[at : at + len(mark)] == mark:
             raise PixError("not-jpeg", "this is " + name)
     if not head:
         raise PixError("not-picture", "the file is empty")
-    if head[:1] == b"<" or head[:2] == b"\r\n":
+    text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
+    if text[:4] == b"<svg" or text[:5] == b"<?xml":
+        raise PixError("not-picture", "the file is a drawing (SVG) or other XML")
+    if text[:1] == b"<":
         raise PixError("not-picture", "the file is a web page")
     raise PixError("not-picture", "neither JPEG nor BMP")
 

@@ -62,10 +62,13 @@ def _mend_edges(small, img):
 
 
 class Screen:
-    # The panel of board `name`, turned by `rotation` quarter turns. `width` and `height` are in pixels.
+    # The panel of board `name`, turned by `rotation` quarter turns; of a pix.config.Settings its board and rotation are
+    # taken. `width` and `height` are in pixels.
     def __init__(self, name="dock", rotation=0):
         from pix.board import init_lcd
 
+        if not isinstance(name, str):
+            name, rotation = name.board, name.rotation
         self.width, self.height = init_lcd(name, rotation)
         self._name = name
         self._rotation = rotation

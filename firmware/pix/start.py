@@ -22,6 +22,8 @@ _KEY_MS = const(400)  # how long the key is looked at
 _MOUNT_MS = const(3000)
 _SLICE_MS = const(100)  # Ctrl-C acts between two slices only
 
+OURS = ("show", "frame", "snap", "send", "get", "panel")  # apps that come with pix
+
 
 def run(home, slot):
     # Start what main.py found in folder `slot` of `home` ("" in "/" for files copied by hand). Returns when the app is
@@ -45,15 +47,28 @@ def run(home, slot):
             recover("/sd")
         except PixError as error:
             log.error(error)  # what keeps the app from working it will say itself
-    # On SPIFFS only relative entries of sys.path work (MaixPy-v1 vfs_spiffs.c), so both are relative to cwd.
-    sys.path.insert(1, (slot + "/" if slot else "") + "apps")
+    name = find(settings.app, slot)
     try:
-        supervise(settings, log)
+        supervise(settings, log, name)
     except KeyboardInterrupt:
         print("stopped: %s" % settings.app)
     finally:
         watchdog.stop()
         _hang_up()
+
+
+def find(app, slot):
+    # Make the app of the setting "app" importable and return the name of its module. Ours are in apps/ of the version
+    # in folder `slot`, the user's in own/NAME/ of it, at the top of the card or in its apps/, or wherever a whole path
+    # ("/sd/tools/mine.py") says.
+    base = slot + "/" if slot else ""
+    cut = app.rfind("/")
+    # On SPIFFS only relative entries of sys.path work (MaixPy-v1 vfs_spiffs.c), so these are relative to cwd.
+    sys.path.insert(1, base + "apps")
+    sys.path.insert(1, app[:cut] or "/" if cut >= 0 else base + "own/" + app)
+    sys.path.append("apps")
+    name = app[cut + 1 :]
+    return name[:-3] if name[-3:] == ".py" else name
 
 
 def once(main):
@@ -72,13 +87,16 @@ def once(main):
         _hang_up()
 
 
-def supervise(settings, log):
-    # Run the app of `settings` until it ends well. After a failure wait 2, 4, 8... 60 s and run it again.
+def supervise(settings, log, name=None):
+    # Run the app of `settings`, which is the module `name`, until it ends well. After a failure wait 2, 4, 8... 60 s
+    # and run it again.
+    name = name or settings.app
+    mine = "" if name in OURS else name
     pause_ms = _FIRST_PAUSE_MS
     while True:
         started = utime.ticks_ms()
         try:
-            status = _run_app(settings.app)
+            status = _run_app(name)
             if not status:
                 return
             log.write("failed", "%s returned %s" % (settings.app, status))
@@ -86,11 +104,11 @@ def supervise(settings, log):
             raise KeyboardInterrupt
         except MemoryError as error:
             # The heap is in pieces; only a fresh start puts it together.
-            log.error(error)
+            log.error(error, mine)
             _pause(pause_ms)
             _reset()
         except PixError as error:
-            _tell(settings, log, error)
+            _tell(settings, log, error, mine)
             if error.code in ("no-card", "card-error"):
                 _fetch_card()
         except Exception as error:  # noqa: BLE001 - apps may raise anything
@@ -100,10 +118,11 @@ def supervise(settings, log):
                 _tell(settings, log, PixError("no-card"))
                 _fetch_card()
             else:
-                log.error(error)
+                log.error(error, mine)
                 from pix.log import trace
 
-                _card(settings, PixError("internal", trace(error)))
+                # What has a traceback in a file of the user's is no fault of ours, and his to mend.
+                _card(settings, PixError("own-app" if mine else "internal", trace(error)))
         if utime.ticks_diff(utime.ticks_ms(), started) > _GOOD_RUN_MS:
             pause_ms = _FIRST_PAUSE_MS
         print("%s starts again in %d s" % (settings.app, pause_ms // 1000))
@@ -127,12 +146,13 @@ def key_held(board):
 
 
 def _run_app(name):
-    # Import the app and call its main(). The module is dropped first, so that every run begins afresh.
+    # Import the app and call its main(), if it has one: a plain program has run by then. The module is dropped first,
+    # so that every run begins afresh.
     if name in sys.modules:
         del sys.modules[name]
     gc.collect()
-    module = __import__(name)
-    return module.main()
+    main = getattr(__import__(name), "main", None)
+    return main() if main is not None else None
 
 
 def _hang_up():
@@ -146,10 +166,10 @@ def _log():
     return Log(PATHS if "sd" in uos.listdir("/") else ("/flash/pix.log", "/flash/pix.old"))
 
 
-def _tell(settings, log, error):
-    # The PixError `error` everywhere: console, log, panel.
+def _tell(settings, log, error, app=""):
+    # The PixError `error` everywhere: console, log, panel. `app`: the user's app that it came from.
     print("error", error.line)
-    log.error(error)
+    log.error(error, app)
     _card(settings, error)
 
 

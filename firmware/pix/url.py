@@ -103,6 +103,8 @@ def picture_url(settings, screen, path=""):
     if "://" not in url:
         if not settings.server or not (path or url):
             raise PixError("settings", "%s is not set" % ("picture" if settings.server else "server"))
+        if "?" in settings.server or "#" in settings.server:
+            raise PixError("bad-url", "a server's address has no ? or #")
         path = path or "pictures/%s?" % quote(url)
         size = (screen.width, screen.height, settings.fit, settings.format)
         url = "%s/%ssize=%dx%d&fit=%s&format=%s" % ((settings.server.rstrip("/"), path) + size)

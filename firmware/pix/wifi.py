@@ -1,19 +1,22 @@
 # From a board without power at its modem to a network with an address, and back there after trouble.
 #
-#     modem = wifi.bring_up(settings, progress)
+#     modem = wifi.bring_up(config.load(), print)
+#     modem = wifi.bring_up(config.Settings(wifi=[["home", "key"]]))
 #
-# `settings` has `wifi` (a list of [name, key]), `baud` and `board`. Keys go to the module only: no message, error or
-# log line ever has one.
+# Of the settings `wifi` (a list of [name, key]), `baud`, `board`, `retries`, `led` and `led_on` are used. Keys go to
+# the module only: no message, error or log line ever has one.
 
 import utime
 from micropython import const
 
 from pix import baud, board
-from pix.atline import scanned_name, station_address, version
+from pix.atline import scanned_name, station_address
 from pix.atport import BASE_BAUD, after, left
-from pix.config import network_fault
+from pix.atvers import OTHER, can, version
+from pix.config import need, network_fault
 from pix.errors import PixError
 from pix.espat import Modem, quoted
+from pix.led import Led
 
 _OFF_MS = const(50)  # EN low for so long is a reset (MaixPy-v1_scripts network_espat.py)
 _READY_MS = const(1500)  # `ready` comes about 0.4 s after EN; a module with another stored rate stays silent
@@ -32,7 +35,11 @@ def bring_up(settings, progress=None, recover=True, idle=None):
     # Reset the modem, raise its rate and join the first network that works. Returns the Modem. `progress(stage,
     # detail)` is told every step. `recover`: connect() repairs a restarted modem or a lost network by itself. `idle()`
     # is called while a network is looked for, see Station.
-    # Raises PixError: settings, no-modem, modem-firmware, no-network, wrong-password, no-address, join-timeout.
+    # Raises PixError: settings, no-modem, modem-firmware, no-network, wrong-password, no-address, join-timeout;
+    # TypeError when it is given no settings.
+    need(settings, "wifi.bring_up")
+    if progress is not None and not callable(progress):
+        raise TypeError("wifi.bring_up(settings, progress): progress is a function such as print")
     station = Station(settings, progress, idle)
     station.start()
     station.modem.repair = station.recover
@@ -59,6 +66,8 @@ class Station:
         self.modem = Modem(self._open_uart)
         self.baud = settings.baud  # that is wanted
         self.firmware = b""  # what the module tells of it
+        self.retries = settings.retries
+        self.led = Led(settings.led, settings.led_on)
         self.pins = board.pins(settings.board)
         self.progress = progress
         self.idle = idle
@@ -72,9 +81,14 @@ class Station:
     def start(self):
         # Everything from the reset on. Links of before are dead after this.
         modem = self.modem
+        self.led.light(False)
         modem.rebooted()
-        self._find_at_rate()
-        self._number_links()
+        try:
+            self._find_at_rate()
+            self._number_links()
+        except PixError:
+            self.led.blink()
+            raise
         modem.numbered = True
         self.tell("modem", "ready at %d baud" % modem.baud)
         modem.lost = "wifi-lost"  # until joined
@@ -93,6 +107,7 @@ class Station:
         # Repair what `modem.lost` tells: wait for the network or join again, or start a restarted module anew.
         # Raises PixError when that fails.
         modem = self.modem
+        self.led.light(False)
         if modem.lost == "wifi-lost":
             self.tell("wifi", "lost, waiting for it")
             try:
@@ -102,6 +117,7 @@ class Station:
                 elif modem.lost == "wifi-lost":
                     self.join()
                 if not modem.lost:
+                    self.led.light(True)
                     return
             except PixError as error:
                 if error.code not in ("no-modem", "modem-rebooted"):
@@ -181,17 +197,15 @@ class Station:
         if not self.firmware:
             raise PixError("no-modem", "it does not tell its version")
         modem.version = version(self.firmware)
-        if modem.version >= (2, 0):
-            # Other commands, other answers, and +IPD that cannot be proven.
+        if modem.version >= OTHER:
             raise PixError("modem-firmware", "AT %d.%d" % modem.version)
         if not modem.ask("+CWMODE_CUR=1"):
             modem.ask("+CWMODE=1")
         modem.ask("+SLEEP=0")
-        if modem.version >= (1, 6):
-            # Long notices instead of CONNECT may have been left on, in the module's flash.
-            modem.ask("+SYSMSG_CUR=0")
-        # Passive receiving came with 1.7; older ones answer ERROR.
-        modem.passive = modem.version >= (1, 7) and modem.ask("+CIPRECVMODE=1")
+        if can(modem.version, "messages") and not modem.ask("+SYSMSG_CUR=0"):
+            # Long notices instead of CONNECT may have been left on, in the module's flash. 1.6 has no other form.
+            modem.ask("+SYSMSG=0")
+        modem.passive = can(modem.version, "receive") and modem.ask("+CIPRECVMODE=1")
         self.tell("modem", "AT %d.%d at %d baud" % (modem.version + (modem.baud,)))
 
     def _reset(self):
@@ -225,8 +239,20 @@ class Station:
     # -- the network --------------------------------------------------------------------------------------
 
     def join(self):
-        # Join the first network of the settings that works. Raises PixError with the most telling error of all.
-        self._searching(self._join_any)
+        # Join the first network of the settings that works, in `retries` more rounds if there is none. Raises PixError
+        # with the most telling error of the last one.
+        left = self.retries
+        while True:
+            try:
+                self._searching(self._join_any)
+                break
+            except PixError as error:
+                if error.code not in _TELLING or left <= 0:
+                    self.led.blink()
+                    raise
+                self.tell("wifi", "trying again after: %s" % error.cause)
+                left -= 1
+        self.led.light(True)
 
     def _join_any(self):
         networks = self.networks

@@ -45,6 +45,7 @@ def stored(folder):
         ("upload", "tcp+name://pc:3456", None),
         ("upload", "http://pc:1080/files/", None),
         ("upload", "tcp://müller.example:3456", "tcp://xn--mller-kva.example:3456"),
+        ("upload", "müller.example:3456", "xn--mller-kva.example:3456"),
     ],
 )
 def test_what_the_board_can_use_is_taken(tmp_path, name, given, kept):
@@ -64,6 +65,11 @@ def test_what_the_board_can_use_is_taken(tmp_path, name, given, kept):
         ("server", "http:///x", "the host is missing"),
         ("server", "http:/pc", "it does not begin with http://"),
         ("server", "ftp://pc", "it does not begin with http://"),
+        ("server", "http:/pc:8000", "write http://pc:8000"),
+        ("server", "http//pc:8000", "write http://pc:8000"),
+        ("server", "http:pc:8000", "it does not begin with http://; write http://pc:8000"),
+        ("server", "http://pc:8000/?x=1", "a server's address has no ? or #; write it as http://192.168.1.10:8000"),
+        ("server", "http://pc:8000#x", "a server's address has no ? or #"),
         ("server", "192.168.1.10:8000", "it does not begin with http://; write http://192.168.1.10:8000"),
         ("server", "//pc:8000", "it does not begin with http://"),
         ("server", "http://-\u202e.example", "no host can be called"),
@@ -124,10 +130,13 @@ def test_an_https_picture_is_offered_through_the_companion(tmp_path):
     assert run(tmp_path, "--picture", offered).exit_code == 0
 
 
-def test_a_name_that_looks_like_an_address_is_noted(tmp_path):
-    done = run(tmp_path, "--picture", "www.example.org/x.jpg")
+@pytest.mark.parametrize(
+    "name", ["www.example.org/x.jpg", "http:example.org/x.jpg", "data:image/png;base64,AA", "C:\\x.jpg"]
+)
+def test_a_name_that_looks_like_an_address_is_noted(tmp_path, name):
+    done = run(tmp_path, "--picture", name)
     assert done.exit_code == 0
-    assert "note: picture www.example.org/x.jpg is a name on the server; an address begins with http://" in done.output
+    assert f"note: picture {name} is a name on the server; an address begins with http://" in done.output
 
 
 def test_mistakes_in_the_dialogue_are_told_and_asked_again(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 import time
@@ -202,6 +203,21 @@ def test_a_client_that_talks_nonsense_loses_its_connection_only(noise):
         with serial.serial_for_url(bench.console.url, 115200, timeout=patient(5)) as port:
             bench.board.clock.after(0, lambda: bench.board.console_tx.write(b"fine"))
             assert port.read(4) == b"fine"
+
+
+ENDLESS = b"\xff\xfa" + b"A" * 5000
+
+
+@pytest.mark.parametrize("talk", [ENDLESS, AGREE + ENDLESS, b"\xff\xf1" * 3000, b"\xff\xfe\x01" * 3000])
+def test_talk_without_end_ends_the_connection(talk):
+    """Bytes of an option are gathered until it ends, and each is the engine's time."""
+    with Bench() as bench, socket.create_connection(("127.0.0.1", bench.console.port), 5) as rude:
+        rude.settimeout(patient(5))
+        with contextlib.suppress(ConnectionError):
+            rude.sendall(talk)
+            while rude.recv(4096):
+                pass
+        bench.until(lambda: bench.console._session is None and not bench.console._strangers)
 
 
 # kflash 1.1.6: (DTR, RTS) in the order of its calls, one line at a time, 100 ms after each pair.

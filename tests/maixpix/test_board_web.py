@@ -250,6 +250,9 @@ def test_the_cards_files_are_listed_and_come_down_whole(running):
             (running.card / "itself").symlink_to(running.card / "itself")
             outside = ["card/..%2fsecret.txt", "card/%2e%2e/secret.txt", "card/link.txt", "static/..%2fserver.py"]
             outside += ["card/round", "card/about/x", "card/itself", "card/" + "a" * 300, "card/" + "a/" * 900 + "b"]
+            (running.card / "new.txt.gz").symlink_to(running.card.parent / "secret.txt")
+            assert (await page.get("card/new.txt", headers={"Accept-Encoding": "gzip"}))[1] == b"12345"
+            outside += ["static/" + "a" * 300 + ".js"]
             for address in (*outside, "card/none", "card/folder", "card/folder%00", "static/none.css"):
                 url = aiohttp.client.URL(page.url + address, encoded=True)
                 async with page.session.get(url) as answer:
@@ -298,6 +301,12 @@ def test_nobody_elses_page_can_steer_the_board(hosted):
             for bad in ({}, [], {"text": 5}, {"text": None}, "text"):
                 assert await page.post("type", bad) == 400
             assert await page.post("key", {"down": "yes"}) == 400
+            assert await page.post("type", good, headers={"Origin": "http://["}) == 403
+            assert await page.post("type", {"text": "\ud800"}) == 400
+            for kind in ("application/json; charset=nonsense", "application/json; charset=rot13"):
+                headers = {"Content-Type": kind}
+                async with page.session.post(page.url + "type", data=b'{"text": "x"}', headers=headers) as answer:
+                    assert answer.status == 400
             assert await page.post("type", {"text": "y" * 9000}) == 413
             assert await page.post("type", {"text": "z" * 90_000}) == 413
             assert "x = 1" not in page.console

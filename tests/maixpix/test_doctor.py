@@ -15,7 +15,7 @@ from maixpix.board import bundle, device_tables, install, settings
 from maixpix.board.link import Link
 from maixpix.board.places import FolderPlace
 from maixpix.cli import run as maixpix
-from maixpix.doctor import network
+from maixpix.doctor import modem
 from maixpix.doctor.examine import _Examination, adapter, fat_kind, unmounted
 from rig.board_process import needs_firmware
 from rig.running_board import ROOT, RunningBoard
@@ -81,7 +81,14 @@ def test_a_board_that_lacks_only_the_software(examine, server):
     assert code == 1
     assert [name for name, finding in found.items() if finding["state"] == "wrong"] == ["software"]
     assert found["modem"]["state"] == "ok"
-    assert found["modem"]["text"].startswith("AT 1.7.4")
+    assert found["modem"]["text"] == "answers at 115200 baud, enable pad 8 switches it"
+    assert found["at"] == {
+        "name": "at",
+        "state": "ok",
+        "text": "AT 1.7.4.0 with passive receive, pipelined sending, name resolution, a settable rate, SNTP, mDNS, "
+        "a host name",
+        "remedy": "",
+    }
     assert found["networks"]["text"] == "Ho,me -50 dBm, Far -80 dBm"
     assert found["join"]["text"].startswith("Ho,me in ")
     assert found["names"]["text"] == "pc is 127.0.0.1"
@@ -92,15 +99,54 @@ def test_a_board_that_lacks_only_the_software(examine, server):
     assert server.asked == [("/frame?board=doctor&size=320x240&format=bmp", server.asked[0][1])]
     assert found["port"]["text"].endswith(", no USB adapter")
     assert found["card"]["text"].startswith("FAT32, clusters of 2 kB, ")
-    assert ", enable pad 8 switches it, passive receive" in found["modem"]["text"]
     assert found["panel"]["text"].startswith("test card of 320x240")
-    assert "no passive receive" not in found["modem"]["text"]
 
 
 def test_old_modem_firmware_is_a_note_with_its_remedy(examine):
     _, found = examine(at="1.1")
-    assert found["modem"]["state"] == "note"
-    assert found["modem"]["remedy"] == "AT 1.7.4 would make receiving lossless"
+    assert found["modem"]["state"] == "ok"
+    assert found["at"]["state"] == "note"
+    assert found["at"]["text"] == (
+        "AT 1.1.0.0 with pipelined sending, name resolution, a settable rate; "
+        "without passive receive, SNTP, mDNS, a host name"
+    )
+    assert found["at"]["remedy"] == (
+        "AT 1.7.4 would receive without loss; "
+        "esptool on pads 6 and 7, GPIO0 of the module at ground, K210 in reset (docs/modem.md)"
+    )
+    assert found["join"]["state"] == "ok"
+
+
+def test_a_module_with_another_program_is_named_and_left(examine):
+    code, found = examine(at="2.1")
+    assert code == 1
+    assert found["at"]["state"] == "wrong"
+    assert found["at"]["text"] == "ESP-AT 2.1.0.0, another program, which the board's code refuses"
+    assert found["at"]["remedy"].startswith("flash AT 1.7.4: esptool on pads 6 and 7")
+    assert list(found)[-1] == "at"
+
+
+@pytest.mark.parametrize(
+    ("lines", "answered", "state", "words"),
+    [
+        (["AT version:1.2.0.0(x)"], ['AT+CIPDOMAIN="127.0.0.1"'], "note", "without passive receive, a settable rate,"),
+        (
+            ["AT version:1.7.6.0(x)"],
+            ["AT+CIPRECVMODE?"],
+            "ok",
+            "with passive receive, pipelined sending, mDNS; without",
+        ),
+        (["AT version:0.40.0.0(x)"], [], "note", "AT 0.40.0.0 alone; without passive receive, pipelined"),
+        (["0018000902-AI03"], [], "note", "it says '0018000902-AI03'"),
+        (["AT version:2.2.1.0(x)", "Bin version:x"], [], "wrong", "ESP-AT 2.2.1.0"),
+        ([], [], "note", "it does not tell its version"),
+    ],
+)
+def test_a_build_that_lacks_commands_is_told_by_its_own_answers(lines, answered, state, words):
+    finding = modem.firmware({"version": lines, "answered": answered}, 6, 7)
+    assert finding.state == state
+    assert words in finding.text
+    assert (finding.remedy == "") == (state == "ok")
 
 
 @pytest.mark.parametrize(
@@ -274,8 +320,7 @@ def test_the_fat_type_follows_from_the_number_of_clusters(clusters, kind):
     ],
 )
 def test_what_the_enable_pad_did_is_told(found, state, words):
-    base = {"enable": 8, "rate": 115200, "version": ["AT version:1.7.4(x)"], "passive": True}
-    finding = network.modem({**base, **found}, 6, 7)
+    finding = modem.wiring({"enable": 8, "rate": 115200, **found}, 6, 7)
     assert finding.state == state
     assert words in finding.text
 

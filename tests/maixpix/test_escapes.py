@@ -82,6 +82,8 @@ ON_FILES = [
     ["card", "{dir}/%s"],
     ["card", "{dir}"],
     ["deploy", "--port", "/dev/none%s"],
+    ["deploy", "--app", "{dir}/%s.py", "--port", "/dev/none%s"],
+    ["new", "%s"],
     ["doctor", "--port", "/dev/none%s"],
     ["doctor", "--port", "/dev/none%s", "--json"],
     ["logs", "--port", "/dev/none%s"],

@@ -153,7 +153,7 @@ def test_a_network_that_is_not_there_cannot_be_forgotten(tmp_path):
         (["--server", "pc:8000"], "no http:// address"),
         (["--server", "http://me:secret@pc"], "would be seen by every program"),
         (["--set", "picture=http://me:secret@pc/x"], "would be seen by every program"),
-        (["--app", "nope"], "there is no app nope; apps are: frame, send, show, snap"),
+        (["--app", "nope"], "there is no app nope; apps are: frame, "),
         (["--set", "app=nope"], "there is no app nope"),
         (["--board", "toaster"], "setting board must be one of"),
         (["--rotation", "7"], "setting rotation must be from 0 to 3"),
@@ -241,6 +241,10 @@ def test_a_key_in_latin_1_is_the_key_that_was_meant(tmp_path):
             "key.txt is no text: it holds the control character 0x00; save it as plain text in UTF-8",
         ),
         (b"\x81\x8d key", "key.txt is no text that can be read (line 1); save it as plain text in UTF-8"),
+        (
+            b"{\\rtf1\\ansi password1}",
+            "key.txt is no plain text but RTF, as TextEdit and WordPad write it; save it as plain text in UTF-8",
+        ),
         (b"k" * (1 << 20) + b"k", "key.txt is larger than 1024 KiB; name a text file that a person wrote"),
         (None, "there is no key file key.txt; name a text file with one key a line"),
     ],
@@ -253,6 +257,16 @@ def test_key_files_that_are_none(tmp_path, monkeypatch, data, line):
     done = run(tmp_path / "card", "--wifi", "Home", "--key-file", "key.txt")
     assert done.exception.line == line
     assert list((tmp_path / "card").iterdir()) == []
+
+
+def test_a_character_of_a_key_that_cannot_be_seen_is_noted(tmp_path):
+    file = tmp_path / "key.txt"
+    file.write_bytes("pass\u200bword1".encode())
+    card = tmp_path / "card"
+    card.mkdir()
+    done = run(card, "--wifi", "Home", "--key-file", str(file))
+    assert "note: the key of Home holds a character that cannot be seen" in done.output
+    assert stored(card)["wifi"] == [["Home", "pass\u200bword1"]]
 
 
 def test_without_a_terminal_the_other_ways_to_give_a_key_are_named(tmp_path):
@@ -308,6 +322,7 @@ def test_settings_of_any_editor_are_read_and_written_as_the_board_reads_them(tmp
         ('{"server": \u201chttp://pc\u201d}', 'line 1 has a typographic quote where a plain " belongs'),
         ('{\n  "app": "show",\n}', "line 3, column 1: expecting property name"),
         ("[" * 100_000, "nested too deeply"),
+        ('{"wifi": [["\\ud83d", "password1"]]}', "holds half of a character"),
         ("[]", "is no JSON object"),
     ],
 )

@@ -80,7 +80,7 @@ def test_an_app_that_dies_is_run_again_with_growing_pauses_and_logged(card, play
     lines = (folder / "pix.log").read_text().splitlines()
     assert len(lines) == 4
     assert re.fullmatch(
-        r"1 \d+\.\d{3} crash ValueError: boom \(crash\.py line 3 in main < start\.py line \d+ in \w+\)", lines[0]
+        r"1 \d+\.\d{3} crash crash: ValueError: boom \(crash\.py line 3 in main < start\.py line \d+ in \w+\)", lines[0]
     )
 
 
@@ -94,7 +94,7 @@ def test_named_errors_are_printed_and_logged_with_their_remedy(card, play):
     folder = card("named")
     heard = play(folder).listen(rb"starts again").decode()
     line = (folder / "pix.log").read_text().splitlines()[0]
-    assert " error no-card: " in line
+    assert " error named: no-card: " in line
     assert "error no-card: " in heard
     assert "; " in line
 

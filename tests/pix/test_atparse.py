@@ -24,7 +24,7 @@ def _find(name, *args):
     return types.SimpleNamespace(const=lambda value: value) if name == "micropython" else _load(name[4:])
 
 
-at, lines = _load("atparse"), _load("atline")
+at, lines, versions = _load("atparse"), _load("atline"), _load("atvers")
 NAMES = {at.LINE: "line", at.PROMPT: "prompt", at.FRAME: "frame", at.DATA: "data", at.WAITING: "waiting"}
 
 
@@ -287,7 +287,7 @@ def test_whatever_a_line_holds_it_tells_something(junk):
         assert isinstance(lines.address(line), str)
         assert isinstance(lines.station_address(line), str)
         assert isinstance(lines.scanned_name(line), bytes)
-        assert all(number >= 0 for number in lines.version(line))
+        assert all(number >= 0 for number in versions.version(line))
         assert lines.number(line, 0, len(line)) >= -1
         if line:
             lines.well_formed(line, 0)
@@ -314,7 +314,7 @@ def test_addresses(text, address):
 
 
 def test_versions():
-    assert lines.version(b"AT version:1.7.4.0(May 11 2020)\nSDK version:3.0.4") == (1, 7)
-    assert lines.version(b"AT version:1.") == (0, 0)
-    assert lines.version(b"1.7.4") == (0, 0)
-    assert lines.version(b"AT version:1.\xb7.4.0") == (0, 0)
+    assert versions.version(b"AT version:1.7.4.0(May 11 2020)\nSDK version:3.0.4") == (1, 7)
+    assert versions.version(b"AT version:1.") == (0, 0)
+    assert versions.version(b"1.7.4") == (0, 0)
+    assert versions.version(b"AT version:1.\xb7.4.0") == (0, 0)

@@ -99,7 +99,10 @@ def test_chunks_win_over_a_length(shown, raw_server):
     assert shown.listing() == {"show.jpg": picture_of(case("csp-3600-bytes"))}
 
 
-@pytest.mark.parametrize("coding", [b"", b"identity", b"none", b"None", b"identity, none", b" ", b"UTF-8", b"binary"])
+@pytest.mark.parametrize(
+    "coding",
+    [b"", b"identity", b"none", b"None", b"identity, none", b" ", b"UTF-8", b"binary", b"aws-chunked", b"image/jpeg"],
+)
 def test_content_encodings_that_are_none(shown, raw_server, coding):
     fetch(
         shown, raw_server(answering(OK + b"Content-Encoding: " + coding + b"\r\n" + LENGTH + b"\r\n" + PICTURE)).url()
@@ -167,6 +170,7 @@ TYPE = b"Content-Type: multipart/x-mixed-replace; boundary=%s\r\n"
 STREAMS = {
     "without lengths": (b"frame", b"--frame\r\nContent-Type: image/jpeg\r\n\r\n" + PICTURE + b"\r\n"),
     "dashes in the boundary": (b"--frame", b"--frame\r\nContent-Type: image/jpeg\r\n\r\n" + PICTURE + b"\r\n"),
+    "dashes before those of the boundary": (b"--f", b"\r\n\r\n----f\r\n" + LENGTH + b"\r\n" + PICTURE),
     "another boundary than told": (b"x", b"--f y\r\nContent-Type: image/jpeg\r\n\r\n" + PICTURE + b"\r\n"),
     "a boundary that is not told": (b"", b"--f\r\nContent-Type: image/jpeg\r\n\r\n" + PICTURE + b"\r\n"),
     "no dashes at all": (b"frame", b"frame\r\nContent-Type: image/jpeg\r\n" + LENGTH + b"\r\n" + PICTURE + b"\r\n"),

@@ -217,6 +217,6 @@ def test_no_record_makes_the_driver_stumble(boards, profile):
 
 @pytest.mark.parametrize("record", [r for r in recorded() if r["kind"] == "gmr"], ids=lambda record: record["id"])
 def test_recorded_versions(boards, record):
-    lines = boards().load("atline")
+    atvers = boards().load("atvers")
     told = record["bytes"].encode("latin-1").decode("unicode_escape").encode("latin-1")
-    assert lines.version(told) == tuple(int(number) for number in re.findall(r"\d+", record["firmware"])[:2])
+    assert atvers.version(told) == tuple(int(number) for number in re.findall(r"\d+", record["firmware"])[:2])

@@ -68,7 +68,13 @@ def verdicts(tmp_path_factory, board_card):
     (folder / "tall.jpg").write_bytes(whole.replace(b"\x03\x01\x22\x00", b"\x03\x01\x41\x00", 1))
     for name, kind in (("real.tif", "TIFF"), ("real.avi", "AVIF")):
         photo.save(folder / name, kind)
-    (folder / "photo.hei").write_bytes(b"\0\0\0\x18ftypheic" + bytes(100))
+    for brand in ("heic", "heix", "hevc", "mif1", "avis"):
+        (folder / f"{brand}.hei").write_bytes(b"\0\0\0\x18ftyp" + brand.encode() + bytes(100))
+    for name, kind in (("real.jp2", "JPEG2000"), ("real.ico", "ICO")):
+        photo.save(folder / name, kind)
+    (folder / "draw.svg").write_bytes(b"\xef\xbb\xbf\n<svg xmlns='http://www.w3.org/2000/svg'/>")
+    (folder / "draw.xml").write_bytes(b"<?xml version='1.0'?>\n<svg/>")
+    (folder / "late.htm").write_bytes(b"\xef\xbb\xbf\r\n  <!DOCTYPE html>")
     (folder / "page.jpg").write_bytes(b"<html>not found</html>")
     (folder / "empty.jpg").write_bytes(b"")
     (folder / "text.txt").write_bytes(b"hello")
@@ -112,7 +118,13 @@ def test_what_it_lets_through_loads(verdicts, name, format, width, height, heap)
         ("real.web", "not-jpeg", "this is a WebP"),
         ("real.tif", "not-jpeg", "this is a TIFF"),
         ("real.avi", "not-jpeg", "this is an AVIF"),
-        ("photo.hei", "not-jpeg", "this is a HEIC"),
+        *[(f"{brand}.hei", "not-jpeg", "this is a HEIC") for brand in ("heic", "heix", "hevc", "mif1")],
+        ("avis.hei", "not-jpeg", "this is an AVIF"),
+        ("real.jp2", "not-jpeg", "this is a JPEG 2000"),
+        ("real.ico", "not-jpeg", "this is an icon"),
+        ("draw.svg", "not-picture", "a drawing (SVG)"),
+        ("draw.xml", "not-picture", "other XML"),
+        ("late.htm", "not-picture", "web page"),
         ("cmyk.jpg", "jpeg-kind", "4 colours of 8 bits"),
         ("deep.jpg", "jpeg-kind", "3 colours of 12 bits"),
         ("loss.jpg", "jpeg-kind", "coding C3"),

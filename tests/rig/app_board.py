@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
+from rig.garbage import set_aside
 from virtualboard.board import Board
 from virtualboard.clock import MS
 from virtualboard.hosted import loader
@@ -88,6 +89,7 @@ def run(config, program, answer=None, end_ms=None, port=80, watch=None, on_snap=
         running = RunningBoard(board)
         if watch is not None:
             watch(board, running.engine.machine)
+        set_aside()
         code = running.run_program(Program.of(program), hear, None if end_ms is None else end_ms * MS)
         report = running.report()
         panel = board.panel.image()

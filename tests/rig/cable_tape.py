@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from unittest import mock
 
+from rig.garbage import set_aside
 from rig.patience import patient
 from virtualboard.board import Board, BoardConfig
 from virtualboard.clock import MS
@@ -98,6 +99,7 @@ class _Run:
                 self.board.clock.after(MS, tick)
 
         self.board.clock.after(MS, tick)
+        set_aside()
         self.engine.run()
         self.board.network.close()
         self.board.card.close()

@@ -13,6 +13,7 @@ import time
 import types
 from pathlib import Path
 
+from rig.garbage import set_aside
 from virtualboard.card.card import SdCard
 from virtualboard.clock import Clock
 from virtualboard.hosted.streams import BytesIO
@@ -28,6 +29,7 @@ class Device:
     """A board without screen and modem: `load("fetch")` gives pix.fetch, `folder` is the card on the host."""
 
     def __init__(self, folder, capacity=64 << 20):
+        set_aside()
         self.folder = folder
         self.clock = Clock()
         self.card = SdCard(self.clock, folder, capacity=capacity)

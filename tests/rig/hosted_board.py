@@ -7,6 +7,7 @@ the board until it is terminated or stdin ends. What a person at the board can d
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import json
 import os
@@ -46,7 +47,8 @@ def main() -> None:
 
     board.clock.listen(0, command)
     gc.freeze()  # the device's gc.collect() searches what the device has made, and nothing else
-    with announced(board.clock, console.name):
+    # One that is not paced stands still while nobody types: its time says nothing about what it has had.
+    with announced(board.clock, console.name) if paced else contextlib.nullcontext():
         print(console.name, flush=True)
         running.run()
 

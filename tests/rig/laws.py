@@ -35,9 +35,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "hosted": PARTS | {"program", "mpy_name"},
     "k210": PARTS | {"host"},
     "engine": PARTS | {"program", "hosted", "k210"},
-    "fence": {"landlock"},
+    "fence": {"landlock", "terminal"},
     "running": PARTS | {"program", "engine", "host", "fence"},
     "launch": PARTS | {"program", "engine", "fence"},
+    "bench": PARTS | {"program", "engine", "running"},
+    "pytest_plugin": {"bench"},
     "__main__": PARTS | {"program", "engine", "host", "running", "fence"},
 }
 """What each room of `virtualboard` may import of the others. Only `board` knows all parts, only `engine` both

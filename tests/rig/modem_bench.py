@@ -11,6 +11,7 @@ import gc
 import types
 from pathlib import Path
 
+from rig.garbage import set_aside
 from virtualboard.clock import MS, Clock
 from virtualboard.esp8285 import AccessPoint, Air, Modem
 from virtualboard.hosted.chip import Chip
@@ -48,6 +49,7 @@ class Bench:
         allow=("127.0.0.0/8",),
         seed=0,
     ):
+        set_aside()
         self.clock = Clock()
         self.pads = Pads()
         self.air = Air([AccessPoint(*point) if isinstance(point, tuple) else point for point in points])
@@ -87,8 +89,8 @@ class Bench:
         self.PixError = self.load("errors").PixError
         self._pins = (io0, enable)
 
-    def settings(self, networks=(("home", "correct horse"),), baud=1000000, board="dock"):
-        return types.SimpleNamespace(wifi=[list(n) for n in networks], baud=baud, board=board)
+    def settings(self, networks=(("home", "correct horse"),), **more):
+        return self.load("config").Settings(wifi=[list(n) for n in networks], **more)
 
     def bring_up(self, recover=False, idle=None, **settings):
         """The driver's modem, joined."""
@@ -155,7 +157,7 @@ class Bench:
         chip = self.chip
 
         class GPIO:
-            GPIOHS8, GPIOHS9, OUT = 8, 9, 3
+            GPIOHS8, GPIOHS9, GPIOHS10, OUT = 8, 9, 10, 3
 
             def __init__(self, number, mode):
                 assert mode == GPIO.OUT
@@ -169,7 +171,11 @@ class Bench:
     def _function_manager(self):
         chip = self.chip
         fpioa = types.SimpleNamespace(
-            UART2_RX=UART1_RX + 2, UART2_TX=UART1_RX + 3, GPIOHS8=GPIOHS0 + 8, GPIOHS9=GPIOHS0 + 9
+            UART2_RX=UART1_RX + 2,
+            UART2_TX=UART1_RX + 3,
+            GPIOHS8=GPIOHS0 + 8,
+            GPIOHS9=GPIOHS0 + 9,
+            GPIOHS10=GPIOHS0 + 10,
         )
         return types.SimpleNamespace(fpioa=fpioa, register=chip.set_function)
 

@@ -285,6 +285,8 @@ def _padding(picture: Image.Image) -> Iterator[Case]:
                 orientation=max(1, orientation),
             )
     yield Case("EXIF 6 behind JFIF.jpg", make(picture, before=JFIF + exif(6)), picture, orientation=6)
+    yield Case("EXIF 3, then 8.jpg", make(picture, before=exif(3) + exif(8)), picture, orientation=3)
+    yield Case("EXIF 2, then one of nothing.jpg", make(picture, before=exif(2) + exif(0)), picture, orientation=2)
     for count in (1, 62, 63, 64, 96, 1000, 50000):
         yield Case(f"{count} zeros behind.jpg", whole + bytes(count), picture)
     yield Case("noise behind.jpg", whole + random.Random(3).randbytes(5000), picture)

@@ -1,7 +1,9 @@
 """What a program of the hosted engine reaches of the machine when it climbs out of the device's Python."""
 
+import contextlib
 import json
 import os
+import select
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +16,11 @@ from rig.terminal import environment
 from virtualboard import fence, landlock
 from virtualboard.board import BoardConfig
 from virtualboard.launch import run_app
+
+try:
+    import pty
+except ImportError:  # Windows has none
+    pty = None
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -31,6 +38,9 @@ def attempt(what, action):
 """The well-known way from any object to the host's own modules: no import is needed."""
 
 needs_landlock = pytest.mark.skipif(not landlock.version(), reason="this kernel has no Landlock (Linux 5.19 and newer)")
+
+
+needs_terminals = pytest.mark.skipif(pty is None, reason="this system has no pseudo-terminals")
 
 
 @pytest.fixture
@@ -106,6 +116,96 @@ def maixpix(*options, **more):
         [sys.executable, "-m", "maixpix", "board", *options],
         capture_output=True, text=True, timeout=patient(120), env=environment(**more),
     )  # fmt: skip
+
+
+SHELL = """\
+import fcntl, os, signal, struct, subprocess, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+signal.signal(signal.SIGINT, lambda *_: None)
+print("ended with", subprocess.run(sys.argv[1:]).returncode)
+print("typed:", struct.unpack("i", fcntl.ioctl(0, termios.FIONREAD, b"    "))[0])
+"""
+
+
+@contextlib.contextmanager
+def at_a_shell(*options):
+    """`maixpix board` as a shell starts it, at a terminal; gives the terminal's other end, and waits for the end."""
+    master, slave = pty.openpty()
+    shell = subprocess.Popen(
+        [sys.executable, "-c", SHELL, sys.executable, "-m", "maixpix", "board", *options],
+        stdin=slave, stdout=slave, stderr=slave, start_new_session=True, env=environment(),
+    )  # fmt: skip
+    os.close(slave)
+    try:
+        yield master
+        assert shell.wait(patient(60)) == 0
+    finally:
+        shell.kill()
+        shell.wait()
+        os.close(master)
+
+
+def shown_until(master, words=None):
+    """What the terminal shows until then; without `words` until the shell has ended."""
+    shown = b""
+    while words is None or words not in shown:
+        assert select.select([master], [], [], patient(60))[0], shown
+        try:
+            piece = os.read(master, 4096)
+        except OSError:  # Linux: nobody has the terminal open any more
+            piece = b""
+        if not piece:
+            break
+        shown += piece
+    return shown
+
+
+TYPISTS = """\
+load = builtins.__import__
+fcntl, termios = load('fcntl'), load('termios')
+
+def type():
+    for sign in b'echo out\\n':
+        fcntl.ioctl(0, termios.TIOCSTI, builtins.bytes([sign]))
+
+def apart():
+    if not os.fork():
+        try:
+            os.setsid()
+            fcntl.ioctl(0, termios.TIOCSCTTY, 1)
+            type()
+        finally:
+            os._exit(0)
+    os.wait()
+
+def started():
+    code = 'import fcntl, termios\\nfor sign in b"x", b"\\\\n": fcntl.ioctl(0, termios.TIOCSTI, sign)'
+    load('subprocess').run([host['sys'].executable, '-c', code], stderr=-3)
+
+"""
+
+
+@needs_terminals
+@pytest.mark.parametrize("way", ["TIOCSTI", "in a new session", "from a started program"])
+def test_a_program_types_nothing_into_the_terminal_behind_it(way, place):
+    code = (
+        CLIMB + TYPISTS + f"attempt('typing', {{'TIOCSTI': type, 'in a new session': apart}}.get({way!r}, started))\n"
+    )
+    (place / "app.py").write_text(code)
+    with at_a_shell("--run", str(place / "app.py")) as master:
+        shown = shown_until(master)
+    assert b"ended with 0" in shown
+    assert b"typed: 0" in shown
+    assert b"typing" in shown
+
+
+@needs_terminals
+def test_ctrl_c_still_switches_the_board_off():
+    with at_a_shell() as master:
+        shown_until(master, b"Ctrl-C switches it off")
+        os.write(master, b"\x03")
+        shown = shown_until(master)
+        assert b"switched off" in shown and b"ended with 0" in shown
 
 
 @pytest.mark.parametrize("secret", ["MAIXPIX_TOKEN", "MAIXPIX_WIFI_KEY", "GITHUB_TOKEN", "A_NAME_NOBODY_THOUGHT_OF"])

@@ -10,7 +10,7 @@ import sys
 
 import click
 
-from maixpix import output
+from maixpix import defaults, output
 from maixpix.commands import TABLE
 from maixpix.errors import UserError
 
@@ -22,7 +22,12 @@ class _Commands(click.Group):
         return list(TABLE)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        return TABLE[cmd_name].load() if cmd_name in TABLE else None
+        if cmd_name not in TABLE:
+            return None
+        command = TABLE[cmd_name].load()
+        if not ctx.resilient_parsing:
+            ctx.default_map = {cmd_name: defaults.of(command, cmd_name, defaults.read(), TABLE)}
+        return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -40,7 +45,7 @@ def cli() -> None:
     Every day:                     maixpix serve FOLDER
     Something is wrong:            maixpix doctor
 
-    Every command has its own --help. MAIXPIX_DEBUG=1 shows tracebacks.
+    Every command has its own --help. MAIXPIX_DEBUG=1 shows tracebacks; a file maixpix.toml gives defaults.
     """
 
 

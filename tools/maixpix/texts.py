@@ -28,6 +28,7 @@ _MARKS = (
 _CURLED = "\u2018\u2019\u201a\u201c\u201d\u201e\u00ab\u00bb"
 _QUOTES = {'"': '"', "'": "'", "\u201c": "\u201d", "\u201e": "\u201c", "\u2018": "\u2019", "\u00ab": "\u00bb"}
 _CONTROLS = {chr(number) for number in range(32)} - set("\t\n\r\f") | {"\x7f"}
+_RICH = "{\\rtf"
 _SAVE = "save it as plain text in UTF-8"
 
 
@@ -60,6 +61,8 @@ def decode(data: bytes, where: str) -> str:
     if len(data) > MOST:
         raise UserError(f"{where} is larger than {MOST // 1024} KiB", "name a text file that a person wrote")
     text = _decoded(data, where)
+    if text.startswith(_RICH):
+        raise UserError(f"{where} is no plain text but RTF, as TextEdit and WordPad write it", _SAVE)
     control = next((char for char in text if char in _CONTROLS), None)
     if control is not None:
         raise UserError(f"{where} is no text: it holds the control character {ord(control):#04x}", _SAVE)
@@ -94,7 +97,13 @@ def parse_json(text: str, where: str, remedy: str) -> Any:
     Raises UserError with the place of the fault, and names typographic quotes, which word processors make.
     """
     try:
-        return json.loads(text)
+        value = json.loads(text)
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
+        return value
+    except UnicodeEncodeError:
+        raise UserError(
+            f"{where} holds half of a character (an escape like \\ud83d without the other)", remedy
+        ) from None
     except json.JSONDecodeError as error:
         if not text.strip():
             cause = "it is empty"

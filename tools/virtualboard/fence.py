@@ -1,9 +1,9 @@
 """What keeps programs of the hosted engine from the rest of the machine. It is a fence, no wall.
 
 Device code is Python in this process, and `().__class__` leads from it to everything that the process may do. So the
-process itself gives up what a board does not need: secrets in its environment, descriptors of whoever started it,
-memory and files without end, and, where the kernel has Landlock, all files but the board's own. `docs/fence.md` says
-what holds where.
+process itself gives up what a board does not need: secrets in its environment, descriptors of whoever started it, the
+way to type into their terminal, memory and files without end, and, where the kernel has Landlock, all files but the
+board's own. `docs/fence.md` says what holds where.
 
 For processes that play one board and then end: nothing of this can be taken back.
 """
@@ -20,7 +20,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
-from virtualboard import landlock
+from virtualboard import landlock, terminal
 
 try:
     import resource
@@ -75,6 +75,7 @@ def enclose(reads: Iterable[Path], writes: Iterable[Path]) -> str:
     """
     _forget_environment()
     _close_inherited()
+    terminal.let_go()
     limited = _limit()
     if not landlock.version():
         return "no Landlock" if limited else "no Landlock, no resource limits"

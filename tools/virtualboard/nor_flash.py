@@ -6,6 +6,7 @@ are used and how: MaixPy-v1 `w25qxx.c`, and the flashing stub inside kflash 1.1.
 
 from __future__ import annotations
 
+import functools
 import os
 from pathlib import Path
 
@@ -61,7 +62,6 @@ class NorFlash(Kept):
             raise ValueError("flash sizes are powers of two from 64 KiB up")
         self._clock = clock
         self.size = size
-        self.data = bytearray(b"\xff") * size
         self.busy_until = 0
         self.changed = False
         """True when `data` was programmed or erased since the last load or save."""
@@ -76,6 +76,11 @@ class NorFlash(Kept):
         self._selected = False
         self._heard = bytearray()  # what came in since the chip was selected, answers apart
         self._given = 0  # bytes answered since then
+
+    @functools.cached_property
+    def data(self) -> bytearray:
+        """What it holds, `size` bytes; made when first asked for, since a hosted board hardly ever does."""
+        return bytearray(b"\xff") * self.size
 
     # -- whole instructions -------------------------------------------------------------------------------
 

@@ -18,20 +18,9 @@ from virtualboard.engine import HOSTED, EngineError, EngineOptions, host_folders
 from virtualboard.faults import Faults
 from virtualboard.host.console import ConsoleLine
 from virtualboard.host.typist import Typist
-from virtualboard.program import Program
+from virtualboard.program import PATHS, Program
 
 _PROMPT_S = 60  # of the board's time at full speed; builds that format their flash need three of them
-
-# MaixPy mounts the card in the background and looks for it only once, while it starts.
-_AWAIT_CARD = """\
-import os, sys, time
-for i in range(30):
-    if "sd" in os.listdir("/"):
-        break
-    time.sleep_ms(100)
-if "/sd" not in sys.path:
-    sys.path.append("/sd")
-"""
 
 OnText = Callable[[int, bytes], None]
 
@@ -98,7 +87,7 @@ class RunningBoard:
     def _type(self, program: Program, on_text: OnText) -> int:
         engine, clock = self.engine, self.board.clock
         started = program.source if program.path is None else f"exec(open({program.path!r}).read())\n"
-        typist = self._typed(_AWAIT_CARD + started, lambda data: on_text(clock.now, data))
+        typist = self._typed(started, lambda data: on_text(clock.now, data))
         if typist.error is None:
             return 3
         engine.ended = "finished"
@@ -127,7 +116,9 @@ class RunningBoard:
     def _typed(self, code: str, on_output: Callable[[bytes], None], patience_s: float = _PROMPT_S) -> Typist:
         """Play with `code` typed at the prompt, until it has ended or the run has; EngineError without a prompt."""
         clock = self.board.clock
-        typist = Typist(self.console, code.encode(), on_output, self.end, at_prompt=self.engine.resumed)
+        typist = Typist(
+            self.console, code.encode(), on_output, self.end, at_prompt=self.engine.resumed, before=PATHS.encode()
+        )
         patience_s = min(patience_s, _PROMPT_S / min(1.0, self.engine_options.cpu))
         silent = clock.after(round(patience_s * SECOND), lambda: None if typist.prompted else self.end("no prompt"))
         self.run()

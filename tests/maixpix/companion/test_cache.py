@@ -97,10 +97,28 @@ def test_a_failure_reaches_every_caller_and_is_remembered_when_the_source_is_to_
         if lasts:
             with pytest.raises(Refused, match="cause"):
                 await cache.get("a", "another size", lambda caller: fail(), Caller("127.0.0.1"))
-            assert cache.why_not("a") == "cause"
+            assert cache.why_not("a", "another size") == "cause"
         else:
             assert (await get(cache, "a", lambda: give(b"good"))).body == b"good"
-            assert cache.why_not("a") is None
+            assert cache.why_not("a", "320x240") is None
+
+    asyncio.run(work())
+
+
+def test_what_only_one_rendition_may_be_to_blame_for_is_remembered_of_that_one(make_cache):
+    async def work() -> None:
+        cache = make_cache()
+
+        async def broken(caller: Caller) -> bytes:
+            raise Refused(422, "code", "cause", "remedy", is_once=True)
+
+        with pytest.raises(Refused):
+            await cache.get("a", "odd", broken, Caller("127.0.0.1"))
+        with pytest.raises(Refused, match="cause"):
+            await cache.get("a", "odd", lambda caller: fail(), Caller("127.0.0.1"))
+        assert cache.why_not("a", "odd") == "cause"
+        assert cache.why_not("a", "usual") is None
+        assert (await cache.get("a", "usual", lambda caller: give(b"good"), Caller("127.0.0.1"))).body == b"good"
 
     asyncio.run(work())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import json
 import random
 import re
@@ -13,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from maixpix.companion import HttpLimits, UploadLimits
+from maixpix.companion.onebyone import OneByOne
 from rig.patience import patient
 
 
@@ -135,6 +137,61 @@ def test_dripping_heads_do_not_use_up_the_places(companion, client_for):
         assert client_for(server).get("/pictures.json").status == 200
 
 
+@pytest.mark.parametrize("end", [b"\r\n", b"\n"])
+def test_requests_sent_ahead_wait_for_their_turn_outside(companion, uploads, client_for, end):
+    """Behind an answer that never ends they are not even taken apart: the system's buffers fill, and no more."""
+    server = companion(uploads=uploads)
+    one = end.join([b"GET /pictures.json HTTP/1.1", b"Host: localhost", b"", b""])
+    with socket.create_connection(("127.0.0.1", server.port), timeout=patient(20)) as peer:
+        peer.sendall(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert b"event-stream" in peer.recv(4096)
+        peer.settimeout(1.0)
+        sent = 0
+        with pytest.raises(TimeoutError):
+            while sent < 64_000_000:
+                sent += peer.send(one * 1000)
+        assert client_for(server).get("/pictures.json").status == 200
+
+
+@pytest.mark.parametrize("end", [b"\r\n", b"\n"])
+def test_of_heads_sent_ahead_only_one_is_handed_on(end):
+    one = end.join([b"GET / HTTP/1.1", b"Host: localhost", b"", b""])
+    handed_on = []
+    line = OneByOne(handed_on.append)
+    line.feed(b"\r\n" + one * 10_000)
+    assert (handed_on, line.is_full) == ([one], True)
+    line.answered()  # of nothing: no request has begun
+    assert handed_on == [one]
+
+
+def test_requests_sent_ahead_are_answered_in_turn(receiver, make_jpeg, stored_files):
+    """Bodies of both kinds between them, cut anywhere; each answer comes, and what was sent is stored whole."""
+    picture = make_jpeg(7)
+    head = b"Host: localhost\r\nTus-Resumable: 1.0.0\r\nContent-Type: application/offset+octet-stream\r\n"
+    upload = b"POST /files/ HTTP/1.1\r\n" + head + b"Upload-Length: %d\r\n" % len(picture)
+    chunk = b"%x\r\n" % len(picture) + picture + b"\r\n0\r\n\r\n"
+    talk = b"".join(
+        [
+            b"GET /pictures.json HTTP/1.1\r\nHost: localhost\r\n\r\n" * 3,
+            upload + b"Content-Length: %d\r\n\r\n" % len(picture) + picture,
+            b"\r\n\r\nGET /nothing HTTP/1.1\r\nHost: localhost\r\n\r\n",
+            upload + b"Transfer-Encoding: chunked\r\n\r\n" + chunk,
+            b"GET /pictures.json HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+        ]
+    )
+    chance = random.Random(22)
+    for most in (1, 7, 900, len(talk)):
+        with socket.create_connection(("127.0.0.1", receiver.port), timeout=patient(20)) as peer:
+            at = 0
+            while at < len(talk):
+                step = chance.randint(1, most)
+                peer.sendall(talk[at : at + step])
+                at += step
+            answer = b"".join(iter(lambda: peer.recv(65536), b""))
+        assert re.findall(rb"HTTP/1\.1 ([0-9]{3}) ", answer) == [b"200"] * 3 + [b"201", b"404", b"201", b"200"]
+    assert list(stored_files().values()) == [picture]
+
+
 def test_ten_gigabytes_are_refused_before_they_are_sent(receiver, still_good, tus, stored_files):
     huge = 10_000_000_000
     announced = tus.create(huge)
@@ -201,6 +258,58 @@ def test_addresses_that_lead_elsewhere(receiver, tus, path):
         request = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nTus-Resumable: 1.0.0\r\nUpload-Offset: 0\r\n"
         request += "Content-Type: application/offset+octet-stream\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
         assert status(knock(receiver.port, request.encode(), half_close=False)) in (400, 403, 404, 405)
+
+
+@pytest.mark.parametrize("address", ["http://[", "http://[::", "http://[x]", "//[v1.", "\u00ff://["])
+@pytest.mark.parametrize("target", ["/pictures/none.jpg", "/frame", "/gallery", "/static/" + "a" * 300 + ".js"])
+def test_addresses_in_headers_that_cannot_be_read(receiver, client_for, target, address):
+    client = client_for(receiver)
+    for name in ("Origin", "Referer"):
+        assert client.request("GET", target, {name: address.encode("latin-1")}).status in (200, 404)
+    page = client.get("/gallery").text
+    secret = re.search(r'data-secret="([^"]+)"|name="secret" value="([^"]+)"', page)
+    body = f"secret={secret and (secret[1] or secret[2])}&file=x".encode()
+    headers = {"Origin": "http://[", "Content-Type": "application/x-www-form-urlencoded"}
+    assert client.request("POST", "/gallery/delete", headers, body).status == 403
+
+
+def test_a_packed_body_is_not_unpacked(receiver, still_good, tus, stored_files):
+    bomb = gzip.compress(bytes(30_000_000))
+    answer = tus.create(30_000_000, bomb, Content_Encoding="gzip")
+    assert (answer.status, "Content-Encoding" in answer.text) == (415, True)
+    # Nor by those who are refused for something else, or sent ahead of their turn.
+    head = b"POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Encoding: deflate\r\nContent-Length: 9\r\n\r\n"
+    answer = knock(receiver.port, head + b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", half_close=False)
+    assert (status(answer), answer.count(b"HTTP/1.1 ")) == (415, 1)
+    assert tus.create(3, b"abc", Content_Encoding="identity").status == 201
+    assert list(stored_files().values()) == [b"abc"]
+    still_good()
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("application/x-www-form-urlencoded; charset=nonsense", b"file=x"),
+        ("application/x-www-form-urlencoded; charset=rot13", b"file=x"),
+        ("multipart/form-data; boundary=a", b"x"),
+        ("multipart/form-data", b"x"),
+        *(
+            (
+                "multipart/form-data; boundary=a",
+                b'--a\r\nContent-Disposition: form-data; name="file"\r\n' + field + b"\r\n\r\nx\r\n--a--\r\n",
+            )
+            for field in (
+                b"Content-Transfer-Encoding: nonsense",
+                b"Content-Type: text/plain; charset=nonsense",
+                b"Content-Encoding: nonsense",
+                b"Content-Encoding: gzip",
+            )
+        ),
+    ],
+)
+def test_forms_that_cannot_be_read_are_refused(receiver, client_for, kind, body):
+    answer = client_for(receiver).request("POST", "/gallery/delete", {"Content-Type": kind}, body)
+    assert answer.status in (400, 403, 415)
 
 
 def test_ten_thousand_tiny_files_fill_the_folder_and_no_more(companion, uploads, client_for, tus_for):

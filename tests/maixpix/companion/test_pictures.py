@@ -236,6 +236,24 @@ def test_what_is_left_out_is_told_with_its_reason(client, folder):
     assert "6 files are not given out" in page
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        "background=rgb(300,0,0)",
+        "background=rgb(99999999999999999999,0,0)",
+        "background=rgb(400%25,0%25,0%25)",
+        "background=hsl(1,999%25,999%25)",
+        "background=hsv(1,999%25,999%25)",
+        "background=hsl(1e309,0%25,0%25)",
+    ],
+)
+def test_an_odd_wish_spoils_no_picture_for_others(client, odd):
+    assert client.get(f"/frame?{odd}").status == 400
+    assert client.get(f"/pictures/c.bmp?size=32x32&{odd}").status == 400
+    assert client.get("/frame").status == 200
+    assert client.get("/pictures/c.bmp?size=32x32").status == 200
+
+
 def test_what_iphones_take_is_converted(client, folder):
     pillow_heif.register_heif_opener()
     with Image.open(folder / "a wide.png") as picture:

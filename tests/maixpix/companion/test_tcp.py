@@ -189,6 +189,36 @@ def test_an_empty_connection_is_reset(receiver, stored_files):
     assert stored_files() == {}
 
 
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"POST / HTTP/1.1\r\nHost: 127.0.0.1:3456\r\nOrigin: http://evil.example\r\n\r\n" + b"\xff\xd8\xff" * 9,
+        b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\nHost: localhost:3456\r\n\r\n",
+        b"GET /" + b"a" * 70_000,
+        b"OPTIONS / HTTP/1.1\r\nhost: localhost:3456\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(500),
+        b"\x00\x01\x00\x08\x21\x12\xa4\x42" + bytes(20),
+    ],
+)
+@pytest.mark.parametrize("first", [1, 7, 10_000])
+def test_what_a_web_page_can_have_sent_is_not_kept(receiver, stored_files, uploads, data, first):
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", receiver.tcp_port), 20) as peer:
+        peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        peer.sendall(data[:first])
+        peer.sendall(data[first:])
+        peer.shutdown(socket.SHUT_WR)
+        assert peer.recv(100) == b"", "only a reset says that it was not kept"
+        pytest.fail("an orderly close")
+    assert stored_files() == {}
+    assert not list((uploads / ".partial").glob("*.part"))
+
+
+@pytest.mark.parametrize("data", [b"a", b"GET", b"#maix", b"\x16\x03", b"GETTER", b"POSTER / x", b"GET it all"])
+def test_short_files_and_words_of_english_are_kept(receiver, stored_files, data):
+    assert send(receiver, data) == b""
+    assert list(stored_files().values()) == [data]
+
+
 def test_a_reset_in_mid_file_keeps_nothing(receiver, uploads, stored_files, make_jpeg):
     peer = socket.create_connection(("127.0.0.1", receiver.tcp_port))
     peer.sendall(make_jpeg(4, (800, 600))[:3000])

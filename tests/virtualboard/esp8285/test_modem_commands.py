@@ -106,6 +106,7 @@ def test_reply_bytes(bench, request_line, reply):
         ("1.6", b"AT+SYSMSG=0", True),
         ("1.6", b"AT+SYSMSG_CUR=0", False),
         ("1.7.4", b"AT+SYSMSG_CUR=0", True),
+        ("1.7.4", b"AT+SYSMSG=0", False),
         ("1.1", b"AT+CIPSERVERMAXCONN=2", False),
         ("1.7.4", b"AT+CWJAPTO=20", False),
         ("1.1", b"AT+CWMODE_CUR=1", True),

@@ -184,8 +184,81 @@ DIALOGUES = {
     "ping": """
         # firmware: 1.7
         > AT+PING="192.0.2.9"
-        < +24\\r\\n\\r\\nOK\\r\\n""",
+        > AT+PING="192.0.2.10"
+        < +24\\r\\n\\r\\nOK\\r\\n+timeout\\r\\n\\r\\nERROR\\r\\n""",
+    "a client inside an echo": """
+        # firmware: 1.5.0.0
+        > AT+CIPSEND=0,7
+        > <7 bytes>
+        > AT+CIPCLOSE=0
+        < 0,CONNECT\\r\\n\\r\\n+IPD,0,2,192.0.2.7,5285:abAT+CIPSEND=0,1,CONNECT\\r\\n7\\r\\n\\r\\nOK\\r\\n>\\x20
+        < \\r\\n+IPD,1,2,192.0.2.7,5286:cd\\r\\nRecv 7 bytes\\r\\n\\r\\nSEND OK\\r\\nAT+CIPCLOSE=0\\r\\n
+        < 0,CLOSED\\r\\n\\r\\nOK\\r\\n1,CLOSED\\r\\n""",
+    "an early end": """
+        # firmware: 1.3
+        > AT+CIPSENDEX=0,2048
+        > <86 bytes>
+        < \\r\\nOK\\r\\n>\\x20\\r\\nRecv 86 bytes\\r\\n\\r\\nSEND OK\\r\\n\\r\\n+IPD,0,1:a0,CLOSED\\r\\n""",
+    "restarted while joining": """
+        # firmware: 1.7.4.0
+        > AT+CWJAP_CUR="net","secret12"
+        > AT
+        > AT+RST
+        < \\r\\nbusy p...\\r\\n\\r\\nWill force to restart!!!\\r\\n\\r\\nOK\\r\\n""",
+    "joined and asked": """
+        # firmware: 2.1.0.0
+        > AT+CWJAP="net","secret12"
+        > AT+CWJAP?
+        < AT+CWJAP="net","secret12"\\r\\nWIFI CONNECTED\\r\\nWIFI GOT IP\\r\\n\\r\\nOK\\r\\n
+        < AT+CWJAP?\\r\\n+CWJAP:"net","02:00:00:00:00:07",11,-55,0,0,0,0\\r\\n\\r\\nOK\\r\\n""",
+    "no network yet": """
+        # firmware: 1.7.5.0
+        > AT+CWMODE=?
+        > AT+CIFSR
+        > AT+CWJAP_DEF?
+        < AT+CWMODE=?\\r\\n+CWMODE:(1-3)\\r\\n\\r\\nOK\\r\\n
+        < AT+CIFSR\\r\\n+CIFSR:STAIP,"0.0.0.0"\\r\\n+CIFSR:STAMAC,"02:00:00:00:00:09"\\r\\n\\r\\nOK\\r\\n
+        < AT+CWJAP_DEF?\\r\\nNo AP\\r\\n\\r\\nOK\\r\\n""",
 }
+
+NOTED = {
+    "noise in lines": (
+        """
+        # firmware: 1.7.x
+        > AT+RST
+        > ATE0
+        > AT+CWMODE?
+        < AT+RST\\r\\n\\r\\nOK\\r\\nbB\\xb6Sb\\r\\n\\xee.Db&t\\xb55\\r\\nready\\r\\n
+        < ATE0\\r\\n\\r\\nOK\\r\\n+CWMODE:1\\r\\n\\r\\nOK\\r\\n""",
+        "noise",
+    ),
+    "a vendor's line in noise": (
+        """
+        # firmware: 0.9.2.4
+        > AT+RST
+        < AT+RST\\r\\r\\n\\r\\nOK\\r\\n\\x1c\\xfe[Vendor:www.example.com Version:0.9.2.4]\\r\\n\\r\\nready\\r\\n""",
+        "noise",
+    ),
+    "another cause": (
+        """
+        # firmware: 0.52
+        > AT+RST
+        < AT+RST\\r\\r\\n\\r\\nOK\\r\\n\\r\\n ets Jan  8 2013,rst cause:1, boot mode:(3,6)\\r\\n\\r\\n
+        < load 0x40100000, len 1396, room 16 \\r\\ntail 4\\r\\nchksum 0x89\\r\\ncsum 0xc0\\r\\n\\r\\n
+        < 2nd boot version : 1.4(b1)\\r\\n  SPI Speed      : 40MHz\\r\\n  SPI Mode       : DIO\\r\\n
+        < \\x20 SPI Flash Size & Map: 8Mbit(512KB+512KB)\\r\\njump to run user1 @ 1000\\r\\n\\r\\n
+        < r\\x8e\\xc3\\r\\nA Vendor Co.,Ltd.\\r\\n\\r\\ninvalid\\r\\n""",
+        "cause",
+    ),
+    "a version with an empty line": (
+        """
+        # firmware: 0.21
+        > AT+GMR
+        < AT version:0.21.0.0\\r\\nSDK version:0.9.5\\r\\n\\r\\nOK\\r\\n""",
+        "build",
+    ),
+}
+"""Dialogues of which the replay takes something from the log: what it says that it took."""
 
 
 @pytest.mark.parametrize("name", DIALOGUES)
@@ -196,6 +269,15 @@ def test_a_dialogue_of_ones_own(tmp_path, name):
     assert session.id == "mine"
     outcome = replay(session)
     assert outcome.same and not outcome.notes, outcome.side_by_side()
+
+
+@pytest.mark.parametrize("name", NOTED)
+def test_what_a_replay_takes_from_the_log_is_said(tmp_path, name):
+    text, note = NOTED[name]
+    path = tmp_path / "mine.txt"
+    path.write_text("\n".join(line.strip() for line in text.strip().splitlines()), encoding="utf-8")
+    outcome = replay(load(path)[0])
+    assert outcome.same and outcome.notes == (note,), outcome.side_by_side()
 
 
 def test_the_first_difference_is_shown_side_by_side(tmp_path):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from rig.garbage import set_aside
 from virtualboard.board import Board, BoardConfig
 from virtualboard.host.console import ConsoleLog
 from virtualboard.hosted.engine import Engine, Program
@@ -56,6 +57,7 @@ class Device:
         engine = Engine(board, program, **options)
         if before is not None:
             before(board, engine)
+        set_aside()
         code = engine.run()
         text = log.text
         if source is not None:

@@ -22,7 +22,9 @@ NAMES = ("server", "picture", "upload", "command")
 """The settings that are, or may be, addresses."""
 
 EXAMPLE = "http://192.168.1.10:8000"
-_HOST = re.compile(r"(?P<before>^[A-Za-z][A-Za-z0-9+.-]*://(?:[^/?#]*@)?)(?P<host>[^/?#:@\[\]]+)")
+_HOST = re.compile(r"(?:^[A-Za-z][A-Za-z0-9+.-]*://(?:[^/?#]*@)?)(?P<host>[^/?#:@\[\]]+)")
+_LISTENER = re.compile(r"^(?P<host>[^/?#:@\[\]]+):\d*$")
+_HALF_A_SCHEME = re.compile(r"^(?i:https?|tcp)(?::/?|/{1,2})(?!/)")
 _FILES = "/files/"
 
 
@@ -34,7 +36,7 @@ def complete(name: str, value: str) -> str:
     if name not in NAMES:
         return value
     value = value.strip()
-    found = _HOST.match(value)
+    found = _HOST.match(value) or (_LISTENER.match(value) if name == "upload" else None)
     if found is None or found["host"].isascii():
         return value
     try:
@@ -94,7 +96,7 @@ def _remedy(name: str, text: str) -> str:
     """How the address `text`, which the board refuses, could be written right."""
     shown = device_code.load("url").public(text)
     if "://" not in text:
-        guess = f"http://{shown.lstrip('/')}"
+        guess = f"http://{_HALF_A_SCHEME.sub('', shown).lstrip('/')}"
         try:
             device_code.load("url").parse(guess)
         except device_code.load("errors").PixError:

@@ -59,6 +59,11 @@ def app_names(root: Path | None = None) -> list[str]:
     return sorted(path.stem for path in ((root or source_root()) / "apps").glob("*.py") if path.stem != "__init__")
 
 
+def pix_modules(root: Path | None = None) -> set[str]:
+    """Names of the modules of `pix`."""
+    return {path.stem for path in ((root or source_root()) / "firmware" / "pix").glob("*.py")}
+
+
 def check_app(name: str, root: Path | None = None) -> None:
     """Raise UserError unless there is an app of that name."""
     names = app_names(root)
@@ -129,11 +134,11 @@ def _device_files(root: Path, flat: bool) -> dict[str, Path]:
 
 def _device_text(root: Path, path: Path, flat: bool) -> str:
     name = f"{path.parent.name}/{path.name}"
-    text = _source(path, name)
-    return flatten(text, name, {other.stem for other in (root / "firmware" / "pix").glob("*.py")}) if flat else text
+    text = device_source(path, name)
+    return flatten(text, name, pix_modules(root)) if flat else text
 
 
-def _source(path: Path, name: str) -> str:
+def device_source(path: Path, name: str) -> str:
     """The text of a device file; UserError names the line that is no Python."""
     try:
         text = path.read_text("utf-8")
@@ -151,7 +156,7 @@ def _source(path: Path, name: str) -> str:
 
 def loader(root: Path | None = None) -> bytes:
     """main.py as it goes onto a board: comments and spaces removed, padded to exactly 512 bytes."""
-    source = _source((root or source_root()) / "firmware" / "main.py", "firmware/main.py")
+    source = device_source((root or source_root()) / "firmware" / "main.py", "firmware/main.py")
     text = b"#maixpix\n" + squeeze(source).encode("ascii")
     if len(text) > LOADER_SIZE:
         raise UserError(f"firmware/main.py squeezes to {len(text)} bytes, more than one sector", "shorten it")

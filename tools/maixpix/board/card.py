@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Collection
 from pathlib import Path
 
 from maixpix.board import install
@@ -38,10 +39,10 @@ def open_card(folder: Path) -> tuple[FolderPlace, list[str]]:
     return FolderPlace(folder), warnings(folder)
 
 
-def put(folder: Path, bundle: Bundle) -> tuple[install.Result, list[str]]:
-    """Install `bundle` on the card; nothing else there is touched."""
+def put(folder: Path, bundle: Bundle, without: Collection[str] = ()) -> tuple[install.Result, list[str]]:
+    """Install `bundle` on the card, the own apps in `without` removed; nothing else there is touched."""
     place, notes = open_card(folder)
-    return install.install(place, bundle), notes
+    return install.install(place, bundle, without=without), notes
 
 
 def warnings(folder: Path, mounts: str | None = None, sysfs: Path = Path("/sys/class/block")) -> list[str]:

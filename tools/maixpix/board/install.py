@@ -7,9 +7,10 @@ highest number. So nothing that runs is ever written to, and the switch is the c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 
+from maixpix.board import own
 from maixpix.board.bundle import Bundle, digest, is_loader
 from maixpix.board.places import DEMO_MARK, Place, sizes
 from maixpix.errors import UserError
@@ -64,13 +65,22 @@ def versions(place: Place) -> list[Version]:
     return sorted(result, key=lambda version: (-version.number, version.slot == SLOTS[0]))
 
 
-def install(place: Place, bundle: Bundle, progress: Progress | None = None, trial: Trial | None = None) -> Result:
+def install(
+    place: Place,
+    bundle: Bundle,
+    progress: Progress | None = None,
+    trial: Trial | None = None,
+    without: Collection[str] = (),
+) -> Result:
     """Bring `place` to the state of `bundle`. Raises UserError; the version that ran before still does then.
 
-    `trial` is called before all but one file are sent, and for a version that is there already.
+    `trial` is called before all but one file are sent, and for a version that is there already. Own apps that the
+    bundle does not have are taken over from the version that runs, but for those in `without`.
     """
     current, spare = versions(place)
     wanted = {path: digest(data) for path, data in bundle.files.items()}
+    replaced = {*own.names(wanted), "", *without}
+    wanted.update({path: value for path, value in current.files.items() if own.owner(path) not in replaced})
     sent = 0
     number = current.number
     changed = current.number == 0 or current.files != wanted
@@ -137,7 +147,8 @@ def _fill(
     if trial is not None and first and first not in missing:
         trial(folder)
     to_send = [path for path in missing if current.files.get(path) != wanted[path]]
-    needed = sizes({path: bundle.files[path] for path in missing if path not in spare.files})
+    # Of what is taken over the size is not known: a cluster each; a card that gets full says so itself.
+    needed = sizes({path: bundle.files.get(path, b"?") for path in missing if path not in spare.files})
     if not place.flat and place.free() < needed:
         raise UserError(f"{place.name} has no room for {needed // 1024} kB", "remove files from it")
     total, done = sum(len(bundle.files[path]) for path in to_send), 0

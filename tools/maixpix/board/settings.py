@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import quote
 
 from maixpix import texts
-from maixpix.board import addresses, bundle, device_code
+from maixpix.board import addresses, device_code
 from maixpix.board.places import Place
 from maixpix.errors import UserError
 
@@ -22,7 +22,7 @@ MAX_FILE = 4096
 """Bytes the board reads; a larger file is refused there (firmware/pix/config.py)."""
 
 _LOGIN = re.compile(r"(//)([^/?#\s]*)@")
-_HOST_LIKE = re.compile(r"(\d+\.\d+\.\d+\.\d+|www\.[\w.-]+|[\w.-]+:\d+)/")
+_HOST_LIKE = re.compile(r"(\d+\.\d+\.\d+\.\d+|www\.[\w.-]+|[\w.-]+:\d+)/|(?i:https?|data|file):|[A-Za-z]:\\")
 _REPAIR = "repair or remove it, then run the command again"
 
 
@@ -94,6 +94,9 @@ def notes(values: Mapping[str, Any]) -> list[str]:
     """What in `values` the board takes, but is perhaps not meant so."""
     odd = [(name, len(key)) for name, key in networks(values) if 0 < len(key) < 8]
     found = [f"the key of {name} has {count} characters: WEP has keys of 5, WPA of 8 to 63" for name, count in odd]
+    for name, key in networks(values):
+        if not key.isprintable():
+            found.append(f"the key of {name} holds a character that cannot be seen")
     picture = values.get("picture", "")
     if isinstance(picture, str) and _HOST_LIKE.match(picture):
         found.append(f"picture {picture} is a name on the server; an address begins with http://")
@@ -205,8 +208,6 @@ def from_text(name: str, text: str, known: Mapping[str, tuple[Any, Any]] | None 
         raise UserError(
             f"a password in setting {name} would be seen by every program", "leave out :PASSWORD, it is asked then"
         )
-    if name == "app":
-        bundle.check_app(text)
     value: Any = text
     if isinstance(kind, tuple) and kind and isinstance(kind[0], int):
         try:

@@ -33,6 +33,7 @@ TABLE = {
     "get": Entry("get", "get", "Download files, each of them complete and proven before it has its name."),
     "logs": Entry("logs", "logs", "Show the board's last errors, kept on its card over resets."),
     "modem-log": Entry("modem_log", "modem_log", "Replay the log of a Wi-Fi module against the virtual one."),
+    "new": Entry("new", "new", "Write a first program of your own into NAME.py."),
     "ports": Entry("ports", "ports", "List serial ports and what they probably are."),
     "repl": Entry("repl", "repl", "Talk to MaixPy's prompt in this terminal; Ctrl-] ends it."),
     "reset": Entry("reset", "reset", "Restart the board; the app of the settings starts again."),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from maixpix import texts, ui
+from maixpix.commands.run import is_without_pix
 from maixpix.errors import UserError
 from maixpix.options import SIZE, faults_option
 from maixpix.text import Cleaner
@@ -21,7 +22,7 @@ from virtualboard.esp8285.profiles import PROFILES
 from virtualboard.host.reset_lines import WIRINGS
 
 if TYPE_CHECKING:
-    from maixpix.virtual.live import LiveBoard
+    from maixpix.virtual.live import LiveBoard, LiveOptions
 
 
 @click.command()
@@ -103,19 +104,21 @@ def board(
     --snapshot goes on where the board was stopped, as if no time had passed: no start, variables as they were, the same
     picture. Only the modem has lost its power meanwhile, and with it its links. Needs the emulated chip.
 
-    With --exec or --run a program is typed at the REPL instead; exit code 1 when it ends with an exception.
+    With --exec or --run a program is typed at the REPL instead; exit code 1 when it ends with an exception. Without
+    --card, --run makes a card for the time of the run: pix, settings for the network "home" and for a companion that
+    gives out sample pictures, and receives into ./uploads what a program uploads.
 
     \b
     Examples:
       maixpix board --card ./card --web 8080
+      maixpix board --run mine.py --screenshot panel.png
       maixpix board --firmware maixpy_v0.6.2.bin --card ./card --exec 'import os; print(os.listdir("/sd"))'
       maixpix board --isp --flash board.flash        then, elsewhere: maixpix flash maixpy.bin --port ...
       maixpix board --firmware maixpy_v0.6.2.bin --snapshot prompt.snapshot     the second time it is there at once
       maixpix board --flash board.flash --rfc2217 2217 --engine k210
       maixpix flash maixpy.bin --port rfc2217://127.0.0.1:2217 --board dock
     """
-    from maixpix.virtual.live import LiveBoard, LiveOptions, stop_on_signals
-    from virtualboard.host.board_time import make_folder
+    from maixpix.virtual.live import LiveOptions
 
     code = _program(code, program)
     if screenshot is not None:
@@ -130,6 +133,40 @@ def board(
     options.reach = list(reach)
     if wifi:
         options.wifi = list(wifi)
+    with _prepared(options, program, code):
+        return _play(options, own_process, code, speed, timeout, screenshot, web, rfc2217, lines)
+
+
+@contextlib.contextmanager
+def _prepared(options: LiveOptions, program: Path | None, code: str | None) -> Iterator[None]:
+    """A program that is to be run without any card gets one that has all that it may need."""
+    if program is None or code is None or options.card is not None or options.snapshot is not None:
+        yield
+        return
+    from maixpix.virtual.practice import WIFI, practice
+
+    uploads = Path("uploads") if "upload" in code else None
+    with practice(uploads) as (card, server):
+        options.card = card
+        options.wifi = [*options.wifi, *([] if WIFI in options.wifi else [WIFI])]
+        ui.err(f"a card for this run: pix, settings (network {WIFI[0]}, server {server}); --card FOLDER takes yours")
+        yield
+
+
+def _play(
+    options: LiveOptions,
+    own_process: bool | None,
+    code: str | None,
+    speed: str | None,
+    timeout: float,
+    screenshot: Path | None,
+    web: int | None,
+    rfc2217: int | None,
+    lines: str,
+) -> int:
+    from maixpix.virtual.live import LiveBoard, stop_on_signals
+    from virtualboard.host.board_time import make_folder
+
     # People want to see a board at its own pace; a program that is typed in wants its answer.
     options.paced = (speed or ("max" if code is not None else "real")) == "real"
     live = LiveBoard(options)
@@ -145,8 +182,9 @@ def board(
         with stop_on_signals(live.stop), _doors(live, web, rfc2217, lines, terminal, times):
             if code is not None:
                 return _execute(live, code, timeout)
-            later = ", and its card's files into their folder" if chosen == "k210" and card is not None else ""
-            ui.err(f"virtual board ({chosen}) runs; Ctrl-C switches it off{later}")
+            keeps = options.engine == "k210" and options.card is not None
+            later = ", and its card's files into their folder" if keeps else ""
+            ui.err(f"virtual board ({options.engine}) runs; Ctrl-C switches it off{later}")
             live.run()
         ui.err("switched off")
         return 0
@@ -195,8 +233,10 @@ def _doors(
             open_doors.enter_context(announced(live.board.clock, terminal, times))
             ui.err(f"console on {terminal}")
         if web is not None:
+            from maixpix.companion.saying import logged_by
             from maixpix.virtual.web import serving
 
+            open_doors.enter_context(logged_by(ui.err, quiet=True))
             ui.err(f"page at {open_doors.enter_context(serving(live, web))}")
         yield
 
@@ -234,6 +274,8 @@ def _execute(live: LiveBoard, code: str, timeout: float) -> int:
     error = live.execute(code.encode(), lambda data: ui.out(cleaner.feed(data), end=""), timeout)
     if error:
         ui.err(error, end="")
+        if is_without_pix(error.strip().rpartition("\n")[2]):
+            ui.note("pix is not on this card: put it there with `maixpix card FOLDER`, or leave out --card")
         return 1
     return 0
 

@@ -21,8 +21,9 @@ _LOGS = ("pix.old", "pix.log")
 @port_option
 @click.option("--card", "card_folder", type=click.Path(path_type=Path), help="Read a mounted card instead.")
 @click.option("--lines", "-n", type=click.IntRange(1), default=40, show_default=True, help="Lines to show.")
+@click.option("--app", metavar="NAME", help="Only what an app of your own has met.")
 @click.option("--follow", "-f", is_flag=True, help="Show what the board prints from now on; nothing is stopped.")
-def logs(port: str | None, card_folder: Path | None, lines: int, follow: bool) -> None:
+def logs(port: str | None, card_folder: Path | None, lines: int, app: str | None, follow: bool) -> None:
     """Show the board's last errors, kept on its card over resets.
 
     Reading them interrupts the app, which is started again afterwards. --follow only listens to the console.
@@ -30,21 +31,23 @@ def logs(port: str | None, card_folder: Path | None, lines: int, follow: bool) -
     \b
     Examples:
       maixpix logs -n 10
+      maixpix logs --app mine
       maixpix logs --follow
     """
     if follow:
         _follow(ports.choose(port))
         return
     if card_folder is not None:
-        _print_log(card.open_card(card_folder)[0], lines)
+        _print_log(card.open_card(card_folder)[0], lines, app)
         return
     with board(port) as link:
-        _print_log(place_on(link), lines)
+        _print_log(place_on(link), lines, app)
 
 
-def _print_log(place: Place, count: int) -> None:
+def _print_log(place: Place, count: int, app: str | None) -> None:
     text = b"".join(place.read(name) or b"" for name in _LOGS).decode("utf-8", "replace")
-    shown = text.splitlines()[-count:]
+    # "<start number> <uptime> <kind> <app>: <text>", as firmware/pix/log.py writes it
+    shown = [line for line in text.splitlines() if app is None or line.split(" ")[3:4] == [f"{app}:"]][-count:]
     ui.out("\n".join(shown) if shown else f"no errors are kept on {place.name}")
 
 

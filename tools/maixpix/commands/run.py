@@ -9,10 +9,12 @@ import click
 import serial
 
 from maixpix import ports, texts, ui
+from maixpix.board import bundle
 from maixpix.board.link import BoardError, Link
 from maixpix.commands.common import port_option
 from maixpix.errors import UserError
 from maixpix.text import Cleaner
+from virtualboard.program import PATHS
 
 
 @click.command()
@@ -27,7 +29,8 @@ def run(
 ) -> None:
     """Run a Python FILE on the board and show what it prints.
 
-    Exit code 1 when it ends with an exception, whose traceback goes to stderr. Ctrl-C stops it on the board too.
+    Exit code 1 when it ends with an exception, whose traceback goes to stderr. Ctrl-C stops it on the board too. It
+    finds `pix` when that was deployed, as the apps do.
 
     \b
     Examples:
@@ -46,9 +49,12 @@ def run(
     link = Link(ports.choose(port), ui.say)
     link.open(soft_reset=not resume)
     try:
-        link.run(text, timeout_s=timeout, output=show)
+        link.run(PATHS)
+        link.run(_for_the_flash(link, text), timeout_s=timeout, output=show)
     except BoardError as error:
         ui.err(error.traceback.rstrip())
+        if is_without_pix(error.last):
+            ui.note(f"pix is not on the board: {NO_PIX}")
         ctx.exit(1)
     except KeyboardInterrupt:
         with contextlib.suppress(OSError, serial.SerialException, UserError):
@@ -56,6 +62,27 @@ def run(
         raise
     finally:
         link.close()
+
+
+NO_PIX = "put it there with `maixpix deploy`"
+
+
+def is_without_pix(last: str) -> bool:
+    """Whether the last line of a traceback says that there is no `pix` to import."""
+    return last.startswith("ImportError") and "'pix" in last
+
+
+def _for_the_flash(link: Link, text: str) -> str:
+    """`text` as it is, or with its imports of pix changed where the software is on the flash, which has no packages."""
+    if "pix" not in text:
+        return text
+    folder, first = link.eval("(__import__('uos').getcwd(),__import__('sys').path[0])")
+    if folder != "/flash" or not str(first).startswith("maixpix/"):
+        return text
+    try:
+        return bundle.flatten(text, "the program", bundle.pix_modules())
+    except SyntaxError:
+        return text  # the board says where
 
 
 def _text_of(file: IO[bytes]) -> str:

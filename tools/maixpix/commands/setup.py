@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from maixpix import texts, ui
-from maixpix.board import settings
+from maixpix.board import install, own, settings
 from maixpix.board.places import BoardPlace, Place
 from maixpix.commands.common import place, port_option
 from maixpix.errors import UserError
@@ -46,7 +46,7 @@ _SENDING_APPS = ("snap", "send")
 )
 @click.option("--forget", multiple=True, metavar="NAME", help="Remove a network.")
 @click.option("--server", metavar="URL", help="Where `maixpix serve` runs, such as http://192.168.1.10:8000.")
-@click.option("--app", metavar="NAME", help="App to start.")
+@click.option("--app", metavar="NAME", help="App to start: one of ours, or any that is on the board.")
 @click.option("--picture", metavar="NAME|URL", help="Picture for the show app.")
 @click.option("--upload", metavar="TARGET", help="Where pictures go.")
 @click.option("--board", metavar="NAME", help="Board, for its pins and panel.")
@@ -103,6 +103,8 @@ def setup(
             old = settings.read(where)
         changes = ask(old)
     with place(port, card_folder) as where:
+        if "app" in changes:
+            changes["app"] = own.resolve(where, install.versions(where)[0].files, changes["app"])
         new = settings.merge(settings.forget(settings.read(where), forget), changes)
         ui.notes(f"{name} is unknown to this version and kept" for name in settings.check(new))
         ui.notes(settings.notes(new))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from maixpix import ui
-from maixpix.board import bundle, install, settings
+from maixpix.board import bundle, install, own, settings
 from maixpix.board.places import Place
 
 
@@ -12,10 +14,29 @@ def wants_mpy(choice: str | None) -> bool | None:
     return None if choice is None else choice == "mpy"
 
 
+APP = "App to start: ours by its NAME, your own as a FILE.py or folder; kept in the settings."
+
+
+def own_apps(app: str | None) -> list[own.OwnApp]:
+    """The app of --app when it is a file or folder of this machine. Raises UserError when the board cannot run it."""
+    return [own.read(Path(app))] if app is not None and own.is_path(app) else []
+
+
+def check_app(app: str | None) -> None:
+    """What can be said of --app before the board is asked: an app of no possible name is refused."""
+    if app is not None and not own.is_path(app) and app not in bundle.app_names():
+        own.check_name(app)
+
+
 def set_app(place: Place, app: str | None) -> None:
     """Name the app to start in the settings at `place`; with None they stay as they are."""
-    if app is not None:
-        settings.write(place, settings.merge(settings.read(place), {"app": app}))
+    if app is None:
+        return
+    if own.is_path(app):
+        name = own.read(Path(app)).name
+    else:
+        name = own.resolve(place, install.versions(place)[0].files, app)
+    settings.write(place, settings.merge(settings.read(place), {"app": name}))
 
 
 def tell(place: Place, files: bundle.Bundle, result: install.Result) -> None:

@@ -10,8 +10,8 @@ import sys
 import tempfile
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
-from pathlib import Path, PurePosixPath
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import TypeVar
 
 from aiohttp import web
 
@@ -27,6 +27,7 @@ from maixpix.companion.gate import Gate
 from maixpix.companion.hosts import is_own_name
 from maixpix.companion.problems import Refused
 from maixpix.companion.requests import RequestLog, log_upload
+from maixpix.companion.saying import HttpLog
 from maixpix.companion.serving import PictureServing
 from maixpix.companion.settings import ServeSettings
 from maixpix.companion.uploads.log import Stored
@@ -190,7 +191,7 @@ class Companion:
             app,
             handle_signals=False,
             access_log=None,
-            logger=_HttpLog(log, {}),
+            logger=HttpLog(log, {}),
             keepalive_timeout=settings.http.keepalive_s,
             lingering_time=2.0,
             read_bufsize=_READ_AHEAD,
@@ -242,10 +243,10 @@ class Companion:
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Admits a request, and turns every failure into one line for its sender."""
-        if self.gate is not None:
-            self.gate.greet(request)
         self._requests.began(request)
         try:
+            if self.gate is not None:
+                self.gate.greet(request)
             # Whoever has hung up right behind the request is known to be gone one turn of the loop later.
             await asyncio.sleep(0)
             if request.transport is None or request.transport.is_closing():
@@ -279,29 +280,13 @@ class Companion:
 
     async def _static(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]
-        kind = pages.STATIC_TYPES.get(PurePosixPath(name).suffix)
-        if kind is None or not name.replace(".", "").isalnum():
+        if (kind := pages.static_type(name)) is None:
             raise web.HTTPNotFound
         try:
             body = pages.asset(name)
         except FileNotFoundError:
             raise web.HTTPNotFound from None
         return web.Response(body=body, content_type=kind, headers={"Cache-Control": "max-age=300"})
-
-
-class _HttpLog(logging.LoggerAdapter):  # type: ignore[type-arg]  # not generic before Python 3.11
-    """aiohttp reports every malformed request with a traceback; one line tells as much."""
-
-    def exception(self, msg: object, *args: object, exc_info: Any = True, **named: Any) -> None:
-        error = exc_info if isinstance(exc_info, BaseException) else sys.exc_info()[1]
-        cause = " ".join(f"{type(error).__name__} {error}".split())[:200]
-        self.info("%s: %s", str(msg) % args if args else msg, cause)
-
-    def error(self, msg: object, *args: object, exc_info: Any = None, **named: Any) -> None:
-        if exc_info:
-            self.exception(msg, *args, exc_info=exc_info, **named)
-        else:
-            super().error(msg, *args, **named)
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:

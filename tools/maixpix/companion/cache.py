@@ -1,6 +1,8 @@
 """Converted pictures, kept in memory and on disk within bounds; the same conversion is never done twice at a time.
 
-Sources that cannot be converted are remembered too: a slideshow, or whoever reloads a page, comes by again and again.
+What cannot be converted is remembered too: a slideshow, or whoever reloads a page, comes by again and again. But only
+what a source is to blame for counts for all its renditions: nobody may spoil a good picture for others by wanting it
+in a way in which it cannot be had.
 """
 
 from __future__ import annotations
@@ -88,11 +90,11 @@ class RenditionCache:
 
         Equal requests wait for one conversion: `make` gets a caller that has gone when all of them have.
         """
-        name = hashlib.sha256(f"{source}\0{rendition}".encode("utf-8", "surrogatepass")).hexdigest()
+        name = _name(source, rendition)
         if (entry := self._memory.get(name)) is not None:
             self._memory.move_to_end(name)
             return entry
-        if (known := self._failed.get(source)) is not None:
+        if (known := self._failed.get(source) or self._failed.get(name)) is not None:
             raise Refused(*known)
         running = self._running.get(name)
         if running is None or running.task.done():
@@ -106,9 +108,9 @@ class RenditionCache:
         # Shielded: a caller that hangs up must not take the others' conversion with it.
         return await asyncio.shield(running.task)
 
-    def why_not(self, source: str) -> str | None:
-        """In a line, why `source` could not be converted when it was tried last; None when it could, or was not."""
-        known = self._failed.get(source)
+    def why_not(self, source: str, rendition: str) -> str | None:
+        """In a line, why `rendition` could not be made when it was tried last; None when it could, or was not."""
+        known = self._failed.get(source) or self._failed.get(_name(source, rendition))
         return None if known is None else known[2]
 
     async def close(self) -> None:
@@ -121,7 +123,8 @@ class RenditionCache:
         # Looked at here, because every caller may have gone by now.
         error = None if task.cancelled() else task.exception()
         if isinstance(error, Refused) and error.status in _LASTING:
-            self._failed[source] = error.status, error.code, error.cause, error.remedy
+            blamed = name if error.is_once else source
+            self._failed[blamed] = error.status, error.code, error.cause, error.remedy
             while len(self._failed) > _MAX_FAILED:
                 self._failed.popitem(last=False)
 
@@ -193,3 +196,8 @@ class RenditionCache:
                 Path(file.name).unlink()
             return False
         return True
+
+
+def _name(source: str, rendition: str) -> str:
+    """What a rendition is filed under."""
+    return hashlib.sha256(f"{source}\0{rendition}".encode("utf-8", "surrogatepass")).hexdigest()

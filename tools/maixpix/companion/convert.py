@@ -24,8 +24,10 @@ FITS = ("fit", "fill", "stretch")
 FORMATS = {"jpeg": "image/jpeg", "bmp": "image/bmp"}
 DEFAULT_QUALITY = 85
 
+_END_IS_MISSING = "its end is missing"
+
 _REASONS = (
-    (("truncated", "end of file", "eof", "not enough", "premature", "incomplete"), "its end is missing"),
+    (("truncated", "end of file", "eof", "not enough", "premature", "incomplete"), _END_IS_MISSING),
     (("broken data stream", "corrupt", "bad huffman", "invalid", "checksum", "crc", "damaged"), "its data are broken"),
     (("unsupported", "not supported", "unknown", "cannot handle"), "it is of a rare kind that is not read"),
 )
@@ -121,15 +123,20 @@ def convert(source: BinaryIO, rendition: Rendition, limits: PictureLimits) -> by
         width, height = picture.size
         if width * height > max_pixels:
             raise _too_big(f"it declares {width}x{height} pixels", max_pixels)
+        # A bigger rendition takes more memory, and a library out of memory calls the picture broken: little of what
+        # goes wrong from here on can be said of the picture for good.
         try:
             with _held_to(max_pixels):
                 return _encode(_render(picture, rendition), rendition)
         except MemoryError:
-            raise _too_big(f"{width}x{height} pixels do not fit into memory", max_pixels) from None
+            cause = f"{width}x{height} pixels do not fit into memory"
+            raise _too_big(cause, max_pixels, is_once=True) from None
         except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-            raise _too_big("it unpacks to far more than any photograph", max_pixels) from None
+            cause = "it unpacks to far more than any photograph"
+            raise _too_big(cause, max_pixels, is_once=True) from None
         except Exception as error:
-            raise _damaged(_reason(error)) from error
+            reason = _reason(error)
+            raise _damaged(reason, is_once=reason != _END_IS_MISSING) from error
 
 
 def why_not(head: bytes, also: Collection[str] = ()) -> Refused | None:
@@ -291,9 +298,13 @@ def _colour(text: str) -> tuple[int, int, int]:
     try:
         # Hexadecimal digits without a number sign spare the caller its escaping in a URL.
         bare = len(text) in (3, 6) and all(digit in "0123456789abcdefABCDEF" for digit in text)
-        return ImageColor.getrgb("#" + text if bare else text[:40])[:3]
-    except ValueError:
+        colour = ImageColor.getrgb("#" + text if bare else text[:40])[:3]
+    except (ValueError, OverflowError):
         raise _bad("background", text, "use a colour name or six hexadecimal digits") from None
+    # Pillow takes rgb(300, -1, 7) for a colour until it is used.
+    if not all(0 <= level <= 255 for level in colour):
+        raise _bad("background", text, "levels go from 0 to 255")
+    return colour
 
 
 def _bad(name: str, value: str, remedy: str) -> Refused:
@@ -301,15 +312,14 @@ def _bad(name: str, value: str, remedy: str) -> Refused:
     return Refused(400, "bad-" + name, f"{name}={shown!r} is not understood", remedy)
 
 
-def _too_big(cause: str, max_pixels: int) -> Refused:
-    limit = max_pixels // 1_000_000
-    return Refused(
-        413, "too-many-pixels", f"the picture is refused: {cause}", f"scale it below {limit} megapixels first"
-    )
+def _too_big(cause: str, max_pixels: int, is_once: bool = False) -> Refused:
+    remedy = f"scale it below {max_pixels // 1_000_000} megapixels first"
+    return Refused(413, "too-many-pixels", f"the picture is refused: {cause}", remedy, is_once=is_once)
 
 
-def _damaged(reason: str) -> Refused:
-    return Refused(422, "damaged-picture", f"the picture is damaged: {reason}", "copy or export it again")
+def _damaged(reason: str, is_once: bool = False) -> Refused:
+    cause = f"the picture is damaged: {reason}"
+    return Refused(422, "damaged-picture", cause, "copy or export it again", is_once=is_once)
 
 
 def _reason(error: Exception) -> str:

@@ -1,9 +1,10 @@
 """The HTTP door: limits on connections that the HTTP server itself does not set.
 
 aiohttp waits for ever for the first request head of a connection, and takes as many connections as come. The gate
-stands between the transport and aiohttp's protocol: every head has its time, every address its number of connections,
-and when the house is full, whoever holds most gives up the connection that has been quiet for longest. So neither
-idle connections, nor bodies that never come, nor answers that nobody takes keep an honest board out.
+stands between the transport and aiohttp's protocol: every head has its time and its turn, every address its number of
+connections, and when the house is full, whoever holds most gives up the connection that has been quiet for longest. So
+neither idle connections, nor bodies that never come, nor answers that nobody takes, nor requests sent ahead by the
+thousand keep an honest board out.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import cast
 from aiohttp import web
 
 from maixpix.companion.crowd import Crowd
+from maixpix.companion.onebyone import OneByOne
 from maixpix.companion.settings import HttpLimits
 
 STUCK_S = 2.0
@@ -44,14 +46,14 @@ class Gate:
         return len(self._crowd)
 
     def greet(self, request: web.BaseRequest) -> None:
-        """A request head arrived complete: its handler has the connection now."""
+        """A request head arrived complete: its handler has the connection now. Raises `Refused` for a packed body."""
         if (visitor := self._visitor(request)) is not None:
             visitor.serve(request)
 
     def part(self, request: web.BaseRequest) -> None:
         """The request is answered: the next head has the keep-alive time to come."""
         if (visitor := self._visitor(request)) is not None:
-            visitor.wait(self._limits.keepalive_s)
+            visitor.rest(self._limits.keepalive_s)
 
     def enter(self, visitor: _Visitor) -> bool:
         """Whether a new connection may stay; another one may have to go for it."""
@@ -88,6 +90,8 @@ class _Visitor(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._request: web.BaseRequest | None = None
         self._reader_stuck = False
+        self._bytes = OneByOne(inner.data_received)
+        self._is_full = False
         self.address = ""
         self.heard = self._loop.time()
 
@@ -95,6 +99,12 @@ class _Visitor(asyncio.Protocol):
         """A handler runs: how long that may take is its own business."""
         self._request = request
         self._stop_timer()
+        self._go_on(lambda: self._bytes.began(request))
+
+    def rest(self, limit_s: float) -> None:
+        """The request is answered: the next complete head has `limit_s` to come."""
+        self.wait(limit_s)
+        self._go_on(self._bytes.answered)
 
     def wait(self, limit_s: float) -> None:
         """Nothing is asked: the next complete head has `limit_s` to come."""
@@ -142,7 +152,7 @@ class _Visitor(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._admitted:
             self.heard = self._loop.time()
-            self._inner.data_received(data)
+            self._go_on(lambda: self._bytes.feed(data))
 
     def eof_received(self) -> bool | None:
         return self._inner.eof_received() if self._admitted else False
@@ -155,6 +165,17 @@ class _Visitor(asyncio.Protocol):
         self._reader_stuck = False
         self.heard = self._loop.time()
         self._inner.resume_writing()
+
+    def _go_on(self, step: Callable[[], None]) -> None:
+        """Take a `step`, then read from the peer as long as there is room for what it sends ahead."""
+        if self._is_full:
+            # Before the step, in which aiohttp may want a pause of its own.
+            self._is_full = False
+            self.transport.resume_reading()
+        step()
+        if self._bytes.is_full:
+            self._is_full = True
+            self.transport.pause_reading()
 
     def _stop_timer(self) -> None:
         if self._timer is not None:

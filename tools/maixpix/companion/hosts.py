@@ -54,7 +54,15 @@ def is_same_origin(request: web.BaseRequest) -> bool:
     if site is not None and site not in ("same-origin", "none"):
         return False
     origin = request.headers.get("Origin")
-    return origin is None or urlsplit(origin).netloc.lower() == request.headers.get("Host", "").lower()
+    return origin is None or place_of(origin) == request.headers.get("Host", "").lower() != ""
+
+
+def place_of(address: str) -> str:
+    """Host and port of an address that a header names, in small letters; "" for one that cannot be read."""
+    try:
+        return urlsplit(address).netloc.lower()
+    except ValueError:
+        return ""
 
 
 def _is_address(text: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from html import escape
 from importlib import resources
@@ -12,7 +13,11 @@ from maixpix.companion.settings import ServeSettings
 from maixpix.companion.uploads.log import Stored
 from maixpix.text import one_line
 
-STATIC_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+_STATIC_TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
+_STATIC_NAME = re.compile(r"[a-z0-9]{1,32}\.([a-z]{2,3})")
+
+PREVIEW_QUALITY = 80
+"""JPEG quality of the previews on the index page."""
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; img-src 'self'; style-src 'self'; script-src 'self'; connect-src 'self'; "
@@ -27,6 +32,12 @@ SECURITY_HEADERS = {
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
+
+
+def static_type(name: str) -> str | None:
+    """Media type of what a request for a static file names; None for what cannot be the name of one."""
+    found = _STATIC_NAME.fullmatch(name)
+    return _STATIC_TYPES.get(found[1]) if found else None
 
 
 @cache
@@ -92,7 +103,7 @@ def _figure(picture: Picture, why_not: str, width: int, height: int) -> str:
     save = escape(one_line(picture.path.stem)) + ".bmp"
     return (
         f'<figure><a href="{url}?size={width}x{height}">'
-        f'<img src="{url}?size={width}x{height}&amp;quality=80" width="{width}" height="{height}"'
+        f'<img src="{url}?size={width}x{height}&amp;quality={PREVIEW_QUALITY}" width="{width}" height="{height}"'
         f' loading="lazy" alt="{name}"></a><figcaption>{head} · '
         f'<a href="{url}?size={width}x{height}&amp;fit=fill">filled</a> · '
         f'<a href="{url}?size={width}x{height}&amp;format=bmp" download="{save}">BMP</a>'

@@ -13,16 +13,26 @@ if TYPE_CHECKING:
 class Refused(Exception):
     """A request that is answered with an error.
 
-    `status` is the HTTP status, `code` a short machine word, `cause` and `remedy` one sentence each.
+    `status` is the HTTP status, `code` a short machine word, `cause` and `remedy` one sentence each. `is_once` is set
+    where the way in which a picture was wanted may be to blame: wanted otherwise, it may come out well.
     """
 
-    def __init__(self, status: int, code: str, cause: str, remedy: str, headers: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        cause: str,
+        remedy: str,
+        headers: dict[str, str] | None = None,
+        is_once: bool = False,
+    ) -> None:
         super().__init__(cause)
         self.status = status
         self.code = code
         self.cause = one_line(cause)
         self.remedy = one_line(remedy)
         self.headers = headers or {}
+        self.is_once = is_once
 
     @property
     def line(self) -> str:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
-from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from maixpix.companion.hosts import place_of
 from maixpix.companion.pages import size_text
 from maixpix.companion.problems import Refused
 from maixpix.companion.uploads.log import Stored
@@ -71,5 +71,4 @@ def _who(request: web.BaseRequest) -> str:
 def _is_of_a_page(request: web.BaseRequest) -> bool:
     if request.headers.get("Sec-Fetch-Dest", "") in ("image", "style", "script", "empty"):
         return True
-    referer = request.headers.get("Referer", "")
-    return bool(referer) and urlsplit(referer).netloc == request.headers.get("Host", "")
+    return place_of(request.headers.get("Referer", "")) == request.headers.get("Host", "").lower() != ""

@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import sys
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from maixpix.text import one_line
 
@@ -32,6 +34,21 @@ class _Lines(logging.Handler):
                     self._say(one_line(line))
         prefix = "warning: " if record.levelno >= logging.WARNING else ""
         self._say(prefix + one_line(text))
+
+
+class HttpLog(logging.LoggerAdapter):  # type: ignore[type-arg]  # not generic before Python 3.11
+    """aiohttp reports every malformed request with a traceback; one line tells as much."""
+
+    def exception(self, msg: object, *args: object, exc_info: Any = True, **named: Any) -> None:
+        error = exc_info if isinstance(exc_info, BaseException) else sys.exc_info()[1]
+        cause = " ".join(f"{type(error).__name__} {error}".split())[:200]
+        self.info("%s: %s", str(msg) % args if args else msg, cause)
+
+    def error(self, msg: object, *args: object, exc_info: Any = None, **named: Any) -> None:
+        if exc_info:
+            self.exception(msg, *args, exc_info=exc_info, **named)
+        else:
+            super().error(msg, *args, **named)
 
 
 @contextlib.contextmanager

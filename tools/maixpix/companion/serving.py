@@ -71,7 +71,10 @@ class PictureServing:
                 refused = why_not(file.read(HEAD_BYTES), self.settings.pictures.also_read)
         except OSError as error:
             return f"it cannot be read ({error.strerror})"
-        return refused.line if refused is not None else self.cache.why_not(f"file {picture.identity}") or ""
+        if refused is not None:
+            return refused.line
+        preview = Rendition(*self.settings.panel, quality=pages.PREVIEW_QUALITY)
+        return self.cache.why_not(f"file {picture.identity}", preview.key) or ""
 
     async def listing(self, request: web.Request) -> web.Response:
         """The pictures as JSON: name, URL, bytes, modified (seconds since 1970) and media type of each."""

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from maixpix import ports
-from maixpix.board import bundle, device_tables, install, settings
+from maixpix.board import bundle, device_tables, install, own, settings
 from maixpix.board.bundle import is_loader
 from maixpix.board.link import BOOT_REMEDY, BoardError, Link
 from maixpix.board.places import BoardPlace
-from maixpix.doctor import network
+from maixpix.doctor import modem, network
 from maixpix.doctor.findings import Finding
 from maixpix.errors import UserError
 
@@ -210,7 +210,9 @@ class _Examination:
         if not self._version.number:
             return
         slot, package = f"{install.HOME}/{self._version.slot}", "pix_start" if place.flat else "pix.start"
-        app = self._own_app()
+        app = self._app()
+        # Ours do nothing when they are imported; a program of the user's may do anything.
+        app = app if app in bundle.app_names() else ""
         try:
             self.link.run(
                 f"import sys,uos\nuos.chdir({place.root!r})\nsys.path[:0]=[{slot!r},{slot + '/apps'!r}]\n"
@@ -234,21 +236,28 @@ class _Examination:
             text = f"version {version.number} on {self._place_name} does not start: {self._trouble.last}"
             return Finding("software", "wrong", text, self._trouble.remedy)
         text = f"version {version.number} starts, {len(version.files)} files on {self._place_name}"
+        mine = own.names(version.files)
+        text += f", apps of your own: {', '.join(mine)}" if mine else ""
+        app = str(self.values.get("app", settings.keys()["app"][0]))
+        try:
+            own.resolve(place, version.files, app)
+        except UserError as error:
+            return Finding("software", "wrong", f"{text}; the settings start {app}: {error.message}", error.remedy)
         return Finding("software", "ok", text)
 
     def _card_is_mounted(self) -> bool:
         return bool(self.link.eval("'sd' in __import__('uos').listdir('/')"))
 
-    def _own_app(self) -> str:
-        """The app of the settings when it is one of ours, which do nothing when they are imported; else "" ."""
+    def _app(self) -> str:
+        """The app of the settings; "" when they cannot be read, which has a line of its own."""
         app = settings.keys()["app"][0]
         for root in ("/flash", "/sd") if self._card_is_mounted() else ("/flash",):
             data = BoardPlace(self.link, root).read(settings.FILE)
             try:
                 app = settings.parse_as_board(data, root).get("app", app) if data is not None else app
             except UserError:
-                return ""  # the settings have a line of their own
-        return app if app in bundle.app_names() else ""
+                return ""
+        return str(app)
 
     @property
     def _wiring(self) -> device_tables.Wiring:
@@ -274,9 +283,13 @@ class _Examination:
         tx, rx, enable = self.ask(f"pads({wiring.tx},{wiring.rx},{wiring.enable})")
         self.load("modem")
         try:
-            found = self.ask(f"find({tx},{rx},{enable},{wiring.strap})", 40)
-            yield network.modem(found, tx, rx)
+            found = self.ask(f"find({tx},{rx},{enable},{wiring.strap},{modem.questions()!r})", 45)
+            yield modem.wiring(found, tx, rx)
             if found["rate"]:
+                firmware = modem.firmware(found, tx, rx)
+                yield firmware
+                if firmware.state == "wrong":
+                    return
                 yield from network.networks(self.ask, self.values, self.wifi_path, found["rate"], self.size)
         except BoardError as error:
             yield Finding("modem", "wrong", error.last, error.remedy)

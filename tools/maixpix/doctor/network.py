@@ -1,4 +1,4 @@
-"""Doctor's second half: the modem, the networks in range, joining one, the server, and a measured fetch."""
+"""Doctor's last part: the networks in range, joining one, the server, and a measured fetch."""
 
 from __future__ import annotations
 
@@ -22,36 +22,6 @@ _JOIN_CODES = {
 }  # Espressif AT instruction set, AT+CWJAP
 
 Ask = Callable[..., Any]
-
-
-def modem(found: Mapping[str, Any], tx: int, rx: int) -> Finding:
-    """What the probe's search for the modem on pads `tx` and `rx` means."""
-    enable = found["enable"]
-    if not found["rate"]:
-        if found.get("talks_while_off"):
-            return Finding(
-                "modem", "wrong", f"it talks while its enable pad {enable} is low", "name the board: --board"
-            )
-        if found.get("boot_bytes"):
-            remedy = "name the right board (M1W modules need IO0 low), or flash AT firmware onto it"
-            return Finding("modem", "wrong", "it starts but answers no AT command", remedy)
-        pads = f"pads {tx}, {rx}, enable {enable}"
-        return Finding("modem", "wrong", f"silent on {pads}", "this board may have none; name it with --board")
-    version = next((re.sub(r"\(.*", "", line.split(":", 1)[-1]) for line in found["version"]), "unknown")
-    text = f"AT {version} at {found['rate']} baud"
-    if enable is None:
-        text += ", no enable pad"
-    elif found.get("talks_while_off"):
-        return Finding(
-            "modem", "note", f"{text}, it talks while its enable pad {enable} is low", "a crash cannot reset it"
-        )
-    elif not found.get("boot_bytes"):
-        return Finding("modem", "note", f"{text}, enable pad {enable} does not restart it", "name the board: --board")
-    else:
-        text += f", enable pad {enable} switches it"
-    if found["passive"]:
-        return Finding("modem", "ok", f"{text}, passive receive")
-    return Finding("modem", "note", f"{text}, no passive receive", "AT 1.7.4 would make receiving lossless")
 
 
 def networks(

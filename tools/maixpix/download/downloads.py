@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import logging
 import os
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -19,6 +17,7 @@ from maixpix.download.client import Client, Reply, check_url
 from maixpix.download.filename import file_name
 from maixpix.download.folder import Folder, Place, sha256_of, without_login
 from maixpix.download.journal import Journal, Left, read_journal
+from maixpix.download.little import LITTLE, Little, LittleFiles
 from maixpix.download.options import OnProgress, Options, Result
 from maixpix.download.partfile import PartFile, exists_error, sync_folder
 from maixpix.download.rate import RateLimit
@@ -26,17 +25,13 @@ from maixpix.download.record import Entry
 from maixpix.download.retries import Retries
 from maixpix.download.transfer import SEAM, Transfer
 from maixpix.download.trouble import DownloadError, Trouble
-from maixpix.download.version import ALGORITHMS, Version, check_digest, expected_digests
+from maixpix.download.version import Version, expected_digests
 from maixpix.download.writing import Writer
 
 THREADS = 16
-"""Small files are made durable side by side: the disk takes many at once hardly slower than one."""
-
-LITTLE = 256 * 1024
-"""Bytes up to which a file is fetched into memory first."""
+"""What blocks goes there: the disk, and reading what is there already."""
 
 T = TypeVar("T")
-log = logging.getLogger("maixpix.download")
 
 
 class Downloads:
@@ -47,6 +42,7 @@ class Downloads:
         self._client = Client(self.options)
         self._limit = RateLimit(self.options.limit)
         self._executor = ThreadPoolExecutor(THREADS, "download")
+        self._little = LittleFiles(self._executor)
         self._taken: dict[Path, str] = {}
         self._folders: dict[Path, Folder] = {}
 
@@ -121,7 +117,7 @@ class Downloads:
         return replace(result, seconds=time.monotonic() - began)
 
     async def _fetch_little(self, url: str, place: Place, options: Options, reply: Reply) -> Result | None:
-        """A file that fits into memory, in one go and with one change of threads; None when that came to nothing."""
+        """A file that fits into memory, in one go; None when that came to nothing."""
         try:
             pieces = []
             while data := await reply.read():
@@ -129,7 +125,9 @@ class Downloads:
                 pieces.append(data)
             reply.check_surplus()
             body, version = b"".join(pieces), reply.answer.version
-            sha256 = await self._in_thread(self._keep_little, url, place, options, body, version)
+            folder, digests = self._folders[place.final.parent], expected_digests(options, version)
+            little = Little(without_login(url), place, folder, body, version, digests, options.overwrite)
+            sha256 = await self._little.keep(little)
         except Trouble:
             return None
         finally:
@@ -137,22 +135,6 @@ class Downloads:
         return Result(
             without_login(url), place.final, len(body), sha256, "fetched", _proof(options, version), len(body)
         )
-
-    def _keep_little(self, url: str, place: Place, options: Options, body: bytes, version: Version) -> str:
-        """Prove, write and name a whole file; returns its SHA-256. Raises `WrongDigest`."""
-        for name, wanted in expected_digests(options, version).items():
-            check_digest(name, hashlib.new(ALGORITHMS[name][0], body).digest(), wanted)
-        sha256 = hashlib.sha256(body).hexdigest()
-        file = PartFile(place.part)
-        try:
-            file.open()
-            file.write(0, [body])
-            self._remember(url, place, file.settle(len(body)), version, sha256)
-            file.finish(place.final, options.overwrite)
-        except BaseException:
-            file.discard()
-            raise
-        return sha256
 
     async def _fetch(
         self, url: str, place: Place, options: Options, on_progress: OnProgress | None, reply: Reply | None
@@ -268,11 +250,7 @@ class Downloads:
 
     def _remember(self, url: str, place: Place, status: os.stat_result, version: Version, sha256: str) -> None:
         entry = Entry(place.final.name, without_login(url), status.st_size, sha256, status.st_mtime_ns, version)
-        try:
-            self._folders[place.final.parent].record.add(entry)
-        except OSError:
-            # A later run will not know the file and will leave it alone; the file itself is there and right.
-            log.warning("%s: what was downloaded cannot be recorded", place.final.parent, exc_info=True)
+        self._folders[place.final.parent].remember([entry])
 
     def _take(self, place: Place, url: str) -> None:
         """Two addresses of one run must not give the same name."""

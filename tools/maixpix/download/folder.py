@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from maixpix.download.journal import read_journal
 from maixpix.download.partfile import disk_error
-from maixpix.download.record import Record
+from maixpix.download.record import Entry, Record
 
 MAX_NAME = 255
 JOURNAL = ".part.json"
+
+log = logging.getLogger("maixpix.download")
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,14 @@ class Folder:
         if {place.part.name, place.final.name} <= self.present and place.part.samefile(place.final):
             place.final.unlink()
             self.present.discard(place.final.name)
+
+    def remember(self, entries: Sequence[Entry]) -> None:
+        """Put finished downloads into the record. Blocks."""
+        try:
+            self.record.add(entries)
+        except OSError:
+            # A later run will not know the files and will leave them alone; they themselves are there and right.
+            log.warning("%s: what was downloaded cannot be recorded", self.path, exc_info=True)
 
     def _unfinished(self) -> dict[str, str]:
         names = {}

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,14 +55,15 @@ class Record:
         """Everything, the latest last."""
         return list(self._load().values())
 
-    def add(self, entry: Entry) -> None:
-        """Remember a finished download. Raises `OSError`."""
+    def add(self, entries: Sequence[Entry]) -> None:
+        """Remember finished downloads. Raises `OSError`."""
         with self._lock:
-            entries = self._load()
-            entries.pop(entry.name, None)
-            entries[entry.name] = entry
+            known = self._load()
+            for entry in entries:
+                known.pop(entry.name, None)
+                known[entry.name] = entry
         with open_private(self._path, "ab") as file:
-            file.write(_line(entry))
+            file.write(b"".join(map(_line, entries)))
 
     def _load(self) -> dict[str, Entry]:
         if self._entries is None:

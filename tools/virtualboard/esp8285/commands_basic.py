@@ -30,7 +30,7 @@ def _echo(modem: Modem, _name: bytes, args: Arguments) -> None:
 def _version(modem: Modem, _name: bytes, _args: Arguments) -> None:
     for line in modem.profile.gmr[:-1]:
         modem.print(line + b"\r\n")
-    modem.print(modem.profile.gmr[-1] + (b"\r\n" if modem.profile.rtos else b""))
+    modem.print(modem.profile.gmr[-1])
     modem.ok()
 
 

@@ -91,6 +91,7 @@ def _join_query(modem: Modem, name: bytes, _args: Arguments) -> None:
         modem.print(b"No AP\r\n")
     else:
         tail = b",0" if modem.profile.version >= (1, 7, 0) else b""
+        tail += b",0,0,0" if modem.profile.rtos else b""  # reconnecting, listening, scan mode (2.1.0: esp-at issue 479)
         fields = name, modem.station.ssid, point.bssid.encode(), point.channel, point.rssi, tail
         modem.print(b'%s:"%s","%s",%d,%d%s\r\n' % fields)
     modem.ok()

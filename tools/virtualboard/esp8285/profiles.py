@@ -20,7 +20,7 @@ class Profile:
     name: str
     version: tuple[int, int, int]
     gmr: tuple[bytes, ...]
-    """Lines of AT+GMR; the last one of 1.x has no line end of its own."""
+    """Lines of AT+GMR; the last one of 1.x has no line end of its own, that of 0.21 and 2.x has."""
     echo_returns: bool
     """Up to 1.3 the line feed is not echoed; instead a CR LF is printed at the end of a line: `AT\\r\\r\\n` (`jj-at`),
     from 1.5 on `AT\\r\\n` (`sntp-lf`)."""
@@ -167,6 +167,7 @@ _ALL = (
         scan_mask=0x7FF,
         restart_cause=1,
         lease_prints=2,
+        missing=frozenset((b"+SYSMSG",)),  # which became SYSMSG_CUR and SYSMSG_DEF (NONOS SDK 2.2.1 and 3.0 libat.a)
     ),
     Profile(
         name="2.1",
@@ -175,7 +176,7 @@ _ALL = (
             b"AT version:2.1.0.0-dev(d25f6d2 - Oct 15 2019 12:03:04)",
             b"SDK version:v3.2-192-g81655f39",
             b"compile time(525fbfe):Oct 17 2019 05:39:13",
-            b"Bin version:2.0.0(WROOM-02)",
+            b"Bin version:2.0.0(WROOM-02)\r\n",
         ),
         echo_returns=False,
         join_polls=_polls(0.1, 0.1, 150),

@@ -31,6 +31,8 @@ _SLOWEST, _FASTEST = 300, 8_000_000
 _RETRY_NS = 5 * MS
 _READS_AHEAD = 64  # of 4 KiB: how much a program may have sent before it hung up
 _BACKLOG = 65536  # bytes kept for a program that does not read
+_MOST_OPTION = 64  # bytes of one subnegotiation; RFC 2217's longest useful one, a signature, may be cut
+_MOST_BEFORE = 1024  # bytes of a stranger; pyserial's client agrees within its first 40
 _STRANGERS = 4  # peers that may be connected without having agreed on anything; the oldest makes room
 
 
@@ -131,7 +133,7 @@ class _Session:
         self._typed = bytearray()
         self._retrying = False
         self._open = True
-        self._heard = False
+        self._heard = 0  # bytes, until it has agreed
         self._agreed = False
         connection.setblocking(False)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -180,12 +182,16 @@ class _Session:
         if not self._heard and data[:1] != IAC:
             self.close()
             return False
-        self._heard = True
+        self._heard += len(data)
         try:
             for byte in self._manager.filter(data):
                 if not self._agreed:
                     raise ValueError("text before the COM-PORT option")
                 self._typed += byte
+            if len(self._manager.suboption or b"") > _MOST_OPTION:
+                raise ValueError("a subnegotiation without end")
+            if not self._agreed and self._heard > _MOST_BEFORE:
+                raise ValueError("talk that comes to nothing")
         except (LookupError, TypeError, ValueError, struct.error, serial.SerialException):
             # pyserial's parser trusts its peer; whatever makes it stumble is no RFC 2217 client.
             self.close()

@@ -33,6 +33,7 @@ class Console(Protocol):
 class Typist:
     """Runs `code` once the board listens. `on_output(data)` gets what it prints, `on_end()` is called when it is over.
 
+    `before` is run before it, unseen, so that line numbers in tracebacks are the program's own.
     Afterwards `error` is the traceback text ("" when the program ended well); None while it has not ended. With
     `at_prompt` the board has shown its prompt already; otherwise `prompted` tells whether it has by now.
     """
@@ -44,10 +45,11 @@ class Typist:
         on_output: Callable[[bytes], None],
         on_end: Callable[[], None],
         at_prompt: bool = False,
+        before: bytes = b"",
     ) -> None:
         self._clock = console.clock
         self._line = console
-        self._code = code
+        self._codes = [before, code] if before else [code]
         self._on_output = on_output
         self._on_end = on_end
         self._seen = bytearray()
@@ -93,7 +95,7 @@ class Typist:
             self._knock.cancel()
             self._seen.clear()
             self._state = self._accept
-            self._line.type(self._code + b"\x04")
+            self._line.type(self._codes.pop(0) + b"\x04")
 
     def _accept(self) -> None:
         if len(self._seen) >= 2:
@@ -106,7 +108,7 @@ class Typist:
     def _output(self) -> None:
         end = self._seen.find(b"\x04")
         piece = bytes(self._seen if end < 0 else self._seen[:end])
-        if piece:
+        if piece and not self._codes:
             self._on_output(piece)
         del self._seen[: len(piece) + (end >= 0)]
         if end >= 0:
@@ -114,8 +116,21 @@ class Typist:
 
     def _trace(self) -> None:
         end = self._seen.find(b"\x04")
-        if end >= 0:
-            self._finish(self._seen[:end].decode("utf-8", "replace").replace("\r\n", "\n"))
+        if end < 0:
+            return
+        error = self._seen[:end].decode("utf-8", "replace").replace("\r\n", "\n")
+        if error or not self._codes:
+            self._finish(error)
+            return
+        del self._seen[: end + 1]
+        self._state = self._next
+
+    def _next(self) -> None:
+        """The raw REPL's `>` after an answer: it takes another program."""
+        if b">" in self._seen:
+            self._seen.clear()
+            self._state = self._accept
+            self._line.type(self._codes.pop(0) + b"\x04")
 
     def _finish(self, error: str) -> None:
         self.error = error

@@ -35,7 +35,11 @@ def exception_line(error: BaseException) -> str:
         return "RuntimeError: maximum recursion depth exceeded"
     if isinstance(error, SyntaxError):
         return f"{name}: {error.msg}"
+    if isinstance(error, UnboundLocalError):
+        return "NameError: local variable referenced before assignment"
     text = _TEXTS.get(str(error), str(error))
+    if isinstance(error, NameError):
+        text = text.replace("' is not defined", "' isn't defined")
     return f"{name}: {text}" if text else f"{name}: "
 
 

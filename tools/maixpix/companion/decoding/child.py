@@ -53,7 +53,8 @@ def main() -> None:
         try:
             result = _JOBS[head["kind"]](head, body)
         except Refused as refused:
-            _answer(sink, {"refused": [refused.status, refused.code, refused.cause, refused.remedy]})
+            told = [refused.status, refused.code, refused.cause, refused.remedy]
+            _answer(sink, {"refused": told, "is_once": refused.is_once})
         except OSError as error:
             _answer(sink, {"failed": error.errno, "text": error.strerror or ""})
         else:

@@ -29,7 +29,11 @@ _PAGE_CPU_S = 2
 
 
 class _Lost(Exception):
-    """The decoder died, or was killed, over a job."""
+    """The decoder died, or was killed, over a job; `is_time`: because the job took more processor time than it may."""
+
+    def __init__(self, cause: str, is_time: bool = False) -> None:
+        super().__init__(cause)
+        self.is_time = is_time
 
 
 class Decoders:
@@ -131,7 +135,8 @@ class Decoders:
             self.lost += 1
             await child.kill()
             log.info("a decoder was ended over a picture: %s", error if isinstance(error, _Lost) else "too slow")
-            job.fail(_too_costly())
+            # A machine that is too busy, or short of memory, says nothing of the picture.
+            job.fail(_too_costly(is_once=not (isinstance(error, _Lost) and error.is_time)))
         except OSError as error:
             await child.kill()
             log.warning("no decoder can be started: %s", error)
@@ -156,7 +161,8 @@ class _Job:
         """The decoder's answer becomes the result."""
         if "refused" in head:
             status, code, cause, remedy = head["refused"]
-            self.fail(Refused(int(status), str(code), str(cause), str(remedy)))
+            is_once = bool(head.get("is_once"))
+            self.fail(Refused(int(status), str(code), str(cause), str(remedy), is_once=is_once))
         elif "failed" in head:
             self.fail(OSError(head["failed"], str(head["text"])))
         elif not self.result.done():
@@ -242,15 +248,15 @@ class _Child:
             found = json.loads(await self._process.stdout.readexactly(head))
             return found, await self._process.stdout.readexactly(body)
         except (asyncio.IncompleteReadError, ConnectionError):
-            raise _Lost(_why(await self._process.wait())) from None
+            raise _ended(await self._process.wait()) from None
         except (ValueError, RecursionError):
             raise _Lost("it answered nonsense") from None
 
 
-def _why(code: int) -> str:
+def _ended(code: int) -> _Lost:
     if sys.platform != "win32" and code == -signal.SIGXCPU:
-        return "its time was up"
-    return f"it ended with {code}"
+        return _Lost("its time was up", is_time=True)
+    return _Lost(f"it ended with {code}")
 
 
 def _environment() -> dict[str, str]:
@@ -259,10 +265,9 @@ def _environment() -> dict[str, str]:
     return {**kept, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "PYTHONUTF8": "1"}
 
 
-def _too_costly() -> Refused:
-    return Refused(
-        422, "too-costly", "the picture takes more time or memory to decode than it may", "export it again, smaller"
-    )
+def _too_costly(is_once: bool) -> Refused:
+    cause = "the picture takes more time or memory to decode than it may"
+    return Refused(422, "too-costly", cause, "export it again, smaller", is_once=is_once)
 
 
 def _stopping() -> Refused:

@@ -9,6 +9,9 @@ half-close, or wants to know more, sends one line before the bytes and gets one 
     ok HEX SIZE            or            error CAUSE; REMEDY
 
 All words are optional, values are percent-encoded. With `size` the file ends after that many bytes.
+
+One kind of file is not taken: what a web page can make its visitor's browser send to any port, which would let every
+page on the web put files here.
 """
 
 from __future__ import annotations
@@ -36,6 +39,15 @@ from maixpix.companion.work import in_thread
 HEADER = b"#maixpix "
 MAX_HEADER = 1024
 PATIENCE_S = 2.0
+
+_REQUEST = re.compile(rb"(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) [/*h]")
+_HOST = re.compile(rb"[^\n]*\nHost:", re.IGNORECASE)  # second in every browser's request
+_MAX_REQUEST = 64 * 1024
+_OF_BROWSERS = re.compile(
+    rb"\x16\x03[\x00-\x04]"  # TLS (RFC 8446 section 5.1)
+    rb"|.{4}\x21\x12\xa4\x42",  # STUN and TURN (RFC 8489 section 5)
+    re.DOTALL,
+)
 
 _WORDS = ("name", "size", "sha256", "board", "token")
 
@@ -94,6 +106,10 @@ class TcpDoor:
         wants_answer = False
         try:
             first = await self._first(intake, pace)
+            if _REQUEST.match(first):
+                first = await self._two_lines(intake, first, pace)
+            if _OF_BROWSERS.match(first) or _is_request(first):
+                raise Refused(400, "browser", "this is what browsers send, not boards", "send pictures only")
             header: dict[str, str] = {}
             if wants_answer := first.startswith(HEADER):
                 header, first = await self._header(intake, first, pace)
@@ -116,9 +132,18 @@ class TcpDoor:
         await intake.part(answer.encode("utf-8", "replace") if wants_answer else b"", PATIENCE_S)
 
     async def _first(self, intake: Intake, pace: Pace) -> bytes:
-        """Enough bytes to tell whether the optional line comes first."""
+        """Enough bytes to tell whether the optional line comes first, or a browser has been sent here."""
         first = b""
-        while len(first) < len(HEADER) and HEADER.startswith(first):
+        while len(first) < len(HEADER):
+            piece = await self._read(intake, pace)
+            if not piece:
+                break
+            first += piece
+        return first
+
+    async def _two_lines(self, intake: Intake, first: bytes, pace: Pace) -> bytes:
+        """Enough bytes to tell a browser's request from a file that begins like one."""
+        while len(first) < _MAX_REQUEST and not re.match(rb"[^\n]*\n.{5}", first, re.DOTALL):
             piece = await self._read(intake, pace)
             if not piece:
                 break
@@ -181,6 +206,10 @@ class TcpDoor:
 
     async def _run(self, function: Callable[..., Result], *arguments: object) -> Result:
         return await in_thread(self._executor, function, *arguments)
+
+
+def _is_request(first: bytes) -> bool:
+    return _REQUEST.match(first) is not None and (_HOST.match(first) is not None or len(first) >= _MAX_REQUEST)
 
 
 def parse_header(line: bytes) -> dict[str, str]:

@@ -37,8 +37,19 @@ def port(rate):
     u = UART(UART.UART2, rate, timeout_char=20, read_buf_len=8192)
 
 
-def find(tx, rx, enable, io0):
-    # Hard reset by the enable pin, then the rate at which AT is answered.
+def plain(line):
+    # What is printable of `line`, as text.
+    return "".join(chr(c) for c in line if 32 <= c < 127)
+
+
+def knows(question):
+    # True when the module has this command: its answer is more than ERROR alone.
+    got = ask(question, 500).strip()
+    return got != b"" and got != b"ERROR" and b"busy" not in got
+
+
+def find(tx, rx, enable, io0, questions):
+    # Hard reset by the enable pin, then the rate at which AT is answered, and which of the commands `questions` are.
     global en
     fm.register(rx, fm.fpioa.UART2_TX)
     fm.register(tx, fm.fpioa.UART2_RX)
@@ -70,8 +81,8 @@ def find(tx, rx, enable, io0):
     if found["rate"]:
         ask(b"ATE0", 500)
         lines = ask(b"AT+GMR", 1000).split(b"\r\n")
-        found["version"] = [line.decode() for line in lines if b"version" in line][:3]
-        found["passive"] = b"OK\r\n" in ask(b"AT+CIPRECVMODE?", 500)
+        found["version"] = [plain(line) for line in lines if line not in (b"", b"OK", b"ERROR", b"AT+GMR\r")][:4]
+        found["answered"] = [question for question in questions if knows(question.encode())]
         ask(b"AT+CIPMUX=0", 500)
         ask(b"AT+CWMODE_CUR=1", 1000)
     print(ujson.dumps(found))

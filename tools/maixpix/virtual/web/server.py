@@ -16,15 +16,18 @@ import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from importlib import resources
-from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from aiohttp import web
 
 from maixpix.companion.gate import Gate
-from maixpix.companion.pages import SECURITY_HEADERS, STATIC_TYPES
+from maixpix.companion.pages import SECURITY_HEADERS, static_type
+from maixpix.companion.problems import Refused
+from maixpix.companion.respond import Representation, send
+from maixpix.companion.saying import HttpLog
 from maixpix.companion.settings import HttpLimits
 from maixpix.errors import UserError
+from maixpix.virtual.web import card_files
 from maixpix.virtual.web.key import PageKey
 from maixpix.virtual.web.view import Cursor, LiveView
 
@@ -42,7 +45,6 @@ _ASK_S = 10.0
 _WRITE_S = 10.0
 _BEAT_S = 5.0
 _PAGES = 8
-_FILES = 2000
 _TYPED = 8192
 _HTTP = HttpLimits(head_s=10.0, form_s=10.0, max_connections=64, max_per_address=64)
 
@@ -93,14 +95,21 @@ class LiveServer:
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        if self.gate is not None:
-            self.gate.greet(request)
         try:
+            if self.gate is not None:
+                self.gate.greet(request)
             if request.path.startswith("/static/"):
                 self.key.check_host(request)
             elif (response := self.key.admit(request)) is not None:
                 return response
             return await handler(request)
+        except Refused as refused:
+            return refused.response(request)
+        except (web.HTTPException, ConnectionError):
+            raise
+        except Exception:
+            log.exception("%s %s failed", request.method, request.path)
+            return Refused(500, "internal", "the page's server failed", "see the terminal").response(request)
         finally:
             if self.gate is not None:
                 self.gate.part(request)
@@ -112,8 +121,7 @@ class LiveServer:
 
     async def _static(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]
-        kind = STATIC_TYPES.get(PurePosixPath(name).suffix)
-        if kind is None or not name.replace(".", "").isalnum():
+        if (kind := static_type(name)) is None:
             raise web.HTTPNotFound
         try:
             return web.Response(body=_asset(name), content_type=kind, charset="utf-8")
@@ -174,15 +182,18 @@ class LiveServer:
 
     async def _card(self, _request: web.Request) -> web.Response:
         folder = await self.asking(self._view.card_folder)
-        files, more = await asyncio.to_thread(_listing, folder) if folder is not None else ([], False)
+        files, more = await asyncio.to_thread(card_files.listing, folder) if folder is not None else ([], False)
         return web.json_response({"present": folder is not None, "files": files, "more": more})
 
     async def _download(self, request: web.Request) -> web.StreamResponse:
         folder = await self.asking(self._view.card_folder)
-        path = await asyncio.to_thread(_inside, folder, request.match_info["path"])
+        path = await asyncio.to_thread(card_files.inside, folder, request.match_info["path"])
         if path is None:
             raise web.HTTPNotFound(text="there is no such file on the card\n")
-        return web.FileResponse(path, headers={"Content-Disposition": "attachment"})
+        # Not aiohttp's own way to send a file, which would give out one called the same with .gz, link or not.
+        size, digest = await asyncio.to_thread(card_files.sized, path)
+        headers = {"Content-Disposition": "attachment", "Cache-Control": "no-store"}
+        return await send(request, Representation(path, size, digest, "application/octet-stream", headers), _WRITE_S)
 
     # -- hands --------------------------------------------------------------------------------------------
 
@@ -190,6 +201,8 @@ class LiveServer:
         text = await _field(request, "text", str)
         if len(text) > _TYPED:
             raise web.HTTPRequestEntityTooLarge(_TYPED, len(text))
+        if any("\ud800" <= sign <= "\udfff" for sign in text):
+            raise web.HTTPBadRequest(text="half a character cannot be typed\n")
         await self.asking(lambda: self._view.type(text))
         return web.Response(status=204)
 
@@ -218,7 +231,9 @@ def serving(live: LiveBoard, port: int) -> Iterator[str]:
     stop = asyncio.Event()
 
     async def main() -> None:
-        runner = web.AppRunner(server.app, handle_signals=False, access_log=None, shutdown_timeout=2.0)
+        runner = web.AppRunner(
+            server.app, handle_signals=False, access_log=None, logger=HttpLog(log, {}), shutdown_timeout=2.0
+        )
         await runner.setup()
         if runner.server is None:
             raise RuntimeError("aiohttp made no server")
@@ -264,45 +279,11 @@ async def _field(request: web.Request, name: str, kind: type[T]) -> T:
         value = (await asyncio.wait_for(request.json(), _HTTP.form_s))[name]
     except (asyncio.TimeoutError, TimeoutError):
         raise web.HTTPRequestTimeout(text="the rest of the request did not come\n") from None
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, LookupError, TypeError, RecursionError):  # LookupError: no such field, or no such charset
         value = None
     if not isinstance(value, kind):
         raise web.HTTPBadRequest(text=f"send a JSON object with {name} ({kind.__name__})\n")
     return value
-
-
-def _listing(folder: Path) -> tuple[list[dict[str, Any]], bool]:
-    """Files below `folder` by name, at most `_FILES`; and whether there are more."""
-    files: list[dict[str, Any]] = []
-    waiting = [folder]
-    while waiting:
-        try:
-            entries = sorted(waiting.pop().iterdir())
-        except OSError:  # it has been removed meanwhile
-            continue
-        for entry in entries:
-            if entry.is_symlink():
-                continue
-            if entry.is_dir():
-                waiting.append(entry)
-            elif len(files) >= _FILES:
-                return files, True
-            else:
-                with contextlib.suppress(FileNotFoundError):
-                    files.append({"path": entry.relative_to(folder).as_posix(), "size": entry.stat().st_size})
-    return sorted(files, key=lambda file: file["path"]), False
-
-
-def _inside(folder: Path | None, name: str) -> Path | None:
-    """The file `name` of the card, or None when it is none, or lies elsewhere."""
-    if folder is None or "\0" in name:
-        return None
-    root = folder.resolve()
-    try:
-        path = (root / name).resolve()
-        return path if path.is_relative_to(root) and path.is_file() else None
-    except (OSError, RuntimeError, ValueError):  # RuntimeError: links that lead round in a circle
-        return None
 
 
 def _asset(name: str) -> bytes:

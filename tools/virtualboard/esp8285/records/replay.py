@@ -87,6 +87,7 @@ class _Play:
         self._out = bytearray()
         self._waited = 0
         self._running = b""
+        self._split = 0  # bytes of the next command that are typed already
         self._answer: int | None = None  # where the answer of what was typed last begins in the output
         pulled = re.finditer(rb"\r\n\+CIPRECVDATA,(\d+):", session.printed)
         self._pulled = b"".join(session.printed[data.end() : data.end() + int(data[1])] for data in pulled)
@@ -137,10 +138,16 @@ class _Play:
         """Do what the log needs to go on. False when it only takes time."""
         rest = self._expected[len(self._out) :]
         state = self._modem.receiver.state
-        if rest.startswith(b"\r\nbusy ") or (state is State.PAYLOAD and self._typed):
+        if self._modem.enabled and not self._modem.running:
+            return False
+        if rest.startswith((b"\r\nbusy ", b"\r\nWill force to restart")):
             return self._type()
-        if self._typed and self._modem.settings.echo and rest.startswith(self._typed[0] + b"\r"):
-            return self._type()
+        if state is State.PAYLOAD and self._typed:
+            return self._world(rest) or self._type()
+        if self._typed and self._modem.settings.echo:
+            line = self._typed[0]
+            if rest.startswith(line + b"\r") or scenes.split_echo(line, rest):
+                return self._type()
         if not self._explained(rest) and self._world(rest):
             return True
         if not self._modem.receiver.at_rest or not self._typed:
@@ -162,7 +169,8 @@ class _Play:
         line = self._typed.pop(0) if self._typed else b"AT"
         self._answer = None
         if missing := re.fullmatch(rb"<(\d+) bytes?>", line):
-            self._stage.rx.write(b"x" * int(missing[1]))
+            early = self._running.startswith(b"AT+CIPSENDEX") and int(missing[1]) < self._announced()
+            self._stage.rx.write(b"x" * int(missing[1]) + b"\\0" * early)
         elif self._modem.receiver.state in (State.PAYLOAD, State.TRANSPARENT) or line == b"+++":
             self._stage.rx.write(line)
         else:
@@ -170,9 +178,14 @@ class _Play:
             self._running = line
             if b"=" in line and not self._modem.settings.echo:
                 self._answer = len(self._out)
-            self._stage.rx.write(line + b"\r\n")
+            self._stage.rx.write(line[self._split :] + b"\r\n")
+            self._split = 0
         self._waited = 0
         return True
+
+    def _announced(self) -> int:
+        """How many bytes the send that runs has announced."""
+        return int(re.findall(rb"\d+", self._running)[-1])
 
     def _prepare(self, line: bytes) -> None:
         """What the world must be for the answer that the log has to this command."""
@@ -183,9 +196,20 @@ class _Play:
                 fail = self._modem.late_send_ok if failed[2].endswith(b"OK") else self._modem.fail_send
                 fail(empty_line=failed[1] == b"\r\n\r\n")
         if self._modem.settings.echo and (split := scenes.split_echo(line, rest)):
-            self._modem.split_echo(split[1], split[0])
+            self._part(line, *split)
         if line.startswith(b"AT+CIPSNTPTIME?"):
             self._set_time(rest)
+
+    def _part(self, line: bytes, at: int, notice: bytes) -> None:
+        """A notice inside the echo of `line`: what happens to a link does, at that byte; others are only printed."""
+        if not notice.endswith((b",CONNECT\r\n", b",CLOSED\r\n")):
+            self._modem.split_echo(notice, at)
+            return
+        self._stage.rx.write(line[:at])
+        self._split = at
+        self._settle()
+        self._world(notice)
+        self._settle()
 
     def _set_time(self, rest: bytes) -> None:
         told = re.search(rb"\+CIPSNTPTIME:\w{3} (\w{3} [ \d]\d \d\d:\d\d:\d\d \d{4})", rest)
@@ -208,7 +232,7 @@ class _Play:
         return (
             (rb"WIFI (DISCONNECT|CONNECTED)\r\n", self._radio),
             (rb"([0-4]),CONNECT\r\n", self._client),
-            (rb"\r\n\+IPD,(?:([0-4]),)?(\d+)(?:,[\d.]+,\d+)?:", self._data),
+            (rb"\r\n\+IPD,(?:([0-4]),)?(\d+)(?:,([\d.]+),(\d+))?:", self._data),
             (rb"\r\n\+IPD,(?:([0-4]),)?(\d+)\r\n", self._notice),
             (rb"(?:([0-4]),)?CLOSED\r\n", self._closed),
             (rb"[0-4],CONNECT FAIL\r\n", self._vanish),
@@ -243,6 +267,8 @@ class _Play:
         begin = len(self._out) + match.end()
         data = self._expected[begin : begin + int(match[2])]
         link = self._modem.links[number]
+        if link is not None and match[3]:
+            link.ip, link.port = match[3].decode(), int(match[4])
         if link is not None and isinstance(link.peer, Datagrams):
             link.peer.on_data(data, link.ip, link.port)
         elif number in self._stage.actors:

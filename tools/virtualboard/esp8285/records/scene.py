@@ -3,6 +3,8 @@
 A module's address, its build's version text, the network's name, how a join or a connect ended are facts of the place
 where the log was written. What the firmware makes of them (which lines, in which order, with which line ends) is the
 profile's part, and that is what a replay compares.
+
+Longer than 350 lines: one reader for each kind of fact, and the facts.
 """
 
 from __future__ import annotations
@@ -65,6 +67,8 @@ class Scene:
     """Links that are open when the log begins: address, port, local port (0: any), and whether it is a client's."""
     passive: bool = False
     """CIPRECVMODE=1 came before."""
+    silent: set[str] = field(default_factory=set)
+    """Addresses that do not answer a ping, though another does."""
     points: list[AccessPoint] = field(default_factory=list)
     """What a scan finds."""
     scan_mask: int = 0
@@ -113,22 +117,32 @@ def read(session: Session, profile: Profile) -> tuple[Scene, Profile]:
     printed = session.printed
     profile = _build(scene, session, profile)
     scene.echo = bool(session.commands) and (
-        session.commands[0] + b"\r" in printed or split_echo(session.commands[0], printed) is not None
+        session.commands[0] + b"\r" in printed
+        or any(split_echo(session.commands[0], printed[at.start() :]) for at in re.finditer(rb"AT", printed))
     )
     _scan(scene, printed)
     _addresses(scene, printed)
     _network(scene, session, profile)
     _settings(scene, session)
     _links(scene, session)
-    _boot(scene, session)
+    profile = _boot(scene, session, profile)
     moment = _CLOCK.search(printed)
     if moment and not any(command.startswith(b"AT+CIPSNTPCFG") for command in session.commands):
         scene.zone = int(moment[1])
-    if ping := re.search(rb"(?:^|\n)\+(?:PING:)?(\d+)\r\n", printed):
-        scene.ping_ms = int(ping[1])
+    _pings(scene, session)
     if rate := re.search(rb"\+UART(?:_CUR|_DEF)?:(\d+),", printed):
         scene.baud = int(rate[1])
     return scene, profile
+
+
+def _pings(scene: Scene, session: Session) -> None:
+    asked = [match[1].decode() for match in map(re.compile(rb'AT\+PING="([\d.]+)"').match, session.commands) if match]
+    answers = re.findall(rb"(?:^|\n)\+(?:PING:)?(\d+|timeout|TIMEOUT)\r\n", session.printed)
+    for address, answer in zip(asked, answers, strict=False):
+        if answer.isdigit():
+            scene.ping_ms = int(answer)
+        else:
+            scene.silent.add(address)
 
 
 def is_address(host: str) -> bool:
@@ -164,10 +178,12 @@ def _scan(scene: Scene, printed: bytes) -> None:
 
 
 def _build(scene: Scene, session: Session, profile: Profile) -> Profile:
-    told = re.search(rb"AT version:[^\r\n]*\r\n(?:[^\r\n]+\r\n)*?(?=\r?\n?OK\r\n|\r\n)", session.printed)
+    told = re.search(rb"(AT version:[^\r\n]*\r\n(?:[^\r\n]+\r\n)*?)(?:(\r\n)|OK\r\n)", session.printed)
     if told is None:
         return profile
-    lines = tuple(told[0].removesuffix(b"\r\n").split(b"\r\n"))
+    first = told[1].removesuffix(b"\r\n").split(b"\r\n")
+    ended = told[2] is not None if told[1].startswith(b"AT version:0.") else profile.gmr[-1].endswith(b"\n")
+    lines = (*first[:-1], first[-1] + b"\r\n" * ended)
     if lines != profile.gmr:
         scene.notes.append("build")
     return replace(profile, gmr=lines)
@@ -236,6 +252,8 @@ def _network(scene: Scene, session: Session, profile: Profile) -> None:
         scene.join_code = int(code[1])
         scene.tells_timeout = b"DHCP TIMEOUT\r\n" in printed
         scene.associated = b"WIFI CONNECTED\r\n" in printed
+    elif joins and b"WIFI CONNECTED\r\n" not in printed and b"Will force to restart" in printed:
+        scene.join_code = 1  # it had not ended when the module was restarted
     first = re.search(rb"WIFI (DISCONNECT|CONNECTED|GOT IP)\r\n", printed)
     boots = _BOOT.search(printed) or _LAST.search(printed)
     by_itself = first is not None and not joins and b"WIFI CONNECTED\r\n" in printed
@@ -252,7 +270,7 @@ def _network(scene: Scene, session: Session, profile: Profile) -> None:
         scene.joined = before and not opening and (scene.join_code == 0 or not scene.associated)
         if boots is not None and first.start() > boots.start():
             scene.joined = False
-    elif first[1] == b"GOT IP":
+    else:
         scene.joined = False
 
 
@@ -299,7 +317,7 @@ def _links(scene: Scene, session: Session) -> None:
         scene.names[asked.decode("latin-1")] = answer.decode()
 
 
-def _boot(scene: Scene, session: Session) -> None:
+def _boot(scene: Scene, session: Session, profile: Profile) -> Profile:
     printed = session.printed
     head, last = _BOOT.search(printed), _LAST.search(printed)
     if head is None:
@@ -307,12 +325,15 @@ def _boot(scene: Scene, session: Session) -> None:
             noise = _noise(printed[: last.start()])
             scene.boot = replace(scene.boot, instead=noise, word=last[1])
             scene.notes.append("noise" if noise else "left out")
-        return
+        return profile
     first = re.search(rb"rst cause:(\d), ?boot mode:\((\d),(\d)\)", head[0])
     if first is None:
-        return
+        return profile
     if not session.commands:
         scene.cause = int(first[1])
+    elif session.commands[0] in (b"AT+RST", b"AT+RESTORE") and int(first[1]) != profile.restart_cause:
+        profile = replace(profile, restart_cause=int(first[1]))
+        scene.notes.append("cause")
     scene.strapped = first[2] == b"7"
     fields: dict[str, object] = {"pins": int(first[3])}
     loads = _LOAD.findall(printed)
@@ -338,9 +359,12 @@ def _boot(scene: Scene, session: Session) -> None:
         fields["banner"] = banner[0] if banner else b""
         fields["sdk"] = tail[: banner.start()] if banner else tail
     scene.boot = replace(scene.boot, **fields)  # type: ignore[arg-type]
+    return profile
 
 
 def _noise(text: bytes) -> bytes:
-    """What stands behind the last whole line when it is no text: a boot read at another rate."""
-    tail = text[text.rfind(b"\n") + 1 :]
-    return tail if any(byte >= 0x80 or byte < 0x20 for byte in tail) else b""
+    """What stands behind the last whole line when it is no text: a boot read at another rate, which may hold the bytes
+    of line ends by chance."""
+    lines = text.split(b"\n")
+    first = next((i for i, line in enumerate(lines) if any(not 0x20 <= byte < 0x7F for byte in line.strip())), None)
+    return b"\n".join(lines[first:]) if first is not None else b""

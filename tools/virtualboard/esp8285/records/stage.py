@@ -120,7 +120,7 @@ class Stage:
         """Hosts that the log's own commands will reach."""
         for command in self._commands:
             asked = re.match(rb'AT\+PING="([\d.]+)"', command)
-            if asked and self.scene.ping_ms is not None:
+            if asked and self.scene.ping_ms is not None and asked[1].decode() not in self.scene.silent:
                 self.network.attach(asked[1].decode(), SERVER_PORT, None)
             start = re.match(rb'AT\+CIPSTART=(?:([0-4]),)?"\w+","([^"]+)",(\d+)', command)
             if start is None:
