@@ -71,15 +71,15 @@ def all_bytes(folder):
 
 
 def card_answers():
-    # True when the card is there and can be read. FatFs keeps the last sector: so two folders are looked at.
+    # True when a file of the card can be read. FatFs keeps the last sector that it has read of a folder, and a listing
+    # just ends where it cannot read on (MicroPython 1.11 vfs_fat.c), so only content tells.
     try:
         for entry in uos.ilistdir("/sd"):
-            if entry[1] == _FOLDER:
-                for _ in uos.ilistdir("/sd/" + entry[0]):
-                    pass
+            if entry[1] != _FOLDER and _read("/sd/" + entry[0], 512):
+                return True
     except OSError:
         return False
-    return True
+    return False
 
 
 def files(folder):

@@ -468,7 +468,10 @@ AT_1 = {"ms": 1}
         (1, 'an entry needs "when" (an object) and "do"'),
         ({"do": "drop"}, 'an entry needs "when" (an object) and "do"'),
         ({"when": [], "do": "drop"}, 'an entry needs "when" (an object) and "do"'),
-        ({"when": {}, "do": "drop"}, "no trigger is empty; known: ms; lane with byte; lane with chance; card_bytes; command; "),
+        (
+            {"when": {}, "do": "drop"},
+            "no trigger is empty; known: ms; lane with byte; lane with chance; card_bytes; command; ",
+        ),
         ({"when": {"at": 1}, "do": "drop"}, "no trigger is at; known: ms; "),
         ({"when": AT_1, "do": "dance"}, "cannot do 'dance'; known: drop, double, flip, reset-modem, "),
         ({"when": AT_1}, "cannot do None; known: drop"),
