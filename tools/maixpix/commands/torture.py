@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from maixpix.torture.run import Verdict
     from maixpix.torture.scenario import Scenario
 
-APPS = ("show", "frame", "snap", "send")
+APPS = ("show", "frame", "get", "snap", "send")
 """What `scenario.KINDS` has, named here too so that the command line needs no import."""
 
 

@@ -32,15 +32,17 @@ _SENT = re.compile(r"sent/s\d{7}\.jpg")
 
 @dataclass(frozen=True)
 class Keeps:
-    """What an app may leave on the card: its picture, and patterns of other files."""
+    """What an app may leave on the card: its picture, which it `shows` or not, and patterns of other files."""
 
     picture: str = ""
     others: tuple[str, ...] = ()
+    shows: bool = True
 
 
 KEEPS = {
     "show": Keeps("show.jpg"),
     "frame": Keeps("frame.jpg", (r"frame\.[$~]jp",)),  # it never ends: the next picture may be on its way
+    "get": Keeps("got/got.jpg", (r"get\.lst",), shows=False),
     "snap": Keeps(others=(r"outbox/number", r"outbox/s\d{7}\.jpg", r"sent/s\d{7}\.jpg")),
     "send": Keeps(others=(r"dcim/p\d\.\^jp", r"outbox/number")),
 }
@@ -59,14 +61,14 @@ def panel(run: Played) -> Iterator[str]:
     """Where a picture is told, the panel shows one that the server had, pixel by pixel; where an error is told, its
     card. At the end of a run that recovered it shows the last picture."""
     keeps = KEEPS[run.scenario.app]
-    had = {easel.picture(number): number for number in run.scenario.pictures} if keeps.picture else {}
+    had = {easel.picture(number): number for number in run.scenario.pictures} if keeps.shows else {}
     for mark in run.marks:
         where = f"cycle {mark.cycle}, {mark.ns / 1e9:.3f} s"
         if mark.line.startswith("shown ") and mark.panel not in had:
             yield f"{where}: the panel shows no picture that the server had"
         if "starts again in" in mark.line and mark.error and mark.panel != easel.error_card(mark.error):
             yield f"{where}: the panel shows no card of the error {mark.error!r}"
-    if run.goal_ns is not None and keeps.picture and run.panel not in had:
+    if run.goal_ns is not None and keeps.picture and keeps.shows and run.panel not in had:
         yield "in the end the panel shows no picture that the server had"
 
 
@@ -248,7 +250,8 @@ def secrets(run: Played) -> Iterator[str]:
             for path, data in cycled.files.items():
                 if path != "pix.json" and secret.encode() in data:
                     yield f"cycle {number}: {path} has {_masked(secret)} in it"
-    basic = run.scenario.settings.get("picture", "").startswith("http://reader:")
+    asked = [run.scenario.settings.get(name, "") for name in ("picture", "get")]
+    basic = any(url.startswith("http://reader:") for url in asked)
     own = {(HOST, FILES), (HOST, RAW)} if run.scenario.settings.get("upload") else {(HOST, 80)} if basic else set()
     for heard in run.world.traffic:
         data = bytes(heard.data)

@@ -139,7 +139,17 @@ def _done(run: Played, board: Board, line: str) -> bool:
     return line.startswith("done, ") and (not line.endswith(" not sent") or line == "done, 0 not sent")
 
 
-GOALS: dict[str, Goal] = {"show": _shows, "frame": _shows_the_last, "snap": _done, "send": _done}
+def _has_it(run: Played, board: Board, line: str) -> bool:
+    return line == "done 1 files"
+
+
+GOALS: dict[str, Goal] = {
+    "show": _shows,
+    "frame": _shows_the_last,
+    "get": _has_it,
+    "snap": _done,
+    "send": _done,
+}
 """What ends the last power cycle, for each app."""
 
 

@@ -138,6 +138,12 @@ def _frame(rng: random.Random) -> dict[str, Any]:
     return drawn
 
 
+def _get(rng: random.Random) -> dict[str, Any]:
+    drawn = _fetches(rng)
+    drawn["settings"]["get"] = drawn["settings"].pop("picture") + " /sd/got/got.jpg"
+    return drawn
+
+
 def _uploads(rng: random.Random) -> dict[str, Any]:
     """Settings and server of an app that sends files."""
     door = rng.choices(["http", "tcp+name", "tcp"], [65, 18, 17])[0]
@@ -169,10 +175,12 @@ def _send(rng: random.Random) -> dict[str, Any]:
 KINDS = {
     "show": Kind(_fetches, PAGE_LIES, 2_000, 180),
     "frame": Kind(_frame, PAGE_LIES, 8_000, 180),
+    "get": Kind(_get, tuple(lie for lie in PAGE_LIES if lie not in ("noise", "torn")), 2_000, 180),
     "snap": Kind(_snap, SINK_LIES, 60_000, 400),
     "send": Kind(_send, SINK_LIES, 60_000, 300),
 }
-"""The apps that are tortured. Another one takes a line here, one in `laws.KEEPS`, and its end in `play.GOALS`."""
+"""The apps that are tortured (get takes whatever a server calls a file). Another one takes a line here, one in
+`laws.KEEPS`, and its end in `play.GOALS`."""
 
 
 def draw(seed: int, app: str = "") -> Scenario:
