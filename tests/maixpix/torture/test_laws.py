@@ -5,8 +5,10 @@ from __future__ import annotations
 import copy
 
 import pytest
+from PIL import Image
 
 from maixpix.torture import easel, laws
+from maixpix.torture.cards import same_card
 from maixpix.torture.pictures import planted, pool
 from maixpix.torture.play import How, Mark, play
 from maixpix.torture.scenario import HOST, KEY, RAW, SSID, TOKEN, Lie, Scenario
@@ -201,6 +203,23 @@ def test_a_breach_is_seen(law, breach, shown, sent):
 
 def test_every_law_is_broken_here():
     assert set(BROKEN) == set(laws.LAWS)
+
+
+def in_another_font(panel):
+    picture = Image.frombytes("RGB", (320, 240), panel)
+    for x in range(0, 320, 8):
+        column = picture.crop((x, 0, x + 8, 240))
+        picture.paste(column.transpose(Image.Transpose.FLIP_LEFT_RIGHT), (x, 0))
+    return picture.tobytes()
+
+
+def test_a_card_is_the_same_in_another_font_and_no_other_card_is():
+    wanted = easel.error_card(ERROR)
+    other = in_another_font(wanted)
+    assert other != wanted and same_card(other, wanted) and same_card(wanted, wanted)
+    assert not same_card(in_another_font(easel.error_card(ERROR.replace("slot;", "sIot;"))), wanted)
+    assert not same_card(flipped(other, 100), wanted) and not same_card(other, b"") and not same_card(b"", other)
+    assert not same_card(other[: 320 * 3 * 60] + bytes(320 * 3 * 180), wanted)
 
 
 def test_device_code_that_shows_nothing_is_seen():
