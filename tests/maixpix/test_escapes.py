@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from maixpix.cli import run as maixpix
+from maixpix.cli import tell_failure
 from maixpix.commands import TABLE
 from maixpix.errors import UserError, shorten
 from maixpix.text import Cleaner, one_line, plain
@@ -113,6 +114,23 @@ ON_FILES = [
 def test_names_and_files(words, evil_files, capsys):
     assert maixpix([word.replace("{dir}", str(evil_files)).replace("%s", EVIL) for word in words]) is not None
     harmless(capsys.readouterr())
+
+
+def test_what_a_board_has_is_shown_clean_when_it_is_asked_for(tmp_path, capsys, monkeypatch):
+    """The present settings are the defaults of the questions, whoever wrote them."""
+    values = dict.fromkeys(("server", "picture", "board", "app", "rotation", "baud", "upload"), EVIL)
+    (tmp_path / "pix.json").write_text(json.dumps(values))
+    monkeypatch.setattr("sys.stdin", io.StringIO("\n" * 20))
+    maixpix(["setup", "--card", str(tmp_path)])
+    assert "gpj.exe" in harmless(capsys.readouterr())
+
+
+def test_failures_of_our_own_are_told_clean(capsys):
+    try:
+        raise RuntimeError(EVIL)
+    except RuntimeError as error:
+        tell_failure(RuntimeError, error, error.__traceback__)
+    assert "RuntimeError" in harmless(capsys.readouterr())
 
 
 def test_every_command_is_tried():

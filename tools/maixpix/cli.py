@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from types import TracebackType
 
 import click
 
@@ -51,7 +52,15 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line; never returns."""
+    sys.excepthook = tell_failure
     sys.exit(run(sys.argv[1:], own_process=True))
+
+
+def tell_failure(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """A failure of our own, whole, as Python tells it; but names and answers from elsewhere are in it, too."""
+    import traceback
+
+    output.err("".join(traceback.format_exception(kind, error, trace)), end="")
 
 
 def run(args: list[str], own_process: bool = False) -> int:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import gzip
 import io
 import socket
 import threading
+import zlib
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import quote
 
@@ -15,6 +17,7 @@ from PIL import Image
 
 from maixpix.companion import FetchLimits
 from maixpix.companion.addresses import is_beside, is_public
+from maixpix.companion.webbodies import PIECE, unpacked
 from rig.patience import patient
 
 
@@ -43,6 +46,17 @@ class Site(BaseHTTPRequestHandler):
             self.answer(200, bytes(300_000), "image/png")
         elif self.path == "/zip":
             self.answer(200, gzip.compress(bytes(5_000_000)), "image/png", **{"Content-Encoding": "gzip"})
+        elif self.path == "/huge":
+            self.answer(200, self.picture + bytes(20_000_000), "image/png")
+        elif self.path == "/packed":
+            self.answer(200, gzip.compress(self.picture), "image/png", **{"Content-Encoding": "gzip"})
+        elif self.path == "/packed-page":
+            page = zlib.compress(b'<meta property="og:image" content="/packed">' + bytes(900_000))
+            self.answer(200, page, "text/html", **{"Content-Encoding": "deflate"})
+        elif self.path == "/packed-oddly":
+            self.answer(200, self.picture, "image/png", **{"Content-Encoding": "br"})
+        elif self.path == "/packed-badly":
+            self.answer(200, self.picture, "image/png", **{"Content-Encoding": "gzip"})
         elif self.path == "/text":
             self.answer(200, b"just text", "image/png")
         elif self.path == "/interim":
@@ -108,7 +122,7 @@ def fetch(companion, client_for, site):
     return lambda path, more="": client.get(f"/fetch?url={quote(site + path, safe='')}{more}")
 
 
-@pytest.mark.parametrize("path", ["/p.png", "/page", "/moved", "/endless-page"])
+@pytest.mark.parametrize("path", ["/p.png", "/page", "/moved", "/endless-page", "/packed", "/packed-page"])
 def test_picture_page_and_redirect_give_the_panels_picture(fetch, path, make_gradient):
     answer = fetch(path, "&size=320x240")
     assert (answer.status, answer["Content-Type"]) == (200, "image/jpeg")
@@ -133,6 +147,8 @@ def test_without_a_size_the_picture_itself(fetch, site):
         ("/to-file", 400, "only http and https"),
         ("/big", 413, "more than 200000 bytes"),
         ("/zip", 413, "more than 200000 bytes"),
+        ("/packed-oddly", 502, "packed in a way"),
+        ("/packed-badly", 502, "packed in a way"),
         ("/text", 415, "sent no picture"),
         ("/none", 502, "answered 404"),
         ("/interim", 502, "no end of headers"),
@@ -182,6 +198,36 @@ def test_one_client_gets_a_share_of_the_fetches(companion, client_for, site):
             told = peer.recv(4000)
             assert told.startswith(b"HTTP/1.1 503") and b"\r\nRetry-After: 2\r\n" in told
         assert client_for(server).get(f"/fetch?url={quote(site + '/p.png', safe='')}").status == 200
+
+
+def test_packed_bodies_are_unpacked_in_small_steps():
+    """A bomb of 20 kB is never in memory as the 20 MB that it stands for."""
+
+    async def body():
+        yield gzip.compress(bytes(20_000_000))
+
+    class Response:
+        headers = {"Content-Encoding": "gzip"}  # noqa: RUF012
+        content = type("Content", (), {"iter_chunked": lambda self, size: body()})()
+
+    async def steps() -> list[int]:
+        return [len(piece) async for piece in unpacked(Response())]
+
+    found = asyncio.run(steps())
+    assert sum(found) == 20_000_000
+    assert max(found) <= PIECE
+
+
+def test_what_nobody_reads_is_not_kept_in_memory(companion, client_for, site):
+    """Places are for pictures on their way in: a reader that takes nothing has none."""
+    limits = FetchLimits(at_once=1, each=2)
+    server = companion(allow_fetch=True, fetch_private=True, fetch=limits)
+    with socket.create_connection(("127.0.0.1", server.port), 20, ("127.0.0.2", 0)) as lazy:
+        lazy.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        lazy.sendall(f"GET /fetch?url={quote(site + '/huge', safe='')} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+        assert lazy.recv(10, socket.MSG_WAITALL) == b"HTTP/1.1 2"
+        answer = client_for(server).get(f"/fetch?url={quote(site + '/p.png', safe='')}")
+        assert answer.status == 200
 
 
 def test_a_neighbour_with_a_public_address_is_private(monkeypatch):

@@ -1,4 +1,7 @@
-"""Bare-metal programs of ours on the two cores: constants, traps, interrupts between cores, timer, waiting."""
+"""Bare-metal programs of ours on the two cores: constants, traps, interrupts between cores, timer, waiting.
+
+Longer than 350 lines: one program after another, each in the words of its assembler.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ import pytest
 from virtualboard.board import Board, BoardConfig
 from virtualboard.k210.engine import K210Engine
 from virtualboard.k210.soc import Soc
+from virtualboard.k210.waiting import Loops
 
 RESULT = 0x8010_0000
 Run = Callable[..., K210Engine]
@@ -206,6 +210,53 @@ def test_loop_that_waits_for_memory_is_parked_and_let_go(run_program: Run) -> No
     struct.pack_into("<Q", engine.soc.ram, RESULT - 0x8000_0000 + 16, 77)  # as DMA would
     engine.run(timeout_ns=5_000_000)
     assert result(engine, 1) == 77
+
+
+def test_a_long_loop_is_known_again_after_work(monkeypatch: pytest.MonkeyPatch, run_program: Run) -> None:
+    """As FreeRTOS idles: an interrupt lets the loop go for some work every 100 us, and it is entered anew each time."""
+    executed = []
+    ran = Loops.ran
+    monkeypatch.setattr(
+        Loops, "ran", lambda loops, cycles, touched: (executed.append(cycles), ran(loops, cycles, touched))
+    )
+    nops = "nop\n" * 60
+    engine = run_program(
+        f"""{CORE0_ONLY}
+        la t0, handler
+        csrw mtvec, t0
+        li s0, 0x02004000       # mtimecmp
+        li s1, {RESULT:#x}      # flag, count, time of the next interrupt
+        li t3, 800
+        sd t3, 16(s1)
+        sw t3, 0(s0)
+        sw zero, 4(s0)
+        addi t0, zero, 128
+        csrw mie, t0
+        addi t0, zero, 136      # MIE, and MPIE as every return from an interrupt leaves it
+        csrs mstatus, t0
+        addi t3, zero, 0
+    loop: ld t1, 0(s1)
+        {nops}
+        beq t1, zero, loop
+        sd zero, 0(s1)
+        ld t2, 8(s1)
+        addi t2, t2, 1
+        sd t2, 8(s1)
+        addi t2, zero, 0
+        j loop
+    handler: ld t3, 16(s1)
+        addi t3, t3, 800
+        sd t3, 16(s1)
+        sw t3, 0(s0)
+        addi t3, zero, 1
+        sd t3, 0(s1)
+        addi t3, zero, 0
+        mret
+        """,
+        timeout_ns=20_000_000,
+    )
+    assert 190 <= result(engine, 1) <= 203
+    assert sum(executed) < engine.soc.cycles * 0.4
 
 
 def test_counting_loop_is_not_taken_for_idle(run_program: Run) -> None:

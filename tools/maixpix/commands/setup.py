@@ -15,6 +15,7 @@ from maixpix.board import install, own, settings
 from maixpix.board.places import BoardPlace, Place
 from maixpix.commands.common import place, port_option
 from maixpix.errors import UserError
+from maixpix.text import one_line
 
 KEY_VARIABLE = "MAIXPIX_WIFI_KEY"
 TOKEN_VARIABLE = "MAIXPIX_TOKEN"
@@ -160,7 +161,7 @@ def _ask_one(
     setting: str, question: str, old: dict[str, Any], known: dict[str, tuple[Any, Any]], changes: dict[str, Any]
 ) -> None:
     present = old.get(setting, known[setting][0])
-    shown = settings.hide_login(str(present))
+    shown = one_line(settings.hide_login(str(present)))  # it is the board's file: anybody may have written it
     value = click.prompt(
         question, default=shown, value_proc=lambda answer: present if answer == shown else _usable(setting, answer)
     )

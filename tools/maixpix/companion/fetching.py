@@ -13,9 +13,11 @@ import hashlib
 import ipaddress
 import socket
 import ssl
+import tempfile
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Executor
+from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urljoin, urlsplit
 
@@ -32,12 +34,15 @@ from maixpix.companion.requests import note
 from maixpix.companion.respond import Representation, send
 from maixpix.companion.settings import ServeSettings
 from maixpix.companion.sniff import media_type_of
+from maixpix.companion.webbodies import unpacked
 from maixpix.companion.webheads import Answer, HeadLimit, LimitedConnector
+from maixpix.companion.work import in_thread
 
 _REDIRECTS = (301, 302, 303, 307, 308)
 _PAGE = "text/html"
 
 Error = TypeVar("Error", bound=BaseException)
+Result = TypeVar("Result")
 
 
 class WebFetching:
@@ -59,53 +64,70 @@ class WebFetching:
         url = request.query.get("url", "")
         caller = Caller.of(request)
         note(request, f"a picture of {_host(url)}")
-        async with self._share(caller):
-            try:
-                body = await asyncio.wait_for(self._bring(url, caller), self.settings.fetch.total_s)
-            except (asyncio.TimeoutError, TimeoutError):
-                limit = f"{self.settings.fetch.total_s:g} s"
-                raise Refused(504, "fetch-slow", f"{_host(url)} took longer than {limit}", "try again later") from None
-        loop = asyncio.get_running_loop()
-        digest = await loop.run_in_executor(self._executor, lambda: hashlib.sha256(body).digest())
-        if rendition is None:
-            kind = media_type_of(body[:64])
-            if kind is None:
-                raise Refused(415, "not-a-picture", f"{_host(url)} sent no picture", "name the picture's own address")
-            found = Representation(body, len(body), digest, kind)
-        else:
+        async with self._share(caller), contextlib.AsyncExitStack() as at_end:
+            # A place is a picture in memory: until it is converted, or on disk for as long as its reader takes.
+            async with self._places:
+                body = await self._in_time(url, caller)
+                found = await self._represent(body, url, rendition, caller, at_end)
+                del body
+            return await send(request, found, self.settings.http.write_s)
+
+    async def _in_time(self, url: str, caller: Caller) -> bytearray:
+        try:
+            return await asyncio.wait_for(self._bring(url, caller), self.settings.fetch.total_s)
+        except (asyncio.TimeoutError, TimeoutError):
+            limit = f"{self.settings.fetch.total_s:g} s"
+            raise Refused(504, "fetch-slow", f"{_host(url)} took longer than {limit}", "try again later") from None
+
+    async def _represent(
+        self, body: bytearray, url: str, rendition: Rendition | None, caller: Caller, at_end: contextlib.AsyncExitStack
+    ) -> Representation:
+        """What is sent: a conversion, or a file that `at_end` removes."""
+        digest = await self._run(lambda: hashlib.sha256(body).digest())
+        if rendition is not None:
             entry = await self.cache.get(
                 f"web {digest.hex()}",
                 rendition.key,
                 lambda caller: self._decoders.convert(body, rendition, caller, is_foreign=True),
                 caller,
             )
-            found = Representation(entry.body, len(entry.body), entry.digest, rendition.media_type)
-        return await send(request, found, self.settings.http.write_s)
+            return Representation(entry.body, len(entry.body), entry.digest, rendition.media_type)
+        kind = media_type_of(bytes(body[:64]))
+        if kind is None:
+            raise Refused(415, "not-a-picture", f"{_host(url)} sent no picture", "name the picture's own address")
+        folder = await self._run(lambda: tempfile.TemporaryDirectory(prefix="maixpix-", ignore_cleanup_errors=True))
+        at_end.push_async_callback(self._run, folder.cleanup)
+        file = Path(folder.name) / "picture"
+        await self._run(lambda: file.write_bytes(body))
+        return Representation(file, len(body), digest, kind)
+
+    async def _run(self, function: Callable[[], Result]) -> Result:
+        return await in_thread(self._executor, function)
 
     @contextlib.asynccontextmanager
     async def _share(self, caller: Caller) -> AsyncIterator[None]:
-        """One of the places at the web, of which nobody gets all; whoever wants more is told to ask again."""
+        """A share of what can be asked for at once, of which nobody gets all; whoever wants more has to ask again."""
         limits = self.settings.fetch
         if self._asking[caller.address] >= limits.each or sum(self._asking.values()) >= limits.most:
             raise Refused(503, "fetch-busy", "too many fetches are under way", "ask again in 2 s", {"Retry-After": "2"})
         self._asking[caller.address] += 1
         try:
-            async with self._places:
-                yield
+            yield
         finally:
             self._asking[caller.address] -= 1
             self._asking += Counter()  # drops what has come down to nothing
 
-    async def _bring(self, url: str, caller: Caller) -> bytes:
+    async def _bring(self, url: str, caller: Caller) -> bytearray:
         """Bytes of the picture at `url`; raises `Refused` for whatever goes wrong on the way."""
         guard: dict[str, Any] = {}
         if not self.settings.fetch_private:
             guard = {"resolver": PublicOnly(), "socket_factory": public_socket}
         connector = LimitedConnector(use_dns_cache=False, force_close=True, **guard)
-        headers = {"User-Agent": "maixpix", "Accept": "image/*, text/html;q=0.5"}
+        headers = {"User-Agent": "maixpix", "Accept": "image/*, text/html;q=0.5", "Accept-Encoding": "identity"}
         async with aiohttp.ClientSession(
             connector=connector,
             response_class=Answer,
+            auto_decompress=False,
             headers=headers,
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,
@@ -123,7 +145,7 @@ class WebFetching:
                 raise Refused(415, "no-picture", "the page leads to another page", "name the picture's own address")
             return body
 
-    async def _follow(self, session: aiohttp.ClientSession, url: str) -> tuple[str, bytes, str]:
+    async def _follow(self, session: aiohttp.ClientSession, url: str) -> tuple[str, bytearray, str]:
         """Media type, body (of a page its beginning) and final address."""
         for _ in range(self.settings.fetch.max_redirects + 1):
             self._check(url)
@@ -144,18 +166,17 @@ class WebFetching:
                 raise _sentence(error, _host(url)) from error
         raise Refused(508, "fetch-loop", f"{_host(url)} redirects without end", "name the final address")
 
-    async def _body(self, response: aiohttp.ClientResponse, url: str) -> bytes:
+    async def _body(self, response: aiohttp.ClientResponse, url: str) -> bytearray:
         limit = self.settings.fetch.max_bytes
         body = bytearray()
-        # The count is of unpacked bytes: a small compressed answer cannot grow past the limit either.
-        async for piece in response.content.iter_chunked(64 * 1024):
+        async for piece in unpacked(response):
             body += piece
             if response.content_type == _PAGE:
                 if len(body) >= PAGE_BYTES:
                     break
             elif len(body) > limit:
                 raise Refused(413, "fetch-big", f"{_host(url)} sends more than {limit} bytes", "choose a smaller one")
-        return bytes(body)
+        return body  # as it is: a copy would be as big again
 
     def _check(self, url: str) -> None:
         try:

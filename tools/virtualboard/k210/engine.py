@@ -179,7 +179,7 @@ class K210Engine:
 
     def _slice_cycles(self, runnable: list[Core]) -> int:
         if len(runnable) == 1:
-            return _SLICE_ALONE
+            return min(_SLICE_ALONE, runnable[0].loops.trial)
         # Two cores that mostly wait cannot hurry each other: look around less often.
         waiting = all(2 * core.skipped > core.limit_cycles - core.start_cycles for core in runnable)
         return _SLICE_WAITING if waiting else _SLICE_BOTH

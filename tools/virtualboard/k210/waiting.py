@@ -46,6 +46,8 @@ _PROVE_EVERY = 8_000_000
 _SEARCH_EVERY, _SEARCH_SELDOM = 40_000_000, 640_000_000
 _PERIODS_KEPT = 24
 _YIELDS_KEPT = 32
+_KNOWN_KEPT = 8 * _LONGEST_LOOP
+_SHORTEST_TRIAL, _LONGEST_TRIAL = 8_000, 1_000_000
 
 
 class Polls:
@@ -150,6 +152,10 @@ class Loops:
         self._periods = list(range(2, 16))
         self._next_search, self._search_every = 0, _SEARCH_EVERY
         self._next_proof = 0
+        self._known: dict[bytes, int] = {}
+        """Every state of the long loops that were proven, and the length of its loop."""
+        self.trial = _LONGEST_TRIAL
+        """Cycles after which to look again: few where such a loop may be entered soon."""
 
     def forget(self) -> None:
         """Nothing is known about what the core does."""
@@ -168,6 +174,10 @@ class Loops:
 
     def examine(self, worth_ns: int) -> None:
         """Look for an idle loop if the core has been quiet for long enough. `worth_ns` is how long it may last."""
+        if self._known and self._enters_known():
+            self.trial = _SHORTEST_TRIAL
+            return
+        self.trial = min(2 * self.trial, _LONGEST_TRIAL)
         if self._quiet < self._patience:
             return
         self._quiet = 0
@@ -236,6 +246,16 @@ class Loops:
             self.parked = None
             self._yields.clear()
 
+    def _enters_known(self) -> bool:
+        """Park the core when it is in a loop that has its proof: once around it tells whether memory lets it go."""
+        state = self.state()
+        period = self._known.get(state)
+        if period is None or self._go(period) != state:
+            return False
+        self.parked, self._quiet = (period, state), 0
+        self._explored = 0
+        return True
+
     # -- proofs -------------------------------------------------------------------------------------------
 
     def _park(self, worth_ns: int) -> bool:
@@ -286,11 +306,26 @@ class Loops:
             self._next_proof = soc.cycles + _PROVE_EVERY
             memory = bytes(soc.ram)
             proven = self._go(period) == state and soc.same_memory(memory)
+            if proven:
+                self._learn(period)
         else:
             return False
         if proven:
             self.parked = (period, state)
         return proven
+
+    def _learn(self, period: int) -> None:
+        """A proof is dear: walk once more along a loop that has one, to know it again wherever the core enters it.
+
+        FreeRTOS builds need that: their idle task is a long loop, which every byte that arrives ends for a moment.
+        """
+        if len(self._known) + period > _KNOWN_KEPT:
+            self._known.clear()
+        for _ in range(period):
+            state = self._go(1)
+            if state is None:
+                return
+            self._known[state] = period
 
     def state(self) -> bytes:
         """Integer registers, mstatus and pc."""

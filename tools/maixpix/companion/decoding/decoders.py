@@ -57,22 +57,22 @@ class Decoders:
         """Decoders that died over a job since the start."""
 
     async def convert(
-        self, source: Path | bytes, rendition: Rendition, caller: Caller, is_foreign: bool = False
+        self, source: Path | bytes | bytearray, rendition: Rendition, caller: Caller, is_foreign: bool = False
     ) -> bytes:
         """The picture as `rendition`. `is_foreign`: anybody could have brought it here, so it may cost less."""
         limits = self._limits
         head = {
             "kind": "convert",
-            "path": None if isinstance(source, bytes) else str(source.absolute()),
+            "path": str(source.absolute()) if isinstance(source, Path) else None,
             "rendition": dataclasses.asdict(rendition),
             "also": list(limits.also_read),
             "max_pixels": limits.max_foreign_pixels if is_foreign else limits.max_pixels,
             "memory_bytes": limits.foreign_memory_bytes if is_foreign else limits.memory_bytes,
             "cpu_s": limits.foreign_cpu_s if is_foreign else limits.cpu_s,
         }
-        return await self._do(_Job(head, source if isinstance(source, bytes) else b"", is_foreign), caller)
+        return await self._do(_Job(head, b"" if isinstance(source, Path) else source, is_foreign), caller)
 
-    async def picture_of_page(self, page: bytes, caller: Caller) -> str:
+    async def picture_of_page(self, page: bytes | bytearray, caller: Caller) -> str:
         """Address of the preview picture that an HTML page names, "" without one."""
         head = {"kind": "page", "memory_bytes": self._limits.foreign_memory_bytes, "cpu_s": _PAGE_CPU_S}
         answer = await self._do(_Job(head, page[:PAGE_BYTES], True), caller)
@@ -151,7 +151,7 @@ class Decoders:
 class _Job:
     """One piece of work and the future of its result."""
 
-    def __init__(self, head: dict[str, Any], body: bytes, is_foreign: bool) -> None:
+    def __init__(self, head: dict[str, Any], body: bytes | bytearray, is_foreign: bool) -> None:
         self.head = head
         self.body = body
         self.is_foreign = is_foreign
@@ -201,7 +201,7 @@ class _Child:
         )  # fmt: skip
         await self._answer()
 
-    async def ask(self, head: dict[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:
+    async def ask(self, head: dict[str, Any], body: bytes | bytearray) -> tuple[dict[str, Any], bytes]:
         """The answer to a job. Raises `_Lost`."""
         if self._process is None or self._process.stdin is None:
             raise _Lost("it was not started")

@@ -14,7 +14,7 @@ LENGTHS = struct.Struct(">II")
 """Bytes of the JSON object and of the body behind it."""
 
 
-def pack(head: dict[str, Any], body: bytes = b"") -> list[bytes]:
+def pack(head: dict[str, Any], body: bytes | bytearray = b"") -> list[bytes | bytearray]:
     """The pieces of one message."""
     text = json.dumps(head).encode()
     return [LENGTHS.pack(len(text), len(body)), text, body]
