@@ -34,3 +34,13 @@ def test_a_file_that_is_refused_is_in_the_log(app, settings):
     played = run(app, settings, Cycle([], [Lie(0, "413")]), planted=1)
     assert breaches(played) == [] and played.last.text.count("error upload-refused: ") >= 1
     assert b"error upload-refused: " in played.last.files["pix.log"]
+
+
+def test_the_log_has_one_number_for_a_start_however_often_its_app_is_run():
+    """Each run of the app took a number of its own, and the next start of the board had one of them again."""
+    full = Cycle([{"when": {"ms": 900}, "do": "fill-card", "leave": 70_000}], end_ms=9000)
+    played = run("snap", {**SNAP, "reserve_kb": 512}, full, Cycle([], [Lie(0, "413")]), planted=1)
+    assert breaches(played) == []
+    lines = played.last.files["pix.log"].split(b"\n")[:-1]
+    numbers = [int(line.split(b" ")[0]) for line in lines]
+    assert numbers == sorted(numbers) and set(numbers) == {1, 2} and numbers.count(1) > 2
