@@ -1,19 +1,21 @@
 # frame: a picture frame. Every "interval_s" seconds the next picture of the server, shown in the size of the panel.
 #
 # The server keeps the order and knows each board by its "name". A picture that cannot be had leaves the last one on the
-# panel; only a board that has not shown anything yet shows the error card. Trouble is logged and tried again.
+# panel; only a board that has not shown anything yet shows the error card. Trouble is logged and tried again. With the
+# setting "web" the board has pages of its own beside that.
 
 import gc
 
 import utime
 
-from pix import fetch, store, wifi
+from pix import fetch, online, store
 from pix.errors import PixError
 from pix.files import card_answers
 from pix.log import Log
 from pix.start import once
 from pix.tell import Tell, begin
 from pix.url import picture_url, quote
+from pix.webrun import Beside
 
 TARGET = "/sd/frame.jpg"
 _FIRST_PAUSE_MS = 2000
@@ -28,6 +30,10 @@ def main():
     store.recover("/sd")
     shown = _show_last(screen)
     tell = Tell(None if shown else screen)
+    asked = False  # by a long press of the key: to be set up anew
+    beside = Beside(settings, screen, tell, log, ("next",))
+    if shown:
+        beside.shown(TARGET)
     modem = None
     etag = ""
     pause_ms = _FIRST_PAUSE_MS
@@ -35,13 +41,18 @@ def main():
         started = utime.ticks_ms()
         try:
             if modem is None:
-                modem = wifi.bring_up(settings, tell.stage)
+                modem = online.bring_up(settings, screen, tell.stage, asked=asked)
+                asked = False
+                beside.start(modem)
+                if online.uncovered():
+                    etag = ""  # the picture has to come again
             result = fetch.fetch(
-                modem, url, TARGET, tell.progress, etag=etag, check=screen.check, again=tell.again,
+                modem, url, TARGET, beside.progress, etag=etag, check=screen.check, again=tell.again,
                 body_kb=settings.body_kb, body_s=settings.body_s,
             )  # fmt: skip
             if not result.not_modified:
                 screen.show()
+                beside.shown(TARGET)
                 shown = True
                 etag = result.etag
                 print("shown %d bytes, fetched in %d ms" % (result.bytes, result.elapsed_ms))
@@ -52,6 +63,8 @@ def main():
                 raise  # pix.start tells it and looks after the card
             print("error", error.line)
             log.error(error)
+            if online.uncovered():
+                shown = _show_last(screen)
             if not shown:
                 screen.error(error)
             etag = ""
@@ -59,8 +72,12 @@ def main():
             pause_ms = min(2 * pause_ms, _LONGEST_PAUSE_MS)
         tell.screen = None  # the picture or the card stays until the next picture
         gc.collect()
-        while utime.ticks_diff(utime.ticks_ms(), started) < wait_ms:
-            utime.sleep_ms(50)  # in slices: Ctrl-C acts between two of them only
+        beside.rest(wait_ms - utime.ticks_diff(utime.ticks_ms(), started))
+        beside.hurry = False
+        if beside.portal:
+            asked = True
+            beside.stop()
+            modem = None
 
 
 def _show_last(screen):

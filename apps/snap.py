@@ -4,10 +4,9 @@
 # answers with the word "snap". It leaves the outbox only when the receiver has proven that it is safe there (or has all
 # of its bytes: then it goes to /sd/sent); without a network pictures collect, as long as there is room on the card.
 # What is due is taken also while the board looks for a network and between two pieces of an upload. With "snaps" set
-# the app ends when that many are taken and safe.
+# the app ends when that many are taken and safe. With the setting "web" the board has pages of its own beside that.
 
 import lcd
-import utime
 
 from pix.camera import Camera
 from pix.errors import PixError
@@ -16,8 +15,9 @@ from pix.log import Log
 from pix.outbox import Outbox
 from pix.shutter import Shutter
 from pix.start import once
-from pix.tell import StateLine, begin
+from pix.tell import StateLine, Tell, begin
 from pix.uplink import Uplink
+from pix.webrun import Beside
 
 _TICK_MS = 20
 
@@ -31,10 +31,12 @@ class Snap:
         self.outbox = Outbox(reserve_kb=settings.reserve_kb)
         self.waiting = self.outbox.waiting()
         self.camera = Camera(settings.frame, settings.quality, settings.colour)
-        self.uplink = Uplink(settings, self.stage, self.take_if_due)
+        self.uplink = Uplink(settings, screen, self.stage, self.take_if_due)
+        self.beside = Beside(settings, screen, Tell(None), Log(), {"snap": self.take_for_pages})
         self.percent = 0  # of the upload, last shown
         self.log = Log()
         self.logged = ""  # code of the trouble that lasts and is in the log
+        self.portal = False  # it is open
 
     def run(self):
         settings = self.settings
@@ -45,10 +47,25 @@ class Snap:
                     raise error
             if self.waiting and settings.upload and self.uplink.rested():
                 self.deliver()
+            if self.beside.waits and self.uplink.rested():
+                self.serve()
             self.uplink.look()
-            utime.sleep_ms(_TICK_MS)
+            if self.beside.portal:
+                self.set_up()
+            self.beside.rest(_TICK_MS)
         self.state.say("%d taken, none waiting" % self.shutter.taken)
         print("done, %d taken" % self.shutter.taken)
+
+    def set_up(self):
+        # The portal; pictures that are due are taken all the same, but the panel is its own.
+        self.beside.stop()
+        self.portal = True
+        try:
+            self.uplink.set_up()
+        except PixError as error:
+            self.trouble(error)
+        finally:
+            self.portal = False
 
     def take(self):
         # Returns the PixError that kept it from taking a picture, else None.
@@ -67,12 +84,24 @@ class Snap:
             self.state.say("%s taken, %d waiting" % (name, self.waiting))
         return None
 
+    def take_for_pages(self):
+        error = self.take()
+        if error:
+            raise error
+        return "Taken, %d waiting" % self.waiting
+
+    def serve(self):
+        try:
+            self.uplink.attempt(self.beside.start)
+        except PixError as error:
+            self.trouble(error)
+
     def take_if_due(self):
         if self.shutter.wanted():
             self.take()
 
     def preview(self, img):
-        if img.width() <= self.screen.width and img.height() <= self.screen.height:
+        if not self.portal and img.width() <= self.screen.width and img.height() <= self.screen.height:
             lcd.display(img)
 
     def asked(self):

@@ -13,10 +13,12 @@ TABLES = (
     ("soak_upload", "--runs", "60"),
     ("download_rate",),
     ("download_soak", "--runs", "100"),
+    ("fill_kills",),
     ("modem_sessions", "--runs", "3000"),
     ("modem_firmwares",),
     ("bring_ups", "--runs", "40"),
     ("attacks",),
+    ("web_service", "--hostile", "2000"),
 )
 
 

@@ -1,6 +1,6 @@
 """Downloads under kills, lies and cuts: `maixpix get` against nginx behind a cutting proxy and the lying server.
 
-    python -m benchmarks.download_soak [--runs 1000] [--seed 0] [--jobs 2]
+    python -m benchmarks.download_soak [--runs 1000] [--seed 0] [--jobs 2] [--minutes M]
 
 Every run is given by its seed: which server, which misbehaviour, after how many bytes the program is killed (kill -9)
 and the connection cut. A killed command is run again. After every kill and at the end the folder is looked at. Printed
@@ -29,6 +29,7 @@ from benchmarks import lies
 from benchmarks.lies import CATALOGUE, RIGHT, Case
 from benchmarks.lying_server import LyingServer
 from benchmarks.nginx import Nginx
+from benchmarks.odd_servers import ODD
 from maixpix.download.journal import LAG_BYTES
 
 TIMEOUT_S = 180
@@ -103,8 +104,9 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--minutes", type=float, help="begin no run later than that")
     options = parser.parse_args()
-    outcomes = soak(range(options.seed, options.seed + options.runs), options.jobs)
+    outcomes = soak(range(options.seed, options.seed + options.runs), options.jobs, options.minutes)
     print(table(outcomes))
     for outcome in outcomes:
         for fault in outcome.faults:
@@ -112,24 +114,27 @@ def main() -> int:
     return int(any(outcome.faults for outcome in outcomes))
 
 
-def soak(seeds: range, jobs: int) -> list[Outcome]:
-    """One outcome for each seed."""
+def soak(seeds: range, jobs: int, minutes: float | None = None) -> list[Outcome]:
+    """One outcome for each seed that was begun within `minutes`."""
+    until = time.monotonic() + minutes * 60 if minutes is not None else None
     with (
         tempfile.TemporaryDirectory() as folder,
         Nginx(Path(folder)) as nginx,
-        LyingServer({name: case.behave for name, case in CATALOGUE.items()}) as liar,
+        LyingServer({name: case.behave for name, case in (CATALOGUE | ODD).items()}) as liar,
         ThreadPoolExecutor(jobs) as threads,
     ):
         content = random.Random(7).randbytes(FILE_BYTES)
         (nginx.www / "file").write_bytes(content)
 
-        def run(seed: int) -> Outcome:
+        def run(seed: int) -> Outcome | None:
+            if until is not None and time.monotonic() > until:
+                return None
             dice = random.Random(seed)
             if dice.random() < NGINX_SHARE:
                 return run_against_nginx(seed, dice, nginx.port, content)
             return run_against_liar(seed, dice, liar)
 
-        return list(threads.map(run, seeds))
+        return [outcome for outcome in threads.map(run, seeds) if outcome is not None]
 
 
 def run_against_nginx(seed: int, dice: random.Random, port: int, content: bytes) -> Outcome:
@@ -153,7 +158,7 @@ def run_against_nginx(seed: int, dice: random.Random, port: int, content: bytes)
 
 def run_against_liar(seed: int, dice: random.Random, liar: LyingServer) -> Outcome:
     """One case of the catalogue, some of them with kills."""
-    case: Case = dice.choice(list(CATALOGUE.values()))
+    case: Case = dice.choice(list((CATALOGUE | ODD).values()))
     kills = [dice.randrange(1, 2 * len(case.ends_as) + 2) for _ in range(dice.choice([0, 0, 1, 2]))]
     outcome = Outcome(seed, f"{case.name}, {len(kills)} kills")
     path = f"{case.name}/{seed}"

@@ -98,8 +98,8 @@ def errors() -> str:
         "Errors",
         "What the panel's cards, the console and `maixpix logs` say. The code comes first on the console "
         '(`error no-card: ...`) and stands at the bottom of a card. Where "passes" says yes the same may work a '
-        "moment later: it is tried again by itself. A program catches them as `pix.errors.PixError`, whose `code` is the "
-        "first column; `http-404` and the like are any status.\n\n"
+        "moment later: it is tried again by itself. A program catches them as `pix.errors.PixError`, whose `code` is "
+        "the first column; `http-404` and the like are any status.\n\n"
         "| code | title | cause | remedy | passes |\n| --- | --- | --- | --- | --- |\n" + "\n".join(rows),
     )
 
@@ -159,7 +159,7 @@ def _arguments(node: ast.FunctionDef) -> str:
 
 def _end_of_signature(node: ast.FunctionDef, lines: list[str]) -> int:
     at = node.lineno
-    while not lines[at - 1].split("#")[0].rstrip().endswith(":"):
+    while not re.sub(r"  # .*$", "", lines[at - 1]).rstrip().endswith(":"):
         at += 1
     return at
 

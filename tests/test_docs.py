@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from maixpix.commands import TABLE
+from rig.board_process import ENGINES, FIRMWARE
 from virtualboard import Bench
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -57,6 +58,13 @@ def test_the_made_pages_leave_nothing_out(made, pages):
         found for path in (ROOT / "tools").rglob("*.py") for found in re.findall(r"MAIXPIX_[A-Z_]+", path.read_text())
     }
     assert [name for name in used - {"MAIXPIX_COMPLETE"} if f"`{name}`" not in pages["environment.md"]] == []
+
+
+def test_every_public_name_of_pix_has_its_words(pages, made):
+    entries = re.split(r"\n(?=#{2,4} )", pages["api.md"])[1:]
+    bare = [entry.split("\n")[0] for entry in entries if "\n\n    " not in entry]
+    assert bare == [], f"say in its first comment what it is, then run `{made.COMMAND}`"
+    assert len(made.public_names()) > 100
 
 
 def slugs(text: str) -> set[str]:
@@ -107,9 +115,11 @@ def served(request):
     return out.getvalue()
 
 
+@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize(("where", "program"), blocks(), ids=[where for where, _ in blocks()])
-def test_programs_of_the_pages_run(where, program, tmp_path, board_card):
-    bench = Bench(tmp_path, card=board_card(tmp_path / "files"))
+@pytest.mark.timeout(3600)
+def test_programs_of_the_pages_run(where, program, engine, tmp_path, board_card):
+    bench = Bench(tmp_path, card=board_card(tmp_path / "files"), firmware=FIRMWARE if engine == "k210" else None)
     bench.serve(served)
     heard = bench.listen(3456)
     done = bench.run(program)

@@ -66,6 +66,7 @@ class Answer(Retried):
         self.persist(("dns-failed", "wifi-lost"))
 
     def reached(self):
+        # Nothing is safe before the whole answer is there: see pix.retry.
         return 0
 
     def attempt(self):

@@ -18,6 +18,7 @@ _PROMPT_MS = const(2000)
 
 
 class AtCommands(AtPort):
+    # Commands and their answers on an AtPort; pix.espat.Modem adds names and links that programs ask for.
     def exchange(self, text, timeout_ms, on_line=None):
         # Write a whole command and wait for its final line; None when there is none in time or the module is busy.
         self._begin()
@@ -98,7 +99,12 @@ class AtCommands(AtPort):
         return False
 
     def drain(self):
-        # Wait until no request for data is open; what was requested goes to its link's buffer.
+        # Wait until no request for data is open; what was requested goes to its link's buffer. What was offered must be
+        # settled, too.
+        self._collect()
+        end = after(_BUSY_MS)
+        while self.unsettled is not None and left(end) > 0:
+            self.poll()
         end = after(2 * ANSWER_MS)
         while self.asked or self.tok.remaining:
             self.poll()
@@ -107,8 +113,16 @@ class AtCommands(AtPort):
         if self.noise:
             self.settle()
 
+    def _collect(self):
+        # Read the confirmation that the last payload's link has left.
+        link = self.owing
+        if link is not None:
+            self.owing = None
+            link.confirm()
+
     def request(self, link, count):
         # Ask for up to `count` bytes of `link` (passive mode); the answer comes through `poll`.
+        self._collect()
         if self.noise:
             self.settle()
         self.asking = link
@@ -166,6 +180,16 @@ class AtCommands(AtPort):
         self.received = 0
         self.uart.write(data)
 
+    def cancel(self):
+        # The module has asked for a payload that it shall not get after all.
+        self._begin()
+        self.sending = True
+        utime.sleep_ms(30)
+        self.uart.write(b"+++")
+        self.pause(40)
+        if self.final != b"SEND Canceled":
+            self.noise = True
+
     def meanwhile(self, fill, piece):
         # Call `fill(piece)` in the middle of a send: should it fail, get back in step before the next command.
         try:
@@ -190,6 +214,10 @@ class AtCommands(AtPort):
         # Get back in step after noise, a lost answer or a payload that the module still waits for: let everything be
         # said, leave the payload state, then have AT answered. Raises PixError("modem-rebooted") or ("no-modem").
         self.suspect()
+        for link in (self.unsettled, self.owing):
+            if link is not None:
+                link.fail("send-failed")
+        self.unsettled = self.owing = None
         self.noise = False
         self.tok.strict = False
         busy_end = after(_BUSY_MS)

@@ -145,6 +145,16 @@ def station_address(line):
     return address(line[at + 5 : -1]) if at > 0 and line[-1:] == b'"' else ""
 
 
+def signal_of(line):
+    # The strength in a line +CWJAP:"name","mac",channel,-61, in dBm; 0 when it is none.
+    if line[:6] != b"+CWJAP":
+        return 0
+    fields = line[line.rfind(b'"') + 1 :].split(b",")
+    value = fields[2] if len(fields) > 2 else b""
+    strength = number(value, 1, len(value)) if value[:1] == b"-" else -1
+    return -strength if 0 < strength < 128 else 0
+
+
 def open_link(line):
     # The link that a line +CIPSTATUS:<link>,"TCP",... tells to be open, -1 when it is no such line.
     if line[:11] != b"+CIPSTATUS:" or line[12:13] != b",":

@@ -23,6 +23,7 @@ _CHECK_MS = const(3000)  # silence after which the module is asked whether the l
 _ANSWER_MS = const(1500)
 _SEND_MS = const(20000)  # SEND OK waits for the peer's acknowledgement, retransmissions included
 _BUFFER = const(4096)
+_CLIENT_BUFFER = const(9216)  # what may come of a client while another is sent a segment: twice the transmit ring
 
 
 class Link:
@@ -34,6 +35,8 @@ class Link:
         self.timeout_ms = 15000
         self.error = ""
         self.closed = False  # the module has no connection any more
+        self.incoming = False  # a client of the module's own server
+        self.deaf = False  # what comes and is not read at once is thrown away
         self.delivered = 0
         self.arrived = 0  # bytes taken from the line for this link
         self.proven = 0  # how many of them have a well-formed item behind them
@@ -52,12 +55,18 @@ class Link:
         # Pipelined sending.
         self._pipelined = pipelined
         self._eager = pipelined  # the module takes the next command as soon as it has the payload
+        self._owed = 0  # bytes that were offered and whose confirmation was not read
         self._segments = []  # numbers of those written and not acknowledged: two at most
 
     @property
     def trusted(self):
         # How many of the delivered bytes are proven.
         return min(self.delivered, self.proven)
+
+    @property
+    def held(self):
+        # Bytes that have come and were not read.
+        return self._end - self._start
 
     # -- reading ------------------------------------------------------------------------------------------
 
@@ -92,6 +101,21 @@ class Link:
                 check_at = after(_CHECK_MS)
                 self._check_due = False
                 self._check()
+
+    def take(self, mv):
+        # Like `readinto`, without waiting: the count, 0 when nothing is here yet, -1 at the end. Raises PixError, too.
+        modem = self._modem
+        if self._end > self._start:
+            return self._from_buffer(mv)
+        if self.error:
+            raise PixError(self.error)
+        if modem.tok.remaining and modem.source is self:
+            return self._from_frame(mv)
+        if self.closed and (self._drained or not modem.passive):
+            return -1
+        if modem.passive:
+            self._look()
+        return 0
 
     def prove(self):
         # Make sure of every byte delivered so far: have the module say something behind them, and compare what it
@@ -138,7 +162,12 @@ class Link:
     def store(self, stream, remaining):
         # Read up to `remaining` payload bytes from `stream` into the link's buffer, because nobody else takes them.
         if self._buffer is None:
-            self._buffer = bytearray(_BUFFER)
+            try:
+                self._buffer = bytearray(_CLIENT_BUFFER if self.incoming else _BUFFER)
+            except MemoryError:
+                # This happens in the middle of a frame: the line stays in step, and only this link ends.
+                self._buffer = bytearray(0)
+                self.fail("no-memory")
         buf = self._buffer
         if self._start and self._end == len(buf):
             buf[: self._end - self._start] = buf[self._start : self._end]
@@ -148,7 +177,7 @@ class Link:
             if not self._closing:
                 self.fail("bytes-lost")
             self._end = self._start
-            return stream.readinto(memoryview(buf)[:remaining])
+            return self._modem.throw_away(stream, remaining)
         count = stream.readinto(memoryview(buf)[self._end : self._end + remaining])
         if count:
             self._end += count
@@ -230,6 +259,63 @@ class Link:
             asked = follow(sent, piece, fill if size else None)
         return total
 
+    def ready(self):
+        # True when the module would take another segment now.
+        modem = self._modem
+        segments = self._segments
+        if self._owed and len(segments) > 1:
+            # Compared as a whole, so that the confirmation behind it stays for the next command.
+            done = b"\r\n%d,%d,SEND OK\r\n" % (self.number, segments[0])
+            if modem.uart.any() >= len(done) and modem.expect(done):
+                segments.pop(0)
+        return modem.unsettled is None and len(segments) < 2
+
+    def offer(self, data, fill=None):
+        # Send `data`, up to 1460 bytes, while `ready`, without waiting for the peer; fill(data) fills it first. Raises
+        # what `write` raises.
+        modem = self._modem
+        asked = False
+        owed = self._owed
+        if owed:
+            modem.owing = None
+            if self._segments:
+                self._owed = 0
+                asked = self._follow_ahead(owed, data, fill)
+                fill = None
+            else:
+                self.confirm()
+            if asked:
+                self._own()
+        if fill is not None:
+            fill(data)
+        if not asked:
+            self._ask(len(data))
+        modem.payload(data)
+        if self._pipelined:
+            self._owed = len(data)
+            modem.owing = self
+            return
+        self._confirmed(len(data))
+        if modem.sending:
+            # The module obeys nobody until it has said SEND OK: whoever has a command for it waits for that.
+            modem.unsettled = self
+
+    def confirm(self):
+        # Read what confirms the last offer, if that is still to come. Raises PixError only for a lost module.
+        owed = self._owed
+        self._owed = 0
+        if owed:
+            try:
+                self._confirmed(owed)
+            except PixError:
+                if self._modem.lost:
+                    raise
+
+    @property
+    def settled(self):
+        # True when the peer has acknowledged everything that was offered.
+        return not self._segments and self._modem.unsettled is not self and not self._owed
+
     def flush(self, timeout_ms=_SEND_MS):
         # Wait until the peer has acknowledged everything written. Raises PixError as `write` does.
         self._await_acks(0, timeout_ms)
@@ -257,6 +343,7 @@ class Link:
             said = []
             final = self._modem.send(self._command(size), said.append)
             if final == b"OK":
+                self._own()
                 break
             tries -= 1
             if final != b"ERROR":
@@ -270,6 +357,12 @@ class Link:
                 self._failed()
         if self._pipelined:
             self._sends(said)
+
+    def _own(self):
+        # The module wants a payload. Another client may have the number by now, which must not get what is ours.
+        if self._modem.links[self.number] is not self:
+            self._modem.cancel()
+            raise PixError(self.error or "link-lost")
 
     def _follow(self, sent, piece, fill):
         # Have the payload of `sent` bytes confirmed and acknowledged, and the module ask for `piece`, which `fill`
@@ -376,14 +469,24 @@ class Link:
             good = max(0, self.proven - self.delivered)
             self._end = min(self._end, self._start + good)
 
-    def close(self):
-        # Close from this side. Never raises: a link of a dead modem is as closed as any.
+    def begin_anew(self):
+        # Forget what came so far: it was another connection's, which had taken this number.
+        self.closed = False
+        self._start = self._end = self.waiting = 0
+        self.proven = self.arrived
+
+    def close(self, abort=False):
+        # Close from this side; `abort`: the peer does not answer any more, so nothing of it is awaited, where the
+        # module can do that (1.7). Never raises: a link of a dead modem is as closed as any.
         modem = self._modem
         if modem.links[self.number] is not self:
             return
         open_there = not self.closed
         try:
-            if open_there and self._segments and not self.error:
+            if abort:
+                if open_there and not modem.lost and modem.version >= (1, 7):
+                    modem.command("+CIPCLOSEMODE=%d,1" % self.number, tries=1)
+            elif open_there and self._segments and not self.error:
                 self.flush()
             self._closing = True
             if open_there and not modem.lost:

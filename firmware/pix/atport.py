@@ -4,6 +4,8 @@
 # a command (pix.atcmd) waits for its answer; nothing is ever flushed while the line is sound. Payload is read from
 # the UART straight into the buffer of whoever reads the link. All waiting happens in C, inside `readinto`, a character
 # timeout at a time.
+#
+# Longer than 350 lines: whatever the module says changes the same state, and on the board each file costs heap.
 
 import gc
 
@@ -80,6 +82,10 @@ class AtPort:
         self.dhcp_failed = False  # DHCP TIMEOUT likewise
         self.heard = False  # anything came since this was cleared
         self.lost = ""  # code of what makes connecting pointless until the trouble is repaired
+        self.own = False  # the module's own network is what counts: that it loses another one is no trouble
+        self.on_client = None  # while the module's own server is open: called with the number of each new link
+        self.unsettled = None  # the link whose SEND OK nobody waits for
+        self.owing = None  # the link whose payload's confirmation was not read
         self.idle = None  # called while an answer is awaited and the line is quiet; see pix.wifi.Station
         self.noise = False  # out of step: commands settle first
         self.final = None  # the final line that came last
@@ -188,13 +194,17 @@ class AtPort:
     def _stray(self, stream):
         # Payload of a link that nobody reads just now; returns how many bytes of it `stream` gave.
         link = self.source
-        if link is None or link.error:
-            count = stream.readinto(memoryview(self._rx)[: self.tok.remaining])
+        if link is None or link.error or link.deaf:
+            count = self.throw_away(stream, self.tok.remaining)
         else:
             count = link.store(stream, self.tok.remaining)
         if count:
             self.arrived(link, count)
         return count
+
+    def throw_away(self, stream, most):
+        # Read up to `most` bytes that nobody wants; returns how many.
+        return stream.readinto(memoryview(self._rx)[:most])
 
     def _handle(self, tok):
         event = tok.event
@@ -211,7 +221,9 @@ class AtPort:
         elif event == atparse.FRAME:
             self.source = self.links[tok.link]
             if self.source is None and not self.stale[tok.link]:
-                # No such link is open: it is another one's payload, and its number was damaged.
+                # No such link is open: it is another one's payload, and its number was damaged. Or it is a client whose
+                # CONNECT was: `settle` closes that.
+                self.stale[tok.link] = self.on_client is not None
                 self.suspect()
                 self.noise = True
                 self.damages += 1
@@ -240,7 +252,7 @@ class AtPort:
             self.associated = True
         elif line == b"WIFI DISCONNECT":
             self.online = False
-            if not self.resetting and not self.lost:
+            if not self.resetting and not self.lost and not self.own:
                 self.lost = "wifi-lost"
         elif line == b"DHCP TIMEOUT":
             self.dhcp_failed = True
@@ -259,12 +271,17 @@ class AtPort:
 
     def _link_line(self, number, text):
         link = self.links[number]
-        if text == b"CLOSED":
+        if text == b"CLOSED" or text == b"CONNECT FAIL":  # the latter also of clients that vanished
             self.stale[number] = False
             if link is not None:
                 link.peer_closed()
         elif text == b"CONNECT":
-            self.stale[number] = link is None
+            if self.on_client is not None and (link is None or link.incoming):
+                if link is not None:
+                    link.fail("link-lost")  # its CLOSED was lost
+                self.on_client(number)
+            else:
+                self.stale[number] = link is None
         elif text[-8:] == b",SEND OK" or text[-10:] == b",SEND FAIL":
             if link is not None:
                 link.segment_done(atline.number(text, 0, text.find(b",")), text[-2:] == b"OK")
@@ -279,6 +296,11 @@ class AtPort:
             if not self.sending:
                 return
             self.sending = False
+            if self.unsettled is not None:
+                if final != b"SEND OK":
+                    self.unsettled.fail("send-failed")
+                self.unsettled = None
+                return
         if self.asked:
             self._answered(final)
         else:
@@ -316,6 +338,7 @@ class AtPort:
     def forget_links(self):
         # The module has no link any more, and no network.
         self.online = False
+        self.on_client = self.unsettled = self.owing = None
         self.asked = 0
         self._last = None
         self.noise = False

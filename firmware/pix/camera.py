@@ -56,8 +56,6 @@ class Camera:
     def take(self, path, preview=None):
         # Take one picture into the JPEG file `path`, whole or not at all; returns its size in bytes. `preview(image)`
         # gets the frame before it is compressed. Raises PixError: as `start`, and what the card raises.
-        if self._sensor is None:
-            self.start()
         img = self._compressed(preview)
         view = memoryview(img.to_bytes())
         part = Part(path)
@@ -74,15 +72,21 @@ class Camera:
             raise
         return len(view)
 
-    def _compressed(self, preview):
+    def frame(self):
+        # The next frame as MaixPy's Image, which lies in the frame buffer. Raises PixError: as `start`.
+        if self._sensor is None:
+            self.start()
         sensor = self._sensor
         try:
             # The driver keeps the frame that was finished after the last picture, however old: that one is dropped.
             sensor.snapshot()
-            img = sensor.snapshot()
+            return sensor.snapshot()
         except RuntimeError as error:
             self._sensor = None
             raise PixError("sensor-timeout", error)
+
+    def _compressed(self, preview):
+        img = self.frame()
         if preview is not None:
             preview(img)
         try:

@@ -17,6 +17,10 @@ KEYS = {
     "app": ("show", "text"),
     "board": ("dock", ("dock", "go", "bit", "cube", "amigo")),
     "name": ("", "text"),
+    # When the board opens a network of its own to be set up in: "auto" where none of its networks is there or its key
+    # is held for three seconds, "key" for the latter only. It is closed after so many seconds without a visitor.
+    "portal": ("auto", ("auto", "key", "off")),
+    "portal_s": (300, (30, 86400)),
     "rotation": (0, (0, 3)),
     "baud": (1000000, (9600, 4000000)),
     "fit": ("fit", ("fit", "fill", "stretch")),
@@ -36,6 +40,9 @@ KEYS = {
     "command": ("", "text"),
     "send": ("outbox/s*.jpg", "text"),
     "token": ("", "secret"),
+    # The board's own pages: their port (0: none), and a key, "user:password" or a word.
+    "web": (0, (0, 65535)),
+    "web_key": ("", "secret"),
     "get": ("", "text"),
     # How often joining is tried again when no network can be joined (the app itself is started again anyway).
     "retries": (0, (0, 100)),

@@ -10,7 +10,7 @@ import utime
 from micropython import const
 
 from pix.atcmd import CLOSE_MS, AtCommands
-from pix.atline import LINKS, address, open_link
+from pix.atline import LINKS, address, open_link, signal_of
 from pix.atlink import Link
 from pix.atport import after, left
 from pix.errors import PixError
@@ -21,6 +21,7 @@ _DNS_KEEP_MS = const(300000)
 _DNS_NAMES = const(4)
 _SYN_MS = const(2500)  # a refusal comes within a round trip; an unanswered SYN takes at least 3 s to fail
 _CLOSED_MS = const(100)
+_CLIENT_S = const(60)  # after which the module itself closes a client that is silent: longer than anybody here waits
 
 
 def quoted(text):
@@ -46,6 +47,7 @@ class Modem(AtCommands):
         self.address = ""  # of the module in its network
         self.repair = None
         self.repairs_itself = False
+        self.make_room = None  # called when a link is needed and clients have them all; closes one of theirs
         self._names = []  # [host, address, when]
 
     def connect(self, host, port, timeout_ms=_CONNECT_MS, pipelined=False):
@@ -107,7 +109,7 @@ class Modem(AtCommands):
                 return "dns-failed"
             if b"ALREADY CONNECTED" in reasons:
                 self.command("+CIPCLOSE=%d" % link.number, CLOSE_MS)
-                link.closed = False
+                link.begin_anew()
                 continue
             # A peer's refusal is ERROR and then `n,CLOSED`, which must not fall to the next link of that number. ERROR
             # alone means that the command was damaged on its way.
@@ -127,7 +129,16 @@ class Modem(AtCommands):
             if not attempt:
                 self.drain()
                 self.close_stale()
+                if self.make_room is not None:
+                    self.make_room()
         raise PixError("internal", "all %d links are open" % LINKS)
+
+    def take_number(self, link):
+        # A free link number, for `link` from now on; `release` gives it back. Raises PixError.
+        number = self._free()
+        self.links[number] = link
+        self.watch_links()
+        return number
 
     def resolve(self, host, timeout_ms=_DNS_MS):
         # The IPv4 address of `host`, asked by CIPDOMAIN: CIPSTART with a name can hang for ever in AT 1.7.3
@@ -166,6 +177,56 @@ class Modem(AtCommands):
         if not self.ask("+CIPSTATUS", on_line=lines.append):
             raise PixError("no-modem", "it does not tell its links")
         return [open_link(line) for line in lines if open_link(line) >= 0]
+
+    def listen(self, port, on_client, clients=LINKS):
+        # Open the module's own server at `port`; `on_client(link)` gets the Link of each client, from inside of `poll`:
+        # it may only take note of it. Up to `clients` at a time, where the module can limit them (1.6). After a restart
+        # of the module (`generation`) nobody listens any more. Raises PixError.
+        def accept(number):
+            link = self.links[number] = Link(self, number, pipelined=True)
+            link.incoming = True
+            self.stale[number] = False
+            self.watch_links()
+            on_client(link)
+
+        self._awake()
+        start = "+CIPSERVER=1,%d" % port
+        if self.version >= (1, 6):
+            self.ask("+CIPSERVERMAXCONN=%d" % clients)
+        self.on_client = accept
+        for _ in range(2):
+            said = []
+            if not self.ask(start, on_line=said.append):
+                break
+            if b"no change" not in said:
+                self.ask("+CIPSTO=%d" % _CLIENT_S)
+                return
+            # A server of before, perhaps at another port.
+            self.ask("+CIPSERVER=0", CLOSE_MS)
+        self.on_client = None
+        raise PixError("no-modem", "it opens no server")
+
+    def unlisten(self):
+        # Close the server and its clients. Raises PixError.
+        self.on_client = self.make_room = None
+        self.ask("+CIPSERVER=0", CLOSE_MS)
+
+    def announce(self, name, port):
+        # Have the module answer for <name>.local (MDNS; in the NONOS SDK since 2.0.0). True when it can do that.
+        return self.ask(b"+MDNS=1," + quoted(name) + b',"http",%d' % port)
+
+    def signal(self):
+        # Strength of the network in dBm, negative; 0 when the module does not tell.
+        lines = []
+        try:
+            self.ask("+CWJAP?", on_line=lines.append)
+        except PixError:
+            return 0
+        for line in lines:
+            strength = signal_of(line)
+            if strength:
+                return strength
+        return 0
 
     def firmware(self):
         # What GMR tells of the firmware, line by line, as bytes; b"" when it does not.

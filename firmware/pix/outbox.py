@@ -77,6 +77,7 @@ class Outbox:
         return count
 
     def path(self, name):
+        # The whole path of the picture `name`.
         return self.folder + "/" + name
 
     def done(self, name, proven):

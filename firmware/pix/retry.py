@@ -27,9 +27,11 @@ class Retried:
         self.again = None
 
     def elapsed_ms(self):
+        # Milliseconds since the transfer began.
         return utime.ticks_diff(utime.ticks_ms(), self.start)
 
     def left_ms(self):
+        # Milliseconds that are left of `total_ms`; negative when it is over.
         return self.total_ms - self.elapsed_ms()
 
     def in_time(self, done):

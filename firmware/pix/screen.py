@@ -10,6 +10,7 @@ import lcd
 from micropython import const
 
 import pix
+from pix.config import need
 from pix.errors import PixError
 from pix.turn import swaps
 
@@ -68,6 +69,7 @@ class Screen:
         from pix.board import init_lcd
 
         if not isinstance(name, str):
+            need(name, "screen.Screen")
             name, rotation = name.board, name.rotation
         self.width, self.height = init_lcd(name, rotation)
         self._name = name
@@ -176,9 +178,7 @@ class Screen:
 
     def error(self, err):
         # A card: what happened, why, what to do. `err` is a PixError. A picture that was checked is not shown any more.
-        if self._picture is not None:
-            self.drop()
-        self._clear(None)
+        self.blank()
         for y in range(0, 3 * _CHAR_H, _CHAR_H):
             lcd.draw_string(0, y, " " * (self.width // _CHAR_W), lcd.WHITE, lcd.RED)
         lcd.draw_string(_MARGIN, _CHAR_H, err.title, lcd.WHITE, lcd.RED)
@@ -189,6 +189,12 @@ class Screen:
         top = self._draw(top, wrap(err.cause, self._columns, room))
         self._draw(top + _MARGIN, remedy, lcd.YELLOW)
         lcd.draw_string(_MARGIN, self.height - _BAR, err.code, lcd.LIGHTGREY, lcd.BLACK)
+
+    def blank(self):
+        # An empty panel, for whoever draws on it without this class.
+        if self._picture is not None:
+            self.drop()
+        self._clear(None)
 
     def _clear(self, y):
         lcd.clear(lcd.BLACK)

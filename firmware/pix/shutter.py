@@ -20,12 +20,14 @@ class Key:
         self._presses = 0
 
     def look(self):
+        # Notice a press; to be called often enough that none comes and goes between two looks.
         down = not self._pin.value()
         if down and not self._down:
             self._presses += 1
         self._down = down
 
     def pressed(self):
+        # True once for every press.
         self.look()
         if not self._presses:
             return False

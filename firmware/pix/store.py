@@ -41,6 +41,7 @@ class Sidecar:
         self.digest = digest
 
     def pack(self):
+        # The bytes of the side file, checksum included.
         fields = (self.target, self.key, self.validator, self.total, self.state, self.limit, self.digest)
         body = MAGIC + ("%s\n%s\n%s\n%d\n%s\n%d\n%s\n" % fields).encode()
         return body + _checksum(body)

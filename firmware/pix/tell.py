@@ -59,5 +59,6 @@ class StateLine:
         self._top = screen.height - 16
 
     def say(self, text):
+        # Show `text`, cut to the width of the panel.
         text = text[: self._columns]
         lcd.draw_string(8, self._top, text + " " * (self._columns - len(text)), lcd.WHITE, lcd.BLACK)

@@ -8,7 +8,7 @@ import gc
 import utime
 from micropython import const
 
-from pix import wifi
+from pix import online, wifi
 from pix.errors import PixError
 from pix.upload import Uploader
 
@@ -18,13 +18,15 @@ _RETRIES = const(2)
 
 
 class Uplink:
-    # settings: as read by pix.config. stage(name, detail): told what the Wi-Fi does. idle(): called while a network is
-    # looked for; see pix.wifi.Station.
-    def __init__(self, settings, stage, idle):
+    # settings: as read by pix.config. screen: for the portal. stage(name, detail): told what the Wi-Fi does. idle():
+    # called while a network is looked for; see pix.wifi.Station.
+    def __init__(self, settings, screen, stage, idle):
         self._settings = settings
+        self._screen = screen
         self._stage = stage
         self._idle = idle
         self._modem = None
+        self._asked = False  # the portal is wanted
         self._sender = None
         self._refused = ""  # the last name that the receiver would not take, this time
         self._pause_ms = 0
@@ -34,12 +36,21 @@ class Uplink:
         # True when the pause after the last trouble is over.
         return utime.ticks_diff(utime.ticks_ms(), self._pause_from) >= self._pause_ms
 
+    def set_up(self):
+        # Open the portal, because somebody wants it. Raises PixError.
+        self._modem = self._sender = None
+        self._asked = True
+        self.attempt(lambda modem: None)
+
     def attempt(self, action, *args):
         # action(modem, *args), with the network joined first where it is not. After a PixError, which is passed on,
         # the pause before the next attempt begins.
         try:
             if self._modem is None:
-                self._modem = wifi.bring_up(self._settings, self._stage, idle=self._idle)
+                asked, self._asked = self._asked, False
+                self._modem = online.bring_up(
+                    self._settings, self._screen, self._stage, idle=self._idle, asked=asked, by_itself=False
+                )
             result = action(self._modem, *args)
         except PixError:
             self._pause_ms = min(max(_FIRST_PAUSE_MS, 2 * self._pause_ms), _LONGEST_PAUSE_MS)

@@ -47,6 +47,8 @@ class Uploader:
         self, connector, target, token="", board="", retries=4, connect_ms=10000, idle_ms=15000, total_ms=1800000,
         buffer=None,
     ):  # fmt: skip
+        if not hasattr(connector, "connect") or not isinstance(target, str):
+            raise TypeError("upload.Uploader(modem, target): the modem of wifi.bring_up and an address are expected")
         self.connector = connector
         self.token = token
         self.board = board
@@ -111,9 +113,11 @@ class Job(Retried):
             self.state = info.state
 
     def reached(self):
+        # Bytes that the receiver has for sure.
         return self.safe
 
     def attempt(self):
+        # One connection's worth of sending; returns the Sent when all is there.
         if self.up.raw:
             _send_raw(self.up, self)
         else:
@@ -136,6 +140,7 @@ class Job(Retried):
             remove(note)
 
     def tell(self, done):
+        # Tell the caller's `progress` that `done` bytes are there.
         if self._progress is not None:
             self._progress(done, self.size)
 

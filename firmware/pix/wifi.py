@@ -80,6 +80,11 @@ class Station:
 
     def start(self):
         # Everything from the reset on. Links of before are dead after this.
+        self.prepare()
+        self.join()
+
+    def prepare(self):
+        # The same up to a module that is ready to join a network.
         modem = self.modem
         self.led.light(False)
         modem.rebooted()
@@ -92,7 +97,6 @@ class Station:
         modem.numbered = True
         self.tell("modem", "ready at %d baud" % modem.baud)
         modem.lost = "wifi-lost"  # until joined
-        self.join()
 
     def _find_at_rate(self):
         # Find the module and go to the wanted rate, or stay at its own.
@@ -151,6 +155,7 @@ class Station:
             self.modem.idle = None
 
     def tell(self, stage, detail):
+        # Tell the caller's `progress` a step, if there is one.
         if self.progress is not None:
             self.progress(stage, detail)
 
@@ -314,9 +319,19 @@ class Station:
                 raise PixError("no-address", name.decode())
             utime.sleep_ms(200)
 
+    def attempt(self, name, key):
+        # Join the network `name` with `key` (bytes), one that is in no settings yet. It becomes the first of
+        # `networks` when that works. Raises PixError: wrong-password, no-network, no-address, join-timeout.
+        self._searching(lambda: self._join(name, key))
+        self.networks = [(name, key)] + [pair for pair in self.networks if pair[0] != name]
+
+    def scan(self):
+        # The lines (bytes) that tell of the networks in the air; see pix.atline.
+        lines = []
+        self.modem.command("+CWLAP", _SCAN_MS, lines.append)
+        return lines
+
     def _scan(self):
         # Names (bytes) of the networks in the air.
         self.tell("wifi", "looking for networks")
-        lines = []
-        self.modem.command("+CWLAP", _SCAN_MS, lines.append)
-        return [scanned_name(line) for line in lines]
+        return [scanned_name(line) for line in self.scan()]

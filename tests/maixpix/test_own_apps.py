@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from maixpix.board import bundle, install, own
 from maixpix.board.places import FolderPlace
 from maixpix.cli import run as maixpix
 from maixpix.errors import UserError
-from rig.board_process import ENGINES, engine_options
+from rig.board_process import ENGINES, BoardProcess, engine_options, wait_for_prompt
 from rig.patience import patient
 from rig.running_board import ROOT, RunningBoard
 
@@ -174,6 +175,33 @@ def test_the_board_knows_which_apps_are_ours():
 
 
 @pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.timeout(3600)
+def test_deployed_to_a_virtual_board_it_shows_after_a_restart(engine, here, capsys):
+    (here / "sd").mkdir()
+    (here / "mine.py").write_text(HELLO.replace("lcd.RED", "lcd.BLUE"))
+    with BoardProcess(*engine_options(engine), "--card", "sd", "--web", "0") as board:
+        if engine == "k210":
+            wait_for_prompt(board)
+        for command in (["deploy", "--app", "mine.py", "--to", "sd"], ["reset"]):
+            assert maixpix([*command, "--port", board.pty]) == 0, capsys.readouterr().err
+            assert shows(board, (0, 0, 255)), command
+
+
+def shows(board: BoardProcess, colour: tuple[int, int, int], limit_s: float = 60) -> bool:
+    """Whether the panel is of that colour, soon."""
+    from PIL import Image
+
+    deadline = time.monotonic() + patient(limit_s)
+    while time.monotonic() < deadline:
+        assert maixpix(["screenshot", "now.png", "--web", board.page]) == 0
+        with Image.open("now.png") as panel:
+            if panel.convert("RGB").getcolors() == [(panel.width * panel.height, colour)]:
+                return True
+    return False
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.timeout(3600)
 def test_a_first_program_runs_in_an_empty_folder(engine, here, capfd):
     """As a new user: two commands, and a picture is on the panel."""
     from PIL import Image

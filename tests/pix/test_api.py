@@ -114,12 +114,14 @@ print(len(fetch.get(modem, "http://{SERVER}/big", most=200000).content))
             "fetch.fetch(modem, url, path): the modem of wifi.bring_up, a URL",
         ),
         ("fetch.fetch(wifi.Station(config.Settings()).modem, 'http://pc/', 'x.jpg')", "a path such as /sd/x.jpg"),
+        ("upload.Uploader('http://pc/', '/sd/x.jpg')", "upload.Uploader(modem, target): the modem of wifi.bring_up"),
+        ("screen.Screen(240)", "screen.Screen(settings): config.load() or config.Settings(wifi=[[name, key]]) is exp"),
         ("wifi.bring_up(config.Settings())", "no Wi-Fi network is set"),
     ],
 )
 def test_wrong_arguments_are_told_what_is_expected(say, call, told):
-    program = f"from pix import config, fetch, wifi\ntry:\n    {call}\nexcept Exception as error:\n    print(error)\n"
-    lines = say(program, before="")
+    imports = "from pix import wifi, config, fetch, screen, upload\n"
+    lines = say(f"try:\n    {call}\nexcept Exception as error:\n    print(error)\n", before=imports)
     assert told in lines[-1] and "key-of-mine" not in lines[-1]
 
 

@@ -129,7 +129,7 @@ def test_a_bad_picture_leaves_the_last_one_on_panel_and_card_even_over_a_reset(v
 
 def test_the_card_stays_until_there_is_a_picture(virtual):
     bad = b"<html>not yet</html>"
-    outcome, _, _ = virtual([bad], 7_000)
+    outcome, _, _ = virtual([bad], 8_000)
     assert card_of(outcome.panel)[0] == "A web page, no picture"
     outcome, _, requests = virtual([bad, bad, picture(BLUE)], 15_000)
     assert len(requests) >= 3 and shows(outcome.panel, BLUE)

@@ -142,6 +142,7 @@ def judge(card, lit, joined, whole):
 @needs_firmware
 @pytest.mark.firmware
 @pytest.mark.slow
+@pytest.mark.timeout(3600)  # 20 s of the board's time at 1 Mbaud: a minute and a half of a quiet machine's
 @pytest.mark.parametrize(
     ("text", "told"),
     [

@@ -75,7 +75,7 @@ class Browser:
 
 
 @contextlib.asynccontextmanager
-async def browser(profile: Path):
+async def browser(profile: Path, *options: str):
     program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
     if program is None:
         pytest.skip(
@@ -83,7 +83,8 @@ async def browser(profile: Path):
         )
     process = subprocess.Popen(
         [program, "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-dev-shm-usage",
-         "--disable-background-networking", "--remote-debugging-port=0", f"--user-data-dir={profile}", "about:blank"],
+         "--disable-background-networking", "--remote-debugging-port=0", f"--user-data-dir={profile}",
+         *options, "about:blank"],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:

@@ -9,6 +9,8 @@ import binascii
 import builtins
 import gc
 import hashlib
+import json
+import os
 import time
 import types
 from pathlib import Path
@@ -39,18 +41,19 @@ class Device:
         self.operations = []
         self.cut_at = None
         self._modules = {}
-        self._system = {
+        self.system = {
             "gc": gc,
             "micropython": types.SimpleNamespace(const=lambda value: value),
             "uio": types.SimpleNamespace(BytesIO=BytesIO),
             "ubinascii": binascii,
+            "ujson": json,
             "uhashlib": types.SimpleNamespace(sha256=_Sha256),
             "uos": _Uos(self),
             "utime": types.SimpleNamespace(
                 ticks_ms=self.ticks_ms, ticks_diff=lambda a, b: a - b, ticks_add=lambda a, b: a + b, sleep_ms=self.sleep
             ),
         }
-        self._builtins = {**vars(builtins), "open": self._open, "__import__": self._import}
+        self._builtins = {**vars(builtins), "open": self.open, "__import__": self._import}
         self.PixError = self.load("errors").PixError
 
     def load(self, name):
@@ -87,7 +90,7 @@ class Device:
     def listing(self):
         return {entry.name: entry.read_bytes() for entry in sorted(self.folder.iterdir())}
 
-    def _open(self, path, mode="r"):
+    def open(self, path, mode="r"):
         if any(c in mode for c in "wxa+"):
             self.step("open " + mode)
         return _File(self, self.card.files.open(card_path(path), mode))
@@ -98,7 +101,7 @@ class Device:
         if name.startswith("pix."):
             assert fromlist, "import pix.x is not used in pix"
             return self.load(name[4:])
-        return self._system[name]
+        return self.system[name]
 
 
 class _Uos:
@@ -121,6 +124,10 @@ class _Uos:
     remove = _change("remove")
     rename = _change("rename")
     mkdir = _change("mkdir")
+
+    def urandom(self, count):
+        return os.urandom(count)
+
     stat = _look("stat")
     statvfs = _look("statvfs")
     ilistdir = _look("ilistdir")

@@ -6,6 +6,7 @@ import pytest
 
 from virtualboard.board import Board, BoardConfig
 from virtualboard.clock import MS, SECOND
+from virtualboard.esp8285 import PROFILES
 from virtualboard.esp8285.boot import VARIANTS
 from virtualboard.faults import ACTIONS, BOOTS, LANES, TRIGGERS, WIRE_ACTIONS, Faults, check_plan, parse_plan
 from virtualboard.network import Script
@@ -186,6 +187,7 @@ def lacks_a_command(rig):
 
 
 def has_a_station_join(rig):
+    rig.board.modem.profile = PROFILES["1.6"]  # the first that says so
     assert rig.do("join-station").wait(50).startswith(b'+STA_CONNECTED:"02:00:00:00:00:09"\r\n+DIST_STA_IP:')
 
 

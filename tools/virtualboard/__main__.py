@@ -3,8 +3,9 @@
 Job: {"config": {...}, "engine": {...}, "run": {"source": ..., "filename": ..., "path": ...} or null, "pty": false,
 "end_ns": null, "panel": path or null, "frames": folder or null, "pace": false}; `config` is a `BoardConfig`, `engine`
 are `EngineOptions`. Events: {"t": ns, "console": text}, {"t": ns, "fault": what}, {"pty": path}, {"panel": n,
-"file": path}, {"report": {...}} at the end, {"error": text, "remedy": text} instead of it. Exit code: 0, 1 after an
-uncaught exception, 2 for a job that cannot be done, 3 after a reset, a crash, a power cut or the time limit.
+"file": path}, {"serving": module's port, "at": port of this machine}, {"report": {...}} at the end, {"error": text,
+"remedy": text} instead of it. Exit code: 0, 1 after an uncaught exception, 2 for a job that cannot be done, 3 after a
+reset, a crash, a power cut or the time limit.
 """
 
 from __future__ import annotations
@@ -66,6 +67,7 @@ def _play(job: dict[str, Any], running: RunningBoard, events: _Events) -> int:
     def on_text(when: int, data: bytes) -> None:
         events.send({"t": when, "console": data.decode("utf-8", "replace")})
 
+    running.board.network.on_listen = lambda port, there: events.send({"serving": port, "at": there})
     running.faults.on_happened = lambda when, what: events.send({"t": when, "fault": what})
     signal.signal(signal.SIGTERM, lambda *_: running.end("terminated"))
     if job.get("pty"):

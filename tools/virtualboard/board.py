@@ -21,11 +21,14 @@ from virtualboard.card.card import SdCard
 from virtualboard.clock import GRACE_NS, MS, Clock
 from virtualboard.esp8285 import AccessPoint, Air, Modem
 from virtualboard.models import MODELS
-from virtualboard.network import Network
+from virtualboard.network import Bridge, Network, Visitor
 from virtualboard.nor_flash import NorFlash
 from virtualboard.panel import Panel
 from virtualboard.pins import Pads
 from virtualboard.wire import Lane
+
+BROWSER_MAC = "02:00:00:00:00:0a"
+"""Of the station that a browser behind `ap_web` is."""
 
 
 @dataclass
@@ -61,6 +64,9 @@ class BoardConfig:
     """Host names the network resolves, name -> IPv4 address."""
     reach: list[str] = field(default_factory=lambda: ["127.0.0.0/8"])
     """Address ranges that links may reach on this machine's network."""
+    web_port: int | None = None
+    """Port of this machine (loopback) at which the module's own server appears: 0 is any free one, None the module's
+    number, or a free one when that cannot be had."""
     dns: bool = False
     """Names that are not in `names` are looked up by this machine's resolver."""
     rtt_ms: float = 4.0
@@ -70,6 +76,8 @@ class BoardConfig:
     `clock`). More of it makes figures of a busy machine comparable, and hides what a server really takes."""
     boot_baud: int = 74880
     """Rate of the modem's boot ROM text: 74880 with a 26 MHz crystal, 115200 with 40 MHz."""
+    ap_web: int | None = None
+    """Port of loopback whose connections come from a station of the modem's own network; 0 takes any."""
     faults: list[dict[str, Any]] = field(default_factory=list)
     seed: int = 0
 
@@ -118,7 +126,12 @@ class Board:
         self.console_rx = Lane(self.clock, "console_rx")
         self.console_tx = Lane(self.clock, "console_tx")
         self.network = Network(
-            self.clock, config.names, rtt_ns=round(config.rtt_ms * MS), allow=tuple(config.reach), dns=config.dns
+            self.clock,
+            config.names,
+            rtt_ns=round(config.rtt_ms * MS),
+            allow=tuple(config.reach),
+            dns=config.dns,
+            listen_port=config.web_port,
         )
         self.air = Air(
             [AccessPoint(w.ssid, w.password, rssi=w.rssi, dhcp_ms=w.dhcp_ms, dhcp_ok=w.dhcp_ok) for w in config.wifi]
@@ -127,6 +140,12 @@ class Board:
             self.clock, self.to_modem, self.to_chip, self.air, self.network, profile=config.at, seed=config.seed
         )
         self.modem.boot_baud = config.boot_baud
+        own = self.modem.own
+        self.bridge: Bridge | None = None
+        """Browsers of this machine in the modem's own network."""
+        if config.ap_web is not None:
+            visitor = Visitor(self.network, own, mac=BROWSER_MAC)
+            self.bridge = Bridge(self.network, visitor, config.ap_web, lambda: own.on, lambda: own.key)
         self.on_power_cut: Callable[[], None] | None = None
         """Set by the engine: the chip stops where it is."""
         self._wire()
@@ -163,6 +182,8 @@ class Board:
 
     def power_off(self) -> None:
         """Orderly end: links closed, the card's contents on the host. Who wants to keep the flash saves it."""
+        if self.bridge is not None:
+            self.bridge.close()
         self.modem.enable(False)
         self.network.close()
         self.card.close()

@@ -186,10 +186,10 @@ ACTIONS: dict[str, tuple[Act, Options]] = {
     "vary-boot": (lambda b, e: b.modem.vary_boot(e["variant"]), {"variant": Text(BOOTS)}),
     "lack-command": (lambda b, e: b.modem.lack(e["command"].encode()), {"command": Text()}),
     "join-station": (
-        lambda b, e: b.modem.station_joins(e.get("mac", _STATION[0]), e.get("ip", _STATION[1])),
+        lambda b, e: b.modem.own.joined(e.get("mac", _STATION[0]), e.get("ip", _STATION[1])),
         {"mac": Text(required=False), "ip": Text(required=False)},
     ),
-    "lose-clients": (lambda b, e: b.modem.lose_clients(), {}),
+    "lose-clients": (lambda b, e: b.modem.server.lose_clients(), {}),
     "say": (lambda b, e: b.modem.inject(e["text"].encode()), {"text": Text()}),
     "stall-card": (lambda b, e: b.card.stall(round(e.get("ms", 300) * MS)), {"ms": _DURATION}),
     "stall-card-every": (

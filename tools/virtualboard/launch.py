@@ -123,6 +123,7 @@ class BoardProcess:
         self._error: str | None = None
         self._remedy = ""
         self._port: queue.Queue[str | None] = queue.Queue()
+        self._serving: queue.Queue[int | None] = queue.Queue()
         job = {
             "config": config.to_dict(),
             "engine": (engine or EngineOptions()).to_dict(),
@@ -198,6 +199,17 @@ class BoardProcess:
         self._port.put(name)
         return name
 
+    def web_port(self, timeout_s: float = START_LIMIT_S) -> int:
+        """Port of this machine at which the board's own server is, once it has opened one; BoardError when it ended."""
+        try:
+            there = self._serving.get(timeout=timeout_s)
+        except queue.Empty:
+            raise BoardError("the board opened no server in time") from None
+        if there is None:
+            raise BoardError(self._failure(), self._remedy)
+        self._serving.put(there)
+        return there
+
     def wait_for(self, text: str, timeout_s: float = START_LIMIT_S) -> None:
         """Wait until the console has shown `text`; TimeoutError otherwise."""
         end = time.monotonic() + timeout_s
@@ -243,6 +255,8 @@ class BoardProcess:
                 self._console.append(event["console"])
             elif "pty" in event:
                 self._port.put(event["pty"])
+            elif "serving" in event:
+                self._serving.put(event["at"])
             elif "report" in event:
                 self._report = event["report"]
             elif "error" in event:
@@ -252,6 +266,7 @@ class BoardProcess:
             if self._on_event is not None:
                 self._on_event(event)
         self._port.put(None)
+        self._serving.put(None)
 
     def _read_stderr(self) -> None:
         assert self._process.stderr is not None

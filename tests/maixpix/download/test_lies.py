@@ -7,17 +7,24 @@ import pytest
 
 from benchmarks.lies import CATALOGUE, RIGHT
 from benchmarks.lying_server import LyingServer
-from maixpix.download import DownloadError, download_async
+from benchmarks.odd_servers import ODD, RERUNS
+from maixpix.download import DownloadError, Downloads, Options, client, download_async
 from rig.downloads import options_of
 
 
 @pytest.fixture(scope="module")
 def server():
-    with LyingServer({name: case.behave for name, case in CATALOGUE.items()}) as server:
+    with LyingServer({name: case.behave for name, case in (CATALOGUE | ODD).items()}) as server:
         yield server
 
 
-@pytest.mark.parametrize("case", CATALOGUE.values(), ids=lambda case: case.name)
+@pytest.fixture(autouse=True)
+def _little_patience(monkeypatch):
+    """Heads that never end are waited for as long as bodies."""
+    monkeypatch.setattr(client, "HEAD_S", 0.5)
+
+
+@pytest.mark.parametrize("case", (CATALOGUE | ODD).values(), ids=lambda case: case.name)
 def test_a_lie_gives_the_right_file_or_none(case, server, tmp_path):
     target = tmp_path / "sub" / "file.bin"
     target.parent.mkdir()
@@ -33,3 +40,33 @@ def test_a_lie_gives_the_right_file_or_none(case, server, tmp_path):
         assert target.read_bytes() == case.ends_as
         assert not list(target.parent.glob("*.part*"))
     assert [path.name for path in tmp_path.iterdir()] == ["sub"]
+
+
+@pytest.mark.parametrize("name", RERUNS)
+def test_the_same_command_again_after_a_cut(name, tmp_path):
+    rerun, target = RERUNS[name], tmp_path / "file.bin"
+    behave = {"now": rerun.first}
+    with LyingServer({"file": lambda talk: behave["now"](talk)}) as server:
+        with pytest.raises(DownloadError):
+            asyncio.run(download_async(server.url("file"), target, options=Options(retries=0)))
+        assert not target.exists()
+        behave["now"] = rerun.then
+        try:
+            result = asyncio.run(asyncio.wait_for(download_async(server.url("file"), target), 60))
+        except DownloadError as error:
+            assert rerun.verdict != RIGHT, error.line
+            assert not target.exists()
+        else:
+            assert rerun.verdict == RIGHT, f"wrong with success: {result}"
+            assert target.read_bytes() == rerun.ends_as
+
+
+def test_an_answer_that_nobody_asked_for_is_not_the_next_files(server, tmp_path):
+    async def both():
+        async with Downloads() as downloads:
+            await downloads.get(server.url("an-answer-behind-the-answer"), tmp_path / "one")
+            return await downloads.get(server.url("honest"), tmp_path / "two")
+
+    asyncio.run(both())
+    assert (tmp_path / "one").read_bytes() == b"hello"
+    assert (tmp_path / "two").read_bytes() == CATALOGUE["honest"].ends_as

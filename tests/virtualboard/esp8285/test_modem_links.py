@@ -68,12 +68,18 @@ def free_port():
 @pytest.mark.parametrize(
     ("line", "reply"),
     [
-        (b'AT+CIPSTART="TCP","10.0.0.1",80', b"ID ERROR\r\n\r\nERROR\r\n"),
         (b'AT+CIPSTART=5,"TCP","10.0.0.1",80', b"ID ERROR\r\n\r\nERROR\r\n"),
         (b'AT+CIPSTART=1,"SCTP","10.0.0.1",80', b"Link type ERROR\r\n\r\nERROR\r\n"),
         (b'AT+CIPSTART=1,"TCP",10.0.0.1,80', b"IP ERROR\r\n\r\nERROR\r\n"),
-        (b'AT+CIPSTART=1,"TCP","10.0.0.1",0', b"ENTRY ERROR\r\n\r\nERROR\r\n"),
-        (b'AT+CIPSTART=1,"TCP","10.0.0.1"', b"Miss param\r\n\r\nERROR\r\n"),
+        (b'AT+CIPSTART=1,"TCP","10.0.0.1",65536', b"\r\nERROR\r\n"),
+        (b'AT+CIPSTART=1,"TCP","10.0.0.1",x', b"\r\nERROR\r\n"),
+        (b'AT+CIPSTART=1,"TCP","10.0.0.1"', b"ENTRY ERROR\r\n\r\nERROR\r\n"),
+        (b'AT+CIPSTART=1,"TCP","",80', b"IP ERROR\r\n\r\nERROR\r\n"),
+        (b'AT+CIPSTART=1,"TCP"', b"\r\nERROR\r\n"),
+        (b'AT+CIPSTART="TCP","10.0.0.1",80', b"\r\nERROR\r\n"),
+        (b'AT+CIPSTART=1,"UDP","10.0.0.1",53x', b"\r\nERROR\r\n"),
+        (b'AT+CIPSTART=1,"UDP","10.0.0.1",53,0', b"\r\nERROR\r\n"),
+        (b'AT+CIPSTART=1,"UDP","10.0.0.1",53,53,3', b"\r\nERROR\r\n"),
         (b"AT+CIPSEND=1,5", b"link is not valid\r\n\r\nERROR\r\n"),
         (b"AT+CIPCLOSE", b"MUX=1\r\n\r\nERROR\r\n"),
         (b"AT+CIPCLOSE=4", b"UNLINK\r\n\r\nERROR\r\n"),
@@ -337,7 +343,7 @@ def test_server_accepts_real_clients_and_scripted_ones(bench):
         b.wait(50)
         assert b.read() == b"\r\n+IPD,1,8:scripted"
         assert b.ask(b"AT+CIPMUX=0") == b"CIPSERVER must be 0\r\n\r\nERROR\r\n"
-        assert b.ask(b"AT+CIPSERVER=0") == b"0,CLOSED\r\n1,CLOSED\r\n\r\nOK\r\n"
+        assert b.ask(b"AT+CIPSERVER=0") == b"\r\nOK\r\n0,CLOSED\r\n1,CLOSED\r\n"
         assert client.recv(10) == b""
     assert b.network.listening == {} and not b.network.call(8266, Script())
 
@@ -436,7 +442,7 @@ def test_a_station_that_vanished_ends_its_link_with_connect_fail(bench, server):
     assert b.network.call(b.modem.settings.server_port, server())
     b.wait(50)
     assert b.read() == b"0,CONNECT\r\n"
-    b.modem.lose_clients()
+    b.modem.server.lose_clients()
     b.wait(50)
     assert b.read() == b"0,CONNECT FAIL\r\n"
     assert b.modem.links[0] is None

@@ -46,6 +46,18 @@ if TYPE_CHECKING:
 @click.option("--isp", is_flag=True, help="Start with the BOOT key held: the boot ROM waits for kflash.")
 @click.option("--snapshot", type=click.Path(path_type=Path), help="Goes on from there; kept at the end.")
 @click.option("--web", type=click.IntRange(0, 65535), metavar="PORT", help="Panel, console, card and keys as a page.")
+@click.option(
+    "--ap-web",
+    type=click.IntRange(0, 65535),
+    metavar="PORT",
+    help="Browsers at this port of this machine are in the modem's own network, as a telephone is: for the portal.",
+)
+@click.option(
+    "--sta-web",
+    type=click.IntRange(0, 65535),
+    metavar="PORT",
+    help="Port of this machine for the board's own pages; unless given the board's, or a free one.",
+)
 @click.option("--rfc2217", type=click.IntRange(0, 65535), metavar="PORT", help="Console as rfc2217:// port, DTR, RTS.")
 @click.option(
     "--lines",
@@ -81,6 +93,8 @@ def board(
     isp: bool,
     snapshot: Path | None,
     web: int | None,
+    ap_web: int | None,
+    sta_web: int | None,
     rfc2217: int | None,
     lines: str,
     code: str | None,
@@ -129,6 +143,8 @@ def board(
     options = LiveOptions(
         chosen, firmware, flash, card, camera, at, panel, faults=faults or [], seed=seed, isp=isp,
         cpu_factor=cpu_factor, snapshot=snapshot, rtt_ms=rtt_ms, grace_ms=grace_ms,
+        ap_web=ap_web,
+        sta_web=sta_web,
     )  # fmt: skip
     options.reach = list(reach)
     if wifi:
@@ -232,6 +248,11 @@ def _doors(
         if terminal is not None:
             open_doors.enter_context(announced(live.board.clock, terminal, times))
             ui.err(f"console on {terminal}")
+        if live.board.bridge is not None:
+            ui.err(f"the modem's own network: http://127.0.0.1:{live.board.bridge.port}/, while it is on the air")
+        live.board.network.on_listen = lambda port, there: ui.err(
+            f"the board's own service, its port {port}: http://127.0.0.1:{there}/"
+        )
         if web is not None:
             from maixpix.companion.saying import logged_by
             from maixpix.virtual.web import serving

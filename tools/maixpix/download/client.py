@@ -7,8 +7,10 @@ import base64
 import os
 import socket
 import ssl
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from urllib.parse import urljoin, urlsplit
@@ -16,7 +18,7 @@ from urllib.request import getproxies
 
 import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
-from multidict import CIMultiDict
+from multidict import CIMultiDictProxy
 from yarl import URL
 
 from maixpix.download.answer import Answer, read_answer
@@ -24,9 +26,18 @@ from maixpix.download.options import Options
 from maixpix.download.trouble import Broken, DownloadError, Lie, Stalled, Trouble
 from maixpix.download.version import Version, linked_digest
 
+if sys.version_info >= (3, 11):
+    from asyncio import timeout
+else:
+    from async_timeout import timeout  # aiohttp needs it there too
+
 MAX_REDIRECTS = 12
 READ_BUFFER = 256 * 1024
 """Bytes that aiohttp keeps ahead of us on one connection; it stops reading at twice as many."""
+
+WATCH_S = 1.0
+HEAD_S = 5.0
+"""Seconds beyond the idle time that an answer's head may take, with the connection before it."""
 
 _REDIRECTS = (301, 302, 303, 307, 308)
 _SECRETS = ("authorization", "cookie", "proxy-authorization")
@@ -35,7 +46,9 @@ _SECRETS = ("authorization", "cookie", "proxy-authorization")
 class Reply:
     """One answer and its body, to be closed by whoever opened it."""
 
-    def __init__(self, response: aiohttp.ClientResponse, headers: CIMultiDict[str], answer: Answer) -> None:
+    def __init__(
+        self, response: aiohttp.ClientResponse, headers: CIMultiDictProxy[str], answer: Answer, idle_s: float
+    ) -> None:
         self.answer = answer
         self.headers = headers
         self.url = str(response.url)
@@ -43,6 +56,23 @@ class Reply:
         self._failure: BaseException | None = None
         # After the body the response forgets its connection, which alone knows of bytes behind the body.
         self._protocol = response.connection.protocol if response.connection is not None else None
+        self._idle_s = idle_s
+        self._waits_since: float | None = None
+        self._loop = asyncio.get_running_loop()
+        self._watch = self._loop.call_later(WATCH_S, self._look)
+
+    def _look(self) -> None:
+        """End a wait that aiohttp has forgotten: it does not tell of damage in the middle of a body, nor time out."""
+        content = self._response.content
+        if content.is_eof() or content.exception() is not None:
+            return
+        failure = self._protocol.exception() if self._protocol is not None else None
+        if isinstance(failure, HttpProcessingError):
+            content.set_exception(Lie("answers with what is no HTTP: " + _first_words(failure.message)))
+        elif self._waits_since is not None and self._loop.time() - self._waits_since > self._idle_s + WATCH_S:
+            content.set_exception(Stalled("sends nothing"))
+        else:
+            self._watch = self._loop.call_later(WATCH_S, self._look)
 
     async def read(self) -> bytes:
         """The next bytes of the body, b"" at its proper end. Raises `Broken`, `Stalled` or `Lie`."""
@@ -56,7 +86,15 @@ class Reply:
         try:
             if self._failure is not None:
                 raise self._failure
-            return await content.readany()
+            self._waits_since = self._loop.time()
+            data = await content.readany()
+            self._waits_since = None
+            return data
+        except RuntimeError:  # aiohttp's word for a read behind damage that has closed the connection
+            failure = self._protocol.exception() if self._protocol is not None else None
+            if isinstance(failure, HttpProcessingError):
+                raise Lie("answers with what is no HTTP: " + _first_words(failure.message)) from None
+            raise Broken("closes the connection too early") from None
         except (aiohttp.ClientError, OSError, asyncio.TimeoutError, ValueError) as error:
             raise _trouble_of(error) from None
 
@@ -67,6 +105,7 @@ class Reply:
 
     def close(self) -> None:
         """Give the connection back after a whole body, else close it."""
+        self._watch.cancel()
         self._response.release() if self._response.content.is_eof() else self._response.close()
 
 
@@ -131,7 +170,9 @@ class Client:
         try:
             # An address that is encoded already is sent as it is: signatures in it may depend on every character.
             where = URL(url, encoded=url.isascii() and " " not in url)
-            return await self._session.get(where, headers=wanted, allow_redirects=False)
+            # Each byte of a head starts aiohttp's own time anew, and so does each 103.
+            async with timeout(self._options.idle_s + HEAD_S):
+                return await self._session.get(where, headers=wanted, allow_redirects=False)
         except (aiohttp.ClientError, OSError, asyncio.TimeoutError, ValueError) as error:
             raise _trouble_of(error) from None
 
@@ -151,15 +192,17 @@ class Client:
     def _reply(
         self, response: aiohttp.ClientResponse, digests: dict[str, bytes], is_conditional: bool, is_gzip_wanted: bool
     ) -> Reply:
-        headers = CIMultiDict(response.headers)
+        headers = response.headers
         for name in ("Content-Range", "Content-Length", "ETag", "Content-Encoding"):
-            if len(set(headers.getall(name, ()))) > 1:
+            if name in headers and len(set(headers.getall(name))) > 1:
                 raise Lie(f"sends two different {name} headers")
         if response.status == 304 and is_conditional:
-            return Reply(response, headers, Answer(304, 0, 0, Version()))
+            return Reply(response, headers, Answer(304, 0, 0, Version()), self._options.idle_s)
         answer = read_answer(response.status, headers, is_gzip_wanted)
-        version = replace(answer.version, digests={**answer.version.digests, **digests})
-        return Reply(response, headers, replace(answer, version=version))
+        if digests:
+            version = replace(answer.version, digests={**answer.version.digests, **digests})
+            answer = replace(answer, version=version)
+        return Reply(response, headers, answer, self._options.idle_s)
 
 
 def _has_environment() -> bool:
@@ -171,11 +214,10 @@ def _has_environment() -> bool:
 def check_url(url: str) -> None:
     """Raises `DownloadError` for whatever is no http or https address."""
     try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
+        scheme, host, _ = _origin(url)
     except ValueError:
-        parts, host = urlsplit(""), None
-    if parts.scheme not in ("http", "https") or not host:
+        scheme, host = "", ""
+    if scheme not in ("http", "https") or not host:
         raise DownloadError(f"{url[:200]} is no http or https address", "write http://... or https://...", "refused")
 
 
@@ -194,6 +236,7 @@ def _redirected(url: str, target: str) -> str:
     return leads_to.partition("#")[0]
 
 
+@lru_cache(maxsize=256)
 def _origin(url: str) -> tuple[str, str, int]:
     parts = urlsplit(url)
     return parts.scheme, parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)

@@ -70,7 +70,9 @@ class Downloads:
 
         `sha256` is this file's digest, for when the options have none. Raises `DownloadError`.
         """
-        options = replace(self.options, sha256=(sha256 or self.options.sha256).lower())
+        options, digest = self.options, (sha256 or self.options.sha256).lower()
+        if digest != options.sha256:
+            options = replace(options, sha256=digest)
         work = self._get(url, path, folder, options, on_progress)
         if options.total_s is None:
             return await work

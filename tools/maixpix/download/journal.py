@@ -17,11 +17,14 @@ from maixpix.download.partfile import Block, PartFile, Snapshot, disk_error, ope
 from maixpix.download.version import Version
 
 FORMAT = 1
-INTERVAL_BYTES = 2 * 1024 * 1024
+INTERVAL_BYTES = 4 * 1024 * 1024
 INTERVAL_S = 0.25
 """After so many bytes or seconds, whatever comes first, the journal is brought up to date."""
 
-LAG_BYTES = 4 * 1024 * 1024
+KEPT_FROM = 256 * 1024
+"""Bytes from which on a download has a journal: smaller ones are fetched again as quickly."""
+
+LAG_BYTES = 8 * 1024 * 1024
 """A download waits for its disk rather than have more than this unsaved: what a killed one fetches again at most."""
 
 

@@ -12,10 +12,11 @@ import hashlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 from maixpix.download.folder import Folder, Place
-from maixpix.download.partfile import PartFile
+from maixpix.download.partfile import PartFile, sync_together
 from maixpix.download.record import Entry
 from maixpix.download.version import ALGORITHMS, Version, check_digest
 
@@ -77,22 +78,27 @@ class LittleFiles:
 
 def keep_all(files: Sequence[Little]) -> None:
     """Keep `files`, each of which fails for itself. Blocks."""
-    written = [(little, file) for little in files if (file := _written(little)) is not None]
-    for _, file in written:
-        file.start_sync()
-    entries: dict[Folder, list[Entry]] = {}
-    for little, file in written:
-        if status := _guarded(little, file, lambda file=file, little=little: file.settle(len(little.body))):
-            entry = Entry(
-                little.place.final.name, little.url, status.st_size, little.sha256, status.st_mtime_ns, little.version
-            )
-            entries.setdefault(little.folder, []).append(entry)
-    # The record first: a run that is killed in between leaves files that the next one knows.
-    for folder, found in entries.items():
-        folder.remember(found)
-    for little, file in written:
-        if little.failure is None:
-            _guarded(little, file, lambda file=file, little=little: file.finish(little.place.final, little.may_replace))
+    groups: dict[Folder, list[tuple[Little, PartFile]]] = {}
+    for little in files:
+        if (file := _written(little)) is not None:
+            groups.setdefault(little.folder, []).append((little, file))
+    for folder, group in groups.items():
+        are_safe = sync_together([file for _, file in group])
+        entries = [entry for little, file in group if (entry := _settled(little, file, are_safe)) is not None]
+        # The record first: a run that is killed in between leaves files that the next one knows.
+        folder.remember(entries)
+        for little, file in group:
+            if little.failure is None:
+                _guarded(little, file, partial(file.finish, little.place.final, little.may_replace))
+
+
+def _settled(little: Little, file: PartFile, is_safe: bool) -> Entry | None:
+    """What the record is to say of a file that is durable now; None, and `failure` set, when the disk failed."""
+    status = _guarded(little, file, file.status if is_safe else partial(file.settle, len(little.body)))
+    if status is None:
+        return None
+    final = little.place.final
+    return Entry(final.name, little.url, status.st_size, little.sha256, status.st_mtime_ns, little.version)
 
 
 def _written(little: Little) -> PartFile | None:

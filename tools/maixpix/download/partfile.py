@@ -1,10 +1,14 @@
-"""The file that a download is written to, in place and at any offset, until it is proven and gets its final name."""
+"""The file that a download is written to, in place and at any offset, until it is proven and gets its final name.
+
+Longer than 350 lines: what the disk is asked for stands together, and what its refusals mean.
+"""
 
 from __future__ import annotations
 
 import errno
 import hashlib
 import os
+import re
 import shutil
 import sys
 import threading
@@ -27,6 +31,12 @@ READ = 1024 * 1024
 _MAX_BUFFERS = 512
 """Buffers in one vectored write; Linux takes 1,024 (IOV_MAX)."""
 
+_TOGETHER = 4
+"""Files from which on one call for the whole disk is quicker than one for each."""
+
+_MOST_WAITING = 256 * 1024 * 1024
+"""Bytes that may wait for all disks when such a call is made: not for somebody's big copy to a slow card."""
+
 
 @dataclass(frozen=True)
 class Block:
@@ -48,6 +58,7 @@ class Snapshot:
 
 class PartFile:
     """All methods block and belong into a thread, except `discard` and `close`; no two write the same range at once.
+    What has been written is hashed in a step of its own, while the next bytes are written.
 
     The SHA-256 runs along while bytes arrive in order from the start, which a plain stream does; the rest is hashed
     from the file when the download is proven.
@@ -62,6 +73,11 @@ class PartFile:
         self._sha = hashlib.sha256()
         self._hashed = 0
         self._fresh: list[Block] = []
+
+    @property
+    def descriptor(self) -> int:
+        """The open file's number for the system."""
+        return self._fd
 
     @property
     def is_open(self) -> bool:
@@ -95,10 +111,14 @@ class PartFile:
         with self._told():
             os.ftruncate(self._fd, size)
 
-    def write(self, position: int, pieces: Sequence[bytes]) -> int:
-        """Write `pieces` one behind the other; returns their length."""
+    def write(self, position: int, pieces: Sequence[bytes]) -> None:
+        """Write `pieces` one behind the other; `account` must follow."""
         with self._told():
-            size = self._write_all(position, pieces)
+            self._write_all(position, pieces)
+
+    def account(self, position: int, pieces: Sequence[bytes]) -> None:
+        """Hash what was written, and let the next `sync` tell it."""
+        size = sum(map(len, pieces))
         with self._lock:
             if position == self._hashed:
                 for piece in pieces:
@@ -110,11 +130,11 @@ class PartFile:
                 for piece in pieces:
                     crc = zlib.crc32(piece, crc)
             self._fresh.append(Block(position, position + size, crc))
-        return size
 
     def put(self, body: bytes) -> None:
         """Write a whole file at once, which no journal needs to know of."""
         with self._told():
+            os.ftruncate(self._fd, 0)
             self._write_all(0, [body])
 
     def agrees(self, position: int, data: bytes) -> bool:
@@ -192,10 +212,10 @@ class PartFile:
             os.fsync(self._fd)
             return os.fstat(self._fd)
 
-    def start_sync(self) -> None:
-        """Let the system begin to write, where it can be told so: what follows for many files then waits less often."""
-        if hasattr(os, "posix_fadvise"):
-            os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_DONTNEED)
+    def status(self) -> os.stat_result:
+        """What the system says of the file."""
+        with self._told():
+            return os.fstat(self._fd)
 
     def finish(self, final: Path, may_replace: bool) -> None:
         """Give the final name in one step, after `settle`.
@@ -235,7 +255,7 @@ class PartFile:
             return
         self.path.unlink()
 
-    def _write_all(self, position: int, pieces: Sequence[bytes]) -> int:
+    def _write_all(self, position: int, pieces: Sequence[bytes]) -> None:
         size = sum(map(len, pieces))
         if not hasattr(os, "pwritev"):
             with self._lock:
@@ -243,7 +263,7 @@ class PartFile:
                 rest = memoryview(b"".join(pieces))
                 while rest:
                     rest = rest[os.write(self._fd, rest) :]
-            return size
+            return
         if len(pieces) > _MAX_BUFFERS:
             pieces = [b"".join(pieces)]
         done = os.pwritev(self._fd, pieces, position)
@@ -251,7 +271,6 @@ class PartFile:
         while rest:
             count = os.pwrite(self._fd, rest, position + done)
             done, rest = done + count, rest[count:]
-        return size
 
     def _hash_up_to(self, stop: int) -> None:
         while self._hashed < stop:
@@ -308,6 +327,28 @@ def open_private(path: Path, mode: str) -> BinaryIO:
 def exists_error(path: Path) -> DownloadError:
     """A file has the name already."""
     return DownloadError(f"{path} is there already", "use --overwrite, --if-changed or another name", kind="exists")
+
+
+def sync_together(files: Sequence[PartFile]) -> bool:
+    """Make many files of one disk durable by one call. False where that is not to be had, or would cost too much.
+
+    The call writes all that waits for that disk, whosever it is, and tells errors since Linux 5.8.
+    """
+    if len(files) < _TOGETHER or not _one_call_is_good():
+        return False
+    import ctypes  # only Linux, and only for many files
+
+    return ctypes.CDLL(None, use_errno=True).syncfs(files[0].descriptor) == 0
+
+
+def _one_call_is_good() -> bool:
+    if sys.platform != "linux" or tuple(map(int, re.findall(r"\d+", os.uname().release)[:2])) < (5, 8):
+        return False
+    try:
+        waiting = re.search(r"Dirty: +(\d+) kB", Path("/proc/meminfo").read_text("ascii"))
+    except OSError:
+        return False
+    return waiting is not None and int(waiting[1]) * 1024 <= _MOST_WAITING
 
 
 def sync_folder(folder: Path) -> None:

@@ -6,7 +6,6 @@ import asyncio
 import codecs
 import hashlib
 import json
-import zlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, Generic, TypeVar
 
@@ -15,6 +14,7 @@ from maixpix.download.options import Options
 from maixpix.download.rate import Pace, RateLimit
 from maixpix.download.retries import Retries
 from maixpix.download.trouble import Broken, Changed, DownloadError, Lie, Stalled, Trouble
+from maixpix.download.unpacking import Unpacker
 from maixpix.download.version import ALGORITHMS, Version, check_digest, expected_digests
 
 LONGEST_LINE = 16 * 1024 * 1024
@@ -181,17 +181,11 @@ async def _read(reply: Reply) -> AsyncIterator[bytes]:
 
 
 async def _unpacked(reply: Reply) -> AsyncIterator[bytes]:
-    unpacker = zlib.decompressobj(47)  # gzip or zlib, told by its head
-    try:
-        async for data in _read(reply):
-            while data:
-                plain = unpacker.decompress(data, _INFLATED)
-                data = unpacker.unconsumed_tail
-                if plain:
-                    yield plain
-    except zlib.error:
-        raise Lie(f"says that it packs as {reply.answer.coding}, but does not") from None
-    if not unpacker.eof:
+    unpacker = Unpacker(reply.answer.coding)
+    async for data in _read(reply):
+        for plain in unpacker.feed(data):
+            yield plain
+    if not unpacker.is_complete:
         raise Broken("ends the packed answer too early")
 
 

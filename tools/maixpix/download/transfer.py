@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-import zlib
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -21,22 +20,21 @@ from typing import TypeVar
 from maixpix.download.answer import Answer
 from maixpix.download.client import Client, Reply
 from maixpix.download.helpers import Helpers
-from maixpix.download.journal import Left
+from maixpix.download.journal import KEPT_FROM, Left
 from maixpix.download.options import OnProgress, Options, Progress
 from maixpix.download.rate import Pace, RateLimit
 from maixpix.download.retries import Retries
 from maixpix.download.segments import ENDLESS, Segment, Segments
 from maixpix.download.trouble import Broken, Changed, DownloadError, Lie, Stalled, Trouble
+from maixpix.download.unpacking import Unpacker
 from maixpix.download.version import ALGORITHMS, Version, check_digest, expected_digests
-from maixpix.download.writing import BLOCK, Pouring, Writer
+from maixpix.download.writing import Pouring, Writer
 
 SEAM = 1024
 TICK_S = 0.1
 TELL_S = 0.1
 STRIKES = 2
 """Answers that do not fit before the download starts again: with two servers behind one name the next one may fit."""
-
-MAX_INFLATED = 1024 * 1024
 
 T = TypeVar("T")
 
@@ -257,7 +255,7 @@ class Transfer:
         if version.condition and version.size is not None:
             self._tied_size = version.size
         self.writer.is_kept = bool(version.condition or expected_digests(self.options, self.version))
-        if is_new and self.writer.is_kept and not len(self.file.there) and (version.size or ENDLESS) > BLOCK:
+        if is_new and self.writer.is_kept and not len(self.file.there) and (version.size or ENDLESS) > KEPT_FROM:
             await self._in_thread(self.writer.journal.begin, version)
 
     def _take_end(self, answer: Answer) -> None:
@@ -368,23 +366,19 @@ class Transfer:
         self._helpers.are_allowed = False
         await self._adopt(reply.answer.version)
         self.writer.is_kept = False
-        unpacker = zlib.decompressobj(47)  # gzip or zlib, told by its head
+        unpacker = Unpacker(reply.answer.coding)
         position = 0
         try:
             while data := await reply.read():
                 self.received += len(data)
                 await self._limit.take(len(data))
-                while data:
-                    plain = unpacker.decompress(data, MAX_INFLATED)
-                    data = unpacker.unconsumed_tail
-                    if plain:
-                        position += await self.writer.write(position, [plain], len(plain))
+                for plain in unpacker.feed(data):
+                    await self.writer.write(position, [plain], len(plain), None)
+                    position += len(plain)
                 self._tell()
-        except zlib.error:
-            raise Lie(f"says that it packs as {reply.answer.coding}, but does not") from None
         finally:
             self._must_restart = True
-        if not unpacker.eof:
+        if not unpacker.is_complete:
             raise Broken("ends the packed answer too early")
         reply.check_surplus()
         self._must_restart = False

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from concurrent.futures import Executor
 
 from maixpix.download.journal import INTERVAL_BYTES, INTERVAL_S, LAG_BYTES, Journal
 from maixpix.download.partfile import PartFile
 
-BLOCK = 512 * 1024
+BLOCK = 1024 * 1024
 """Bytes that are handed to a thread at once; every hand-over costs a change of threads."""
+
+DEPTH = 2
+"""Blocks of one connection that are on their way: one is written while the one before is hashed."""
 
 
 class Writer:
@@ -27,15 +31,20 @@ class Writer:
         self._save: asyncio.Future[None] | None = None
         self._saved_at = time.monotonic()
 
-    def write(self, position: int, pieces: list[bytes], size: int) -> asyncio.Task[int]:
-        """Start writing; the task is done when the bytes are in the file."""
-        return asyncio.ensure_future(self._write(position, pieces, size))
+    def write(
+        self, position: int, pieces: list[bytes], size: int, before: asyncio.Task[None] | None
+    ) -> asyncio.Task[None]:
+        """Start writing; the task is done when the bytes are in the file and hashed, behind those of `before`."""
+        return asyncio.ensure_future(self._write(position, pieces, size, before))
 
-    async def _write(self, position: int, pieces: list[bytes], size: int) -> int:
-        await asyncio.get_running_loop().run_in_executor(self.executor, self.file.write, position, pieces)
+    async def _write(self, position: int, pieces: list[bytes], size: int, before: asyncio.Task[None] | None) -> None:
+        in_thread = asyncio.get_running_loop().run_in_executor
+        await in_thread(self.executor, self.file.write, position, pieces)
+        if before is not None:
+            await asyncio.wait([before])  # its failure is its own
+        await in_thread(self.executor, self.file.account, position, pieces)
         self.file.there.add(position, position + size)
         self._unsaved += size
-        return size
 
     async def keep_up(self) -> None:
         """Save when it is time; wait when the disk has fallen too far behind. Raises `DownloadError` when it failed."""
@@ -86,7 +95,7 @@ class Pouring:
         self._writer = writer
         self._pieces: list[bytes] = []
         self._held = 0
-        self._pending: asyncio.Task[int] | None = None
+        self._pending: deque[asyncio.Task[None]] = deque()
 
     async def take(self, data: bytes) -> None:
         """Keep `data`; full blocks go to the file while the next ones are received."""
@@ -94,15 +103,14 @@ class Pouring:
         self._held += len(data)
         self.position += len(data)
         if self._held >= BLOCK:
-            await self._settle()
+            await self._settle(DEPTH - 1)
             if self._held:  # a tick may have come first
                 self._begin()
             await self._writer.keep_up()
 
     def tick(self) -> None:
         """Called from time to time, so that a slow connection's bytes do not wait for a block to be full."""
-        pending = self._pending
-        if self._held and (pending is None or (pending.done() and pending.exception() is None)):
+        if self._held and all(task.done() and task.exception() is None for task in self._pending):
             self._begin()
 
     async def finish(self) -> None:
@@ -115,12 +123,14 @@ class Pouring:
     def _begin(self) -> None:
         pieces, held = self._pieces, self._held
         self._pieces, self._held = [], 0
-        self._pending = self._writer.write(self.position - held, pieces, held)
+        before = self._pending[-1] if self._pending else None
+        self._pending.append(self._writer.write(self.position - held, pieces, held, before))
 
-    async def _settle(self) -> None:
-        while self._pending is not None:
-            pending = self._pending
-            await asyncio.wait([pending])
-            if self._pending is pending:
-                self._pending = None
-            pending.result()
+    async def _settle(self, most: int = 0) -> None:
+        """Wait until at most so many writes are under way."""
+        while len(self._pending) > most:
+            first = self._pending[0]
+            await asyncio.wait([first])
+            if self._pending and self._pending[0] is first:
+                self._pending.popleft()
+            first.result()

@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from maixpix.board import bundle
 from maixpix.paths import board_files
 from maixpix.torture import easel
 from maixpix.torture.pictures import planted
@@ -171,7 +172,7 @@ def play(scenario: Scenario, how: How | None = None) -> Played:
 
 def _prepare(folder: Path, scenario: Scenario, how: How) -> None:
     card = folder / "card"
-    easel.put_software(card, byte_code=not how.plant)
+    easel.put_software(card, byte_code=True)
     (card / "pix.json").write_text(json.dumps(scenario.settings))
     pictures = planted(scenario.planted)
     if scenario.app == "send":
@@ -184,9 +185,11 @@ def _prepare(folder: Path, scenario: Scenario, how: How) -> None:
         for number, data in enumerate(pictures, 1):
             (card / "outbox" / f"s{number:07}.jpg").write_bytes(data)
     for path, (text, other) in how.plant.items():
-        before = (card / path).read_text()
+        before = bundle.device_text(bundle.source_root(), path.removeprefix("maixpix/a/")) or ""
         if text not in before:
             raise ValueError(f"{path} has no {text!r} to change")
+        # As source, in the place of its byte code; all others stay: from source alone the heap is too small.
+        (card / path).with_suffix(".mpy").unlink(missing_ok=True)
         (card / path).write_text(before.replace(text, other))
 
 
@@ -264,8 +267,8 @@ class _PowerCycle:
     def _play_on(self, board: Board) -> None:
         run, clock = self._run, board.clock
         run.world.enter(board, self._number, self._cycle)
-        decode = None if self._how.plant else _source_of_byte_code()
-        running = RunningBoard(board, EngineOptions(self._how.engine, repl=False, decode_mpy=decode))
+        options = EngineOptions(self._how.engine, repl=False, decode_mpy=_source_of_byte_code())
+        running = RunningBoard(board, options)
         self._running = running
         running.console.listen(self._hear)
         if self._cycle.end_ms is not None:

@@ -47,6 +47,10 @@ class LiveOptions:
     model: str = "dock"
     reach: list[str] = field(default_factory=list)
     """Address ranges beyond loopback that links may reach; with any, the system's resolver is asked for names."""
+    ap_web: int | None = None
+    """Port of loopback whose connections come from a station of the modem's own network; 0 takes any."""
+    sta_web: int | None = None
+    """Port of loopback where the module's own server appears; 0 takes any, None the module's number."""
     rtt_ms: float = 4.0
     """Round trip to every peer, milliseconds of the board's time."""
     grace_ms: float = GRACE_NS / MS
@@ -66,6 +70,8 @@ class LiveOptions:
             names=self.names,
             reach=[LOOPBACK, *self.reach],
             dns=bool(self.reach),
+            ap_web=self.ap_web,
+            web_port=self.sta_web,
             rtt_ms=self.rtt_ms,
             grace_ms=self.grace_ms,
             faults=self.faults,
@@ -87,7 +93,11 @@ class LiveBoard:
             require_pictures(options.camera)
         self.options = options
         config = options.config()
-        self.board = Board(config, Clock(round(config.grace_ms * MS), pace=options.paced))
+        try:
+            self.board = Board(config, Clock(round(config.grace_ms * MS), pace=options.paced))
+        except OSError as error:
+            why = error.strerror or str(error)
+            raise UserError(f"port {options.ap_web} cannot be had: {why}", "name another --ap-web port") from None
         self.mailbox = Mailbox(self.board.clock)
         self._closed = False
         self._flash_file = options.flash if options.engine == K210 else None

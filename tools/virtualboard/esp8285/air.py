@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass
 class AccessPoint:
-    """One network as the module sees it. Times in virtual milliseconds, `rssi` in dBm.
+    """One network as the module sees it. Times in virtual milliseconds, `rssi` in dBm; `channel` 36 and more is 5 GHz.
 
     An empty password is an open network. With `dhcp_ok` false no address is ever given.
     """
@@ -31,12 +31,19 @@ class AccessPoint:
     """It turns every station away (CWJAP says 4)."""
     encryption: int | None = None
     """Number that CWLAP prints: 0 open, 2 WPA, 3 WPA2, 4 both; unless set by the password."""
+    wps: bool = False
+    """Somebody has just pushed its button."""
     scan_tail: tuple[bytes, ...] | None = None
     """What CWLAP prints behind the channel, when something else than usual."""
 
     def __post_init__(self) -> None:
         if self.encryption is None:
             self.encryption = 4 if self.password else 0
+
+    @property
+    def audible(self) -> bool:
+        """True when a radio for 2.4 GHz, which is all that the module has, can hear it: channels 1 to 14."""
+        return self.reachable and self.channel <= 14
 
     @property
     def ssid_bytes(self) -> bytes:
@@ -56,7 +63,7 @@ class Air:
         fits = [
             point
             for point in self.points
-            if point.reachable and point.ssid_bytes == ssid and (bssid is None or point.bssid == bssid.lower())
+            if point.audible and point.ssid_bytes == ssid and (bssid is None or point.bssid == bssid.lower())
         ]
         return max(fits, key=lambda point: point.rssi, default=None)
 

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from virtualboard.esp8285 import commands_basic, commands_ip, commands_link, commands_wifi
+from virtualboard.esp8285 import (
+    commands_basic,
+    commands_ip,
+    commands_link,
+    commands_names,
+    commands_own,
+    commands_server,
+    commands_wifi,
+)
 from virtualboard.esp8285.parser import Arguments, BadArgument, split_command
 from virtualboard.esp8285.verbs import Verb, suffixed
 
@@ -14,8 +22,11 @@ if TYPE_CHECKING:
 _VERBS: dict[bytes, Verb] = {
     **commands_basic.VERBS,
     **commands_wifi.VERBS,
+    **commands_own.VERBS,
     **commands_ip.VERBS,
+    **commands_names.VERBS,
     **commands_link.VERBS,
+    **commands_server.VERBS,
 }
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import datetime
-import ipaddress
 from typing import TYPE_CHECKING
 
 from virtualboard.clock import MS
-from virtualboard.esp8285.parser import Arguments, BadArgument
-from virtualboard.esp8285.verbs import Verb, since, stores, with_suffixes
+from virtualboard.esp8285.parser import Arguments, BadArgument, ip_argument, mac_argument
+from virtualboard.esp8285.verbs import Verb, since, stored_form, stores, with_suffixes
 
 if TYPE_CHECKING:
     from virtualboard.esp8285.modem import Modem
@@ -25,15 +24,6 @@ _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
-def ip_argument(args: Arguments, reason: bytes = b"") -> str:
-    """A quoted dotted address."""
-    text = args.string(15, reason).decode("latin-1")
-    try:
-        return str(ipaddress.IPv4Address(text))
-    except ValueError:
-        raise BadArgument(reason) from None
-
-
 def _station_query(modem: Modem, name: bytes, _args: Arguments) -> None:
     ip, gateway, netmask = modem.station.address
     modem.print(b'%s:ip:"%s"\r\n' % (name, ip.encode()))
@@ -47,50 +37,38 @@ def _station(modem: Modem, name: bytes, args: Arguments) -> None:
     gateway, netmask = ip.rsplit(".", 1)[0] + ".1", "255.255.255.0"
     if args.more():
         gateway = ip_argument(args)
-        args.comma()
-        netmask = ip_argument(args)
-        args.end()
+        if args.more():
+            netmask = ip_argument(args)
+            args.end()
     modem.station.fixed = (ip, gateway, netmask)
     if stores(name):
         modem.flash.fixed = modem.station.fixed
     modem.ok()
 
 
-def _own_query(modem: Modem, name: bytes, _args: Arguments) -> None:
-    for label, address in zip((b"ip", b"gateway", b"netmask"), modem.ap_address, strict=True):
-        modem.print(b'%s:%s:"%s"\r\n' % (name, label, address.encode()))
-    modem.ok()
-
-
-def _own(modem: Modem, _name: bytes, args: Arguments) -> None:
-    ip = ip_argument(args)
-    gateway, netmask = ip, "255.255.255.0"
-    if args.more():
-        gateway = ip_argument(args)
-        args.comma()
-        netmask = ip_argument(args)
-        args.end()
-    modem.ap_address = ip, gateway, netmask
-    modem.ok()
-
-
 def _addresses(modem: Modem, _name: bytes, _args: Arguments) -> None:
     if modem.settings.mode != 1:
-        modem.print(b'+CIFSR:APIP,"%s"\r\n' % modem.ap_address[0].encode())
-        modem.print(b'+CIFSR:APMAC,"%s"\r\n' % modem.ap_mac.encode())
+        modem.print(b'+CIFSR:APIP,"%s"\r\n' % modem.settings.ap_address[0].encode())
+        modem.print(b'+CIFSR:APMAC,"%s"\r\n' % modem.settings.ap_mac.encode())
     if modem.settings.mode != 2:
         modem.print(b'+CIFSR:STAIP,"%s"\r\n' % modem.station.address[0].encode())
-        modem.print(b'+CIFSR:STAMAC,"%s"\r\n' % modem.mac.encode())
+        modem.print(b'+CIFSR:STAMAC,"%s"\r\n' % modem.settings.mac.encode())
     modem.ok()
 
 
 def _mac_query(modem: Modem, name: bytes, _args: Arguments) -> None:
-    modem.print(b'%s:"%s"\r\n' % (name, modem.mac.encode()))
+    mac = (modem.flash.mac or modem.mac) if stored_form(name) else modem.settings.mac
+    modem.print(b'%s:"%s"\r\n' % (name, mac.encode()))
     modem.ok()
 
 
-def _own_mac_query(modem: Modem, name: bytes, _args: Arguments) -> None:
-    modem.print(b'%s:"%s"\r\n' % (name, modem.ap_mac.encode()))
+def _mac(modem: Modem, name: bytes, args: Arguments) -> None:
+    mac = mac_argument(args)
+    if mac == modem.settings.ap_mac or modem.settings.mode == 2:
+        raise BadArgument
+    modem.settings.mac = mac
+    if stores(name):
+        modem.flash.mac = mac
     modem.ok()
 
 
@@ -100,8 +78,10 @@ def _dhcp(modem: Modem, name: bytes, args: Arguments) -> None:
     on = args.number_in(0, 1)
     args.end()
     bits = (1, 2, 3)[mode]
-    value = modem.flash.dhcp | bits if on else modem.flash.dhcp & ~bits
-    modem.flash.dhcp = value
+    value = modem.settings.dhcp | bits if on else modem.settings.dhcp & ~bits
+    modem.settings.dhcp = value
+    if stores(name):
+        modem.flash.dhcp = value
     if on and bits & 2:
         modem.station.fixed = None
         if stores(name):
@@ -110,46 +90,8 @@ def _dhcp(modem: Modem, name: bytes, args: Arguments) -> None:
 
 
 def _dhcp_query(modem: Modem, name: bytes, _args: Arguments) -> None:
-    modem.print(b"%s:%d" % (name, modem.flash.dhcp))
+    modem.print(b"%s:%d" % (name, modem.flash.dhcp if stored_form(name) else modem.settings.dhcp))
     modem.ok()
-
-
-def _host_name(modem: Modem, _name: bytes, args: Arguments) -> None:
-    host = args.string(32)
-    args.end()
-    modem.flash.hostname = host
-    modem.ok()
-
-
-def _host_name_query(modem: Modem, name: bytes, _args: Arguments) -> None:
-    modem.print(b"%s:%s\r\n" % (name, modem.flash.hostname))
-    modem.ok()
-
-
-def _servers_query(modem: Modem, name: bytes, _args: Arguments) -> None:
-    for server in modem.name_servers or modem.station.address[1:2]:
-        modem.print(b"%s:%s\r\n" % (name, server.encode()))
-    modem.ok()
-
-
-def _resolve(modem: Modem, name: bytes, args: Arguments) -> None:
-    host = args.string(NAME_BYTES)
-    args.end()
-    if not host:
-        raise BadArgument
-    if not modem.station.online:
-        modem.error(b"DNS Fail")
-        return
-
-    def answered(address: str | None) -> None:
-        if address is None or not modem.station.online:
-            modem.error(b"DNS Fail")
-        else:
-            shown = b'"%s"' % address.encode() if modem.profile.rtos else address.encode()
-            modem.print(b"%s:%s\r\n" % (name, shown))
-            modem.ok()
-
-    modem.resolve(host, answered)
 
 
 def _ping(modem: Modem, _name: bytes, args: Arguments) -> None:
@@ -249,8 +191,8 @@ def _mode(modem: Modem, _name: bytes, args: Arguments) -> None:
 
 def _status(modem: Modem, name: bytes, _args: Arguments) -> None:
     links = modem.links.open_links()
-    if not modem.station.online and modem.settings.mode != 2:
-        number = 5
+    if not modem.station.online:
+        number = 5  # also of an access point with clients: the station's status is asked first (AT 1.7.6 binary)
     elif links:
         number = 3
     else:
@@ -290,13 +232,8 @@ def _passive_query(modem: Modem, name: bytes, _args: Arguments) -> None:
 VERBS: dict[bytes, Verb] = {
     **with_suffixes(b"+CIPSTA", Verb(query=_station_query, setup=_station)),
     b"+CIFSR": Verb(execute=_addresses),
-    **with_suffixes(b"+CIPAP", Verb(query=_own_query, setup=_own)),
-    **with_suffixes(b"+CIPAPMAC", Verb(query=_own_mac_query)),
-    **with_suffixes(b"+CIPSTAMAC", Verb(query=_mac_query)),
+    **with_suffixes(b"+CIPSTAMAC", Verb(query=_mac_query, setup=_mac)),
     **with_suffixes(b"+CWDHCP", Verb(query=_dhcp_query, setup=_dhcp)),
-    b"+CWHOSTNAME": since((1, 4, 0), Verb(query=_host_name_query, setup=_host_name)),
-    b"+CIPDNS_CUR": since((1, 4, 0), Verb(query=_servers_query)),
-    b"+CIPDOMAIN": Verb(setup=_resolve),
     b"+CIPSNTPCFG": since((1, 4, 0), Verb(query=_clock_query, setup=_clock)),
     b"+CIPSNTPTIME": since((1, 4, 0), Verb(query=_time_query)),
     b"+PING": Verb(setup=_ping),

@@ -1,20 +1,20 @@
-"""Connections: open, send, read, close, serve. Bytes: AT 1.7.6 binary (`at_ipCmd.o`)."""
+"""Connections: open, send, read, close. Bytes: AT 1.7.6 binary (`at_ipCmd.o`)."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from virtualboard.esp8285.commands_ip import NAME_BYTES, ip_argument
-from virtualboard.esp8285.links import LINKS, Link
-from virtualboard.esp8285.parser import Arguments, BadArgument
+from virtualboard.esp8285.commands_ip import NAME_BYTES
+from virtualboard.esp8285.links import Link
+from virtualboard.esp8285.parser import Arguments, BadArgument, ip_argument
 from virtualboard.esp8285.sending import LONGEST
+from virtualboard.esp8285.stats import LINKS
 from virtualboard.esp8285.verbs import Verb, since
 from virtualboard.network import WINDOW, Datagrams, Peer
 
 if TYPE_CHECKING:
     from virtualboard.esp8285.modem import Modem
 
-DEFAULT_SERVER_PORT = 333
 LONGEST_KEEPALIVE_S = 7200
 
 
@@ -22,32 +22,37 @@ def _link_number(modem: Modem, args: Arguments) -> int:
     """The link number that CIPMUX=1 asks for; 0 without."""
     if not modem.settings.mux:
         return 0
-    number = args.number_in(0, LINKS - 1, b"ID ERROR")
-    args.comma(b"Miss param")
+    number = args.number()
+    args.comma()
+    if number >= LINKS:
+        raise BadArgument(b"ID ERROR")
     return number
 
 
 def _start(modem: Modem, _name: bytes, args: Arguments) -> None:
+    if modem.settings.mode == 1 and not modem.station.online:
+        raise BadArgument(b"no ip")  # asked before the arguments are looked at (AT 1.7.6 binary)
     number = _link_number(modem, args)
     kind = args.string(8, b"Link type ERROR")
     if kind not in (b"TCP", b"UDP", b"SSL"):
         raise BadArgument(b"Link type ERROR")
-    args.comma(b"Miss param")
+    args.comma()
     host = args.string(NAME_BYTES, b"IP ERROR")
-    args.comma(b"Miss param")
-    port = args.number_in(1, 65535, b"ENTRY ERROR")
+    if not host:
+        raise BadArgument(b"IP ERROR")
+    args.comma(b"ENTRY ERROR")
+    port = args.number_in(0, 65535)
     local_port, remote_mode = None, 0
-    if args.more():
-        if kind == b"UDP":
-            local_port = args.number_in(1, 65535, b"ENTRY ERROR")
+    if kind == b"UDP":
+        if args.more(b"Miss param"):
+            local_port = args.number_in(1, 65535)
             if args.more():
-                remote_mode = args.number_in(0, 2, b"ENTRY ERROR")
+                remote_mode = args.number_in(0, 2)
                 args.end()
-        else:
-            args.number_in(0, LONGEST_KEEPALIVE_S)
-            args.end()
-    if modem.settings.mode == 1 and not modem.station.online:
-        raise BadArgument(b"no ip")
+        port = port or modem.local_port()  # 0 stands for any
+    elif args.more():
+        args.number_in(0, LONGEST_KEEPALIVE_S)
+        args.end()
     if modem.links[number] is not None:
         raise BadArgument(b"ALREADY CONNECTED")
     link = Link(number, kind.decode(), "", port, local_port or modem.local_port(), server=False)
@@ -86,7 +91,9 @@ def _start_datagrams(modem: Modem, link: Link, local_port: int | None) -> None:
 
 
 def _start_stream(modem: Modem, link: Link) -> None:
-    peer = modem.network.connect(link.ip, link.port, modem.about(modem.profile.syn_timeout_ns))
+    peer = modem.network.connect(
+        link.ip, link.port, modem.about(modem.profile.syn_timeout_ns), reachable=modem.station.online
+    )
     modem.links.attach(link, peer)
 
     def outcome(ok: bool) -> None:
@@ -254,51 +261,6 @@ def _lengths(modem: Modem, name: bytes, _args: Arguments) -> None:
     modem.ok()
 
 
-def _server(modem: Modem, _name: bytes, args: Arguments) -> None:
-    on = args.number_in(0, 1)
-    port = DEFAULT_SERVER_PORT
-    if args.more():
-        port = args.number_in(1, 65535)
-        args.end()
-    if not modem.settings.mux:
-        raise BadArgument
-    if bool(on) == (modem.settings.server_port is not None):
-        modem.print(b"no change\r\n")
-    elif on:
-        modem.open_server(port)
-    else:
-        modem.close_server()
-    modem.ok()
-
-
-def _server_clients(modem: Modem, _name: bytes, args: Arguments) -> None:
-    value = args.number_in(1, LINKS)
-    args.end()
-    if modem.settings.server_port is not None:
-        raise BadArgument
-    modem.settings.server_max = value
-    modem.ok()
-
-
-def _server_clients_query(modem: Modem, name: bytes, _args: Arguments) -> None:
-    modem.print(b"%s:%d" % (name, modem.settings.server_max))
-    modem.ok()
-
-
-def _server_timeout(modem: Modem, _name: bytes, args: Arguments) -> None:
-    value = args.number_in(0, 7200)
-    args.end()
-    if modem.settings.server_port is None:
-        raise BadArgument
-    modem.settings.server_timeout_s = value
-    modem.ok()
-
-
-def _server_timeout_query(modem: Modem, name: bytes, _args: Arguments) -> None:
-    modem.print(b"%s:%d\r\n" % (name, modem.settings.server_timeout_s))
-    modem.ok()
-
-
 def _ssl_size(modem: Modem, _name: bytes, args: Arguments) -> None:
     value = args.number_in(2048, 8192 if modem.profile.version >= (1, 7, 2) else 4096)
     args.end()
@@ -337,8 +299,5 @@ VERBS: dict[bytes, Verb] = {
     b"+CIPCLOSEMODE": since((1, 7, 0), Verb(setup=_close_mode)),
     b"+CIPRECVDATA": since((1, 7, 0), Verb(setup=_read)),
     b"+CIPRECVLEN": since((1, 7, 0), Verb(query=_lengths)),
-    b"+CIPSERVER": Verb(setup=_server),
-    b"+CIPSERVERMAXCONN": since((1, 6, 0), Verb(query=_server_clients_query, setup=_server_clients)),
-    b"+CIPSTO": Verb(query=_server_timeout_query, setup=_server_timeout),
     b"+CIPSSLSIZE": Verb(setup=_ssl_size),
 }

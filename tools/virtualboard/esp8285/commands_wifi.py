@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from virtualboard.clock import MS, SECOND
 from virtualboard.esp8285.air import AccessPoint
+from virtualboard.esp8285.commands_own import PASSWORD_BYTES, SSID_BYTES
 from virtualboard.esp8285.parser import Arguments, BadArgument
 from virtualboard.esp8285.station import CONNECTING, SCAN_NS
 from virtualboard.esp8285.verbs import Verb, since, stores, with_suffixes
@@ -14,8 +15,6 @@ from virtualboard.esp8285.verbs import Verb, since, stores, with_suffixes
 if TYPE_CHECKING:
     from virtualboard.esp8285.modem import Modem
 
-SSID_BYTES = 32
-PASSWORD_BYTES = 64
 LONGEST_JOIN_S = 600
 
 LEAVE_NS = 500 * MS
@@ -40,6 +39,8 @@ def _mode(modem: Modem, name: bytes, args: Arguments) -> None:
         modem.flash.mode = mode
     if mode == 2:
         modem.station.leave()
+    if mode == 1:
+        modem.own.turn_out()
     modem.settings.mode = mode
     modem.ok()
 
@@ -146,7 +147,7 @@ def _scan(modem: Modem, name: bytes, wanted: Callable[[AccessPoint], bool]) -> N
         raise BadArgument
 
     def done() -> None:
-        points = [point for point in modem.air.points if point.reachable and wanted(point)]
+        points = [point for point in modem.air.points if point.audible and wanted(point)]
         if modem.settings.scan_sort:
             points.sort(key=lambda point: -point.rssi)
         for point in points:
@@ -179,38 +180,26 @@ def _scan_options(modem: Modem, _name: bytes, args: Arguments) -> None:
     modem.ok()
 
 
-def _own_network(modem: Modem, _name: bytes, args: Arguments) -> None:
-    if modem.settings.mode == 1:
-        raise BadArgument
-    ssid = args.string(SSID_BYTES)
-    args.comma()
-    password = args.string(PASSWORD_BYTES)
-    args.comma()
-    channel = args.number_in(1, 14)
-    args.comma()
-    encryption = args.number_in(0, 4)
-    most, hidden = 4, 0
-    if args.more():
-        most = args.number_in(1, 8)
-        if args.more():
-            hidden = args.number_in(0, 1)
-            args.end()
-    if encryption == 1 or (encryption and len(password) < 8):
-        raise BadArgument
-    modem.settings.own_network = (ssid, password, channel, encryption, most, hidden)
-    modem.ok()
+def _push_button_form(modem: Modem, name: bytes, args: Arguments) -> None:
+    on = args.number()
+    args.end()
+    if modem.settings.mode != 1:
+        raise BadArgument(b"opmode mismatch when wps")
+    if on > 1:
+        raise BadArgument(b"wps command error")
+    if on:
+        _push_button(modem, name, args)
+    else:
+        modem.station.stop_button()
+        modem.print(b"wps stoped\r\n")
+        modem.ok()
 
 
-def _own_network_query(modem: Modem, name: bytes, _args: Arguments) -> None:
-    modem.print(b'%s:"%s","%s",%d,%d,%d,%d\r\n' % (name, *modem.settings.own_network))
-    modem.ok()
-
-
-def _own_stations(modem: Modem, _name: bytes, _args: Arguments) -> None:
-    if modem.settings.mode == 1:
-        raise BadArgument
-    for mac, ip in modem.stations.items():
-        modem.print(b"%s,%s\r\n" % (ip.encode(), mac.encode()))
+def _push_button(modem: Modem, _name: bytes, _args: Arguments) -> None:
+    if modem.settings.mode != 1:
+        raise BadArgument(b"opmode mismatch when wps")
+    modem.station.push_button()
+    modem.print(b"wps started\r\n")
     modem.ok()
 
 
@@ -224,7 +213,6 @@ VERBS: dict[bytes, Verb] = {
     b"+CWAUTOCONN": Verb(query=_auto_query, setup=_auto),
     b"+CWJAPTO": since((1, 7, 6), Verb(setup=_join_time)),
     b"+CWLAP": Verb(execute=_scan_all, setup=_scan_some),
-    b"+CWLIF": Verb(execute=_own_stations),
     b"+CWLAPOPT": Verb(setup=_scan_options),
-    **with_suffixes(b"+CWSAP", Verb(query=_own_network_query, setup=_own_network)),
+    b"+WPS": since((1, 3, 0), Verb(execute=_push_button, setup=_push_button_form)),
 }

@@ -7,55 +7,18 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from virtualboard.clock import SECOND
+from virtualboard.esp8285.stats import LINKS, Segment
 from virtualboard.network import WINDOW, Datagrams, Peer
 
 if TYPE_CHECKING:
     from virtualboard.esp8285.modem import Modem
 
-LINKS = 5
 
-
-@dataclass
-class LinkStats:
-    """Payload bytes of one link number over the life of the module."""
-
-    received: int = 0
-    """From the peer."""
-    printed: int = 0
-    """To the board, in +IPD or CIPRECVDATA."""
-    dropped: int = 0
-    """Thrown away by the module (closed with unread data, reset, UDP without room)."""
-    sent: int = 0
-    """Accepted from the board for the peer."""
-    acked: int = 0
-    """Acknowledged by the peer."""
-    frames: int = 0
-    longest_frame: int = 0
-    first_ns: int = 0
-    """Virtual time when the first frame with payload began to leave on the line."""
-    last_ns: int = 0
-    """Virtual time when the last byte of payload so far will have left."""
-
-
-@dataclass
-class Stats:
-    """What went through the module."""
-
-    links: list[LinkStats] = field(default_factory=lambda: [LinkStats() for _ in range(LINKS)])
-    commands: int = 0
-    busy: int = 0
-    boots: int = 0
-
-
-@dataclass
-class Segment:
-    """One CIPSENDBUF segment on its way."""
-
-    number: int
-    left: int
+GIVES_UP_NS = 8 * SECOND
+"""From bytes that nobody acknowledges to the end of their link: three repetitions (AT 1.7.6 binary). A guess."""
 
 
 class Link:
@@ -72,6 +35,8 @@ class Link:
         self.up = False
         self.ending = False
         """The peer has closed; CLOSED follows when the buffer is empty."""
+        self.broken = False
+        """It did so with a reset, or was never heard of again."""
         self.segments: deque[bytes] = deque()
         """TCP payload as it came, not yet moved to the UART ring (at most `WINDOW` bytes together)."""
         self.abort_on_close = False
@@ -272,6 +237,7 @@ class LinkTable:
     def _peer_closed(self, link: Link, reset: bool) -> None:
         self._modem.log(f"link {link.number}: peer {'reset' if reset else 'closed'}")
         link.ending = True
+        link.broken = reset
         link.peer = None
         if self._modem.settings.passive:
             self._side[link.number] += link.take(link.buffered)
@@ -286,7 +252,8 @@ class LinkTable:
     def _finish_ended(self) -> None:
         for link in self._links:
             if link is not None and link.ending and not link.segments:
-                self._gone(link)
+                # A server's link that broke is told by `at_tcpserver_recon_cb` (AT 1.7.6 binary).
+                self._gone(link, b"CONNECT FAIL" if link.server and link.broken else b"CLOSED")
 
     def _gone(self, link: Link, text: bytes = b"CLOSED") -> None:
         """The link is over: say so, behind all of its data."""
@@ -323,17 +290,20 @@ class LinkTable:
         for link in self.open_links():
             self.close(link, reset=True)
 
-    def close_all(self) -> None:
-        """The station lost its address: the module disconnects every TCP link; one that is being opened fails."""
+    def station_lost(self) -> None:
+        """The station lost its address. In station mode the module disconnects every TCP link; with the own network on
+        it disconnects none (AT 1.7.6 binary, `wifi_event_handler_cb`): those of the lost network are just dead."""
         for link in list(self._links):
-            if link is None or not isinstance(link.peer, Peer):
+            if link is None or not isinstance(link.peer, Peer) or link.peer.visitor:
                 continue
-            if link.up:
-                self.close(link, reset=True)
-            else:
+            if not link.up:
                 fail = link.peer.on_connect
                 link.peer.close(abort=True)
                 fail(False)
+            elif self._modem.settings.mode == 1:
+                self.close(link, reset=True)
+            else:
+                link.peer.cut(self._modem.about(GIVES_UP_NS))
 
     def reset(self) -> None:
         """The module restarts: nothing is said, everything is lost."""

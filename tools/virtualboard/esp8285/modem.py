@@ -8,50 +8,36 @@ Longer than 350 lines: it is the one object that all command files share, and it
 from __future__ import annotations
 
 import random
+import socket
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict
 
-from virtualboard.clock import MS, SECOND, Action, Alarm, Clock
+from virtualboard.clock import MS, Action, Alarm, Clock
 from virtualboard.esp8285.air import Air
 from virtualboard.esp8285.boot import WARM_BAUD, BootText, cause_number, is_cold, variant
 from virtualboard.esp8285.commands import run_command
-from virtualboard.esp8285.links import Link, LinkTable, Stats
+from virtualboard.esp8285.flash import Flash
+from virtualboard.esp8285.links import Link, LinkTable
+from virtualboard.esp8285.own_network import OwnNetwork
 from virtualboard.esp8285.profiles import READY_NS, SPREAD, profile_named
 from virtualboard.esp8285.receiver import CommandReceiver
 from virtualboard.esp8285.sending import Sender
+from virtualboard.esp8285.server import Server
 from virtualboard.esp8285.settings import Settings
 from virtualboard.esp8285.station import Station
+from virtualboard.esp8285.stats import Stats
 from virtualboard.esp8285.transparent import Transparent
 from virtualboard.esp8285.uart import ModemUart
-from virtualboard.network import QUIET_NS, Network, Peer
+from virtualboard.network import QUIET_NS, Network
 from virtualboard.wire import Lane
 
-DEFAULT_BAUD = 115200
 ROM_DELAY_NS = 30 * MS
 """From the rising edge of EN to the first byte of the boot ROM's text."""
 
 HEAP_FOR_QUEUE = 20_000
 """Bytes of messages and datagrams that can wait beyond the ring: the free heap of an idle module, about 25 kB, less
 the 5120 bytes below which it drops instead (AT 1.7.6 binary)."""
-
-
-@dataclass
-class Flash:
-    """Settings that survive a reset."""
-
-    baud: int = DEFAULT_BAUD
-    mode: int = 1
-    ssid: bytes = b""
-    password: bytes = b""
-    autoconnect: bool = True
-    fixed: tuple[str, str, str] | None = None
-    dhcp: int = 3
-    hostname: bytes = b"ESP_9A7C21"
-    sysmsg: int = 0
-    """Notices that SYSMSG_DEF asked for."""
-    through: tuple[str, int] | None = None
-    """Address and port of the transparent link that SAVETRANSLINK has opened at every boot."""
 
 
 class Modem:
@@ -84,19 +70,13 @@ class Modem:
         """When set, no +IPD of a TCP link is longer than this."""
         self.mac = "5c:cf:7f:9a:7c:21"
         self.ap_mac = "5e:cf:7f:9a:7c:21"
-        self.ap_address = ("192.168.4.1", "192.168.4.1", "255.255.255.0")
-        """Address, gateway and netmask in the module's own network (CIPAP)."""
         self.boot_text = BootText()
         self.missing = set(self.profile.missing)
         """Names of commands, with their suffixes, that this build does not have."""
         self.free_heap = 25_000
         """Bytes that SYSRAM tells while nothing waits to be printed."""
-        self.name_servers: tuple[str, ...] = ()
-        """Name servers, when others than the network's gateway."""
         self.next_ports: deque[int] = deque()
         """Local ports of the next links, before random ones."""
-        self.stations: dict[str, str] = {}
-        """Addresses of the stations in the module's own network by their MAC."""
         self.flash = Flash()
         self.stats = Stats()
         self.on_command: Callable[[bytes], None] | None = None
@@ -107,8 +87,11 @@ class Modem:
         self.links = LinkTable(self)
         self.uart.on_room = self.links.flush
         network.quiet.line_quiet = self.line_quiet
+        network.station_online = lambda: self.station.online
         self.sender = Sender(self)
         self.station = Station(self)
+        self.own = OwnNetwork(self)
+        self.server = Server(self)
         self.transparent = Transparent(self)
         self.receiver = CommandReceiver(self)
         self._enabled = False
@@ -121,7 +104,29 @@ class Modem:
         self.settings = self._default_settings()
 
     def _default_settings(self) -> Settings:
-        return Settings(self.flash.mode, self.profile.scan_mask, sysmsg=self.flash.sysmsg)
+        flash = self.flash
+        return Settings(
+            flash.mode,
+            self.profile.scan_mask,
+            sysmsg=flash.sysmsg,
+            dhcp=flash.dhcp,
+            own_network=flash.own_network,
+            ap_address=flash.ap_address,
+            lease=flash.lease,
+            name_servers=flash.name_servers,
+            mac=flash.mac or self.mac,
+            ap_mac=flash.ap_mac or self.ap_mac,
+        )
+
+    def state(self) -> dict[str, object]:
+        """What a snapshot keeps of the module: its flash. All else is as after a power cycle."""
+        return asdict(self.flash)
+
+    def restore(self, state: dict[str, object]) -> None:
+        """Have that flash, from the next boot on. ValueError, with nothing changed, for another kind of state."""
+        self.flash = Flash.from_dict(state)
+        if not self._running:
+            self.settings = self._default_settings()
 
     # -- power and boot -----------------------------------------------------------------------------------
 
@@ -184,7 +189,8 @@ class Modem:
         self._insertions.clear()
         self.transparent.reset()
         self.links.reset()
-        self._unlisten()
+        self.server.stop()
+        self.own.reset()
         self.station.reset()
         self.sender.reset()
         self.receiver.reset()
@@ -194,6 +200,7 @@ class Modem:
     def _boot(self, cause: str | int) -> None:
         number = cause_number(cause, self.profile.restart_cause)
         baud = self.boot_baud if is_cold(cause) else WARM_BAUD
+        self.settings = self._default_settings()
         self.stats.boots += 1
         self.log(f"boot, cause {number}" + (", strapped to wait for a host" if self._strap else ""))
         text = self.boot_text.rom(number, self._strap)
@@ -335,7 +342,15 @@ class Modem:
         return self.next_ports.popleft() if self.next_ports else self.random.randrange(4096, 65536)
 
     def resolve(self, host: bytes, done: Callable[[str | None], None]) -> None:
-        """Look a name up; a failure takes up to a twelfth longer than the network's `dns_fail_ns`."""
+        """Look a name up; a failure takes up to a twelfth longer than the network's `dns_fail_ns`. Addresses in any
+        form of `ipaddr_addr` ("0" is 0.0.0.0) are none, and without a joined network there is nobody to ask."""
+        try:
+            done(socket.inet_ntoa(socket.inet_aton(host.decode("latin-1"))))
+            return
+        except (OSError, UnicodeError):
+            if not self.station.online:
+                self.after(self.network.rtt_ns, lambda: done(None))
+                return
 
         def answered(address: str | None) -> None:
             if address is None:
@@ -361,50 +376,6 @@ class Modem:
             self.print(b'+LINK_CONN:%d,%d,"%s",%d,"%s",%d,%d\r\n' % fields)
         else:
             self.print(b"%sCONNECT\r\n" % self.links.prefix(link.number))
-
-    def open_server(self, port: int) -> None:
-        """Listen on `port`; the network decides where that appears on this machine."""
-        there = self.network.listen(port, self._client)
-        self.settings.server_port = port
-        self.log(f"serving port {port} at port {there} of this machine")
-
-    def close_server(self) -> None:
-        """Stop listening and close the clients."""
-        self._unlisten()
-        for link in self.links.open_links():
-            if link.server:
-                self.links.close(link)
-
-    def _unlisten(self) -> None:
-        if self.settings.server_port is not None:
-            self.network.unlisten(self.settings.server_port)
-            self.settings.server_port = None
-
-    def _client(self, peer: Peer) -> None:
-        number = self.links.free_number()
-        clients = sum(link.server for link in self.links.open_links())
-        if number is None or clients >= self.settings.server_max or self.settings.server_port is None:
-            peer.on_connect = lambda ok: peer.close(abort=True)
-            return
-        link = Link(number, "TCP", peer.ip, peer.port, self.settings.server_port, server=True)
-        self.links.add(link)
-        self.links.attach(link, peer)
-        link.up = True
-        link.moved_at = self.clock.now
-        self.links.last_closed = False
-        self.say_connected(link)
-        self._watch_client(link)
-
-    def _watch_client(self, link: Link) -> None:
-        """Close a client that has been silent for CIPSTO seconds (0: never)."""
-        if self.links[link.number] is not link:
-            return
-        limit = self.settings.server_timeout_s * SECOND
-        if limit and self.clock.now - link.moved_at >= limit:
-            self.links.close(link)
-            return
-        due = link.moved_at + limit if limit else self.clock.now + SECOND
-        self.after(max(due - self.clock.now, MS), lambda: self._watch_client(link))
 
     # -- doors for fault plans ----------------------------------------------------------------------------
 
@@ -453,24 +424,6 @@ class Modem:
     def split_echo(self, text: bytes, after: int = 1) -> None:
         """Print `text` inside the echo of what is typed next, behind its first `after` bytes."""
         self.receiver.split = (after, text)
-
-    def station_joins(self, mac: str, ip: str) -> None:
-        """A station joins the module's own network (`sta-174`)."""
-        self.stations[mac] = ip
-        self.print(b'+STA_CONNECTED:"%s"\r\n' % mac.encode())
-        for _ in range(self.profile.lease_prints):
-            self.print(b'+DIST_STA_IP:"%s","%s"\r\n' % (mac.encode(), ip.encode()))
-
-    def station_leaves(self, mac: str) -> None:
-        """It says goodbye; its links end as if it had closed them."""
-        self.stations.pop(mac, None)
-        self.print(b'+STA_DISCONNECTED:"%s"\r\n' % mac.encode())
-
-    def lose_clients(self) -> None:
-        """The stations behind the server's links vanish without a word: each link ends in CONNECT FAIL."""
-        for link in self.links.open_links():
-            if link.server:
-                self.links.close(link, reset=True, text=b"CONNECT FAIL")
 
     def inject(self, text: bytes, before: bytes | None = None) -> None:
         """Print `text` unasked: now, or right before the next print that is exactly `before` (such as `b"> "`)."""

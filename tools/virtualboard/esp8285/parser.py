@@ -5,6 +5,8 @@ Source: the parsers of the AT 1.7.6 binary (`at_data_str_copy` and friends, NONO
 
 from __future__ import annotations
 
+import ipaddress
+import re
 from dataclasses import dataclass
 
 _DIGITS = b"0123456789"
@@ -137,3 +139,24 @@ class Arguments:
         """Nothing but CR is left."""
         if self._text[self._at :] != b"\r":
             raise BadArgument(reason)
+
+
+def ip_argument(args: Arguments, reason: bytes = b"", invalid: bytes | None = None) -> str:
+    """A quoted dotted address; `reason` is printed for what is no string, `invalid` for what is no address."""
+    text = args.string(15, reason).decode("latin-1")
+    try:
+        return str(ipaddress.IPv4Address(text))
+    except ValueError:
+        raise BadArgument(reason if invalid is None else invalid) from None
+
+
+def mac_argument(args: Arguments) -> str:
+    """A quoted MAC that an interface may have: not all ones or zeros, and of one station (NONOS SDK
+    wifi_set_macaddr)."""
+    text = args.string(17).decode("latin-1").lower()
+    args.end()
+    if not re.fullmatch(r"[0-9a-f]{2}(?::[0-9a-f]{2}){5}", text) or not int(text.replace(":", ""), 16):
+        raise BadArgument
+    if int(text[:2], 16) & 1:
+        raise BadArgument
+    return text

@@ -43,6 +43,8 @@ class Profile:
     time_end: bytes = b""
     """Behind the text of CIPSNTPTIME: some builds print ctime's own line feed (`sntp-lf`), 1.7 does not
     (`wea8-sntp`)."""
+    tells_stations: bool = True
+    """+STA_CONNECTED, +DIST_STA_IP and +STA_DISCONNECTED are printed: in the binaries from 1.6.0 (SDK 2.2.0) on."""
     lease_prints: int = 1
     """How often +DIST_STA_IP is printed for one station: twice on 1.7.4 (`sta-174`)."""
     rtos: bool = False
@@ -80,6 +82,7 @@ _ALL = (
         scan_mask=0x7F,
         restart_cause=2,
         auto_disconnects=True,
+        tells_stations=False,
     ),
     Profile(
         name="1.2",
@@ -98,6 +101,7 @@ _ALL = (
         scan_mask=0x7F,
         restart_cause=2,
         auto_disconnects=True,
+        tells_stations=False,
     ),
     Profile(
         name="1.3",
@@ -114,6 +118,7 @@ _ALL = (
         syn_timeout_ns=7 * SECOND,
         scan_mask=0x7F,
         restart_cause=2,
+        tells_stations=False,
     ),
     Profile(
         name="1.5",
@@ -132,6 +137,7 @@ _ALL = (
         scan_mask=0x7F,
         restart_cause=2,
         time_end=b"\n",
+        tells_stations=False,
     ),
     Profile(
         name="1.6",

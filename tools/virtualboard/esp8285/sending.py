@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from virtualboard.esp8285.links import Link, Segment
+from virtualboard.esp8285.links import Link
+from virtualboard.esp8285.stats import Segment
 from virtualboard.network import Datagrams, Peer
 
 if TYPE_CHECKING:

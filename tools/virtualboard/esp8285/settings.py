@@ -43,5 +43,19 @@ class Settings:
     """Time zone in hours and names of the servers, once CIPSNTPCFG asked for the time."""
     time_heard_at: int = 0
     """Virtual time at which the first answer of a time server is in."""
-    own_network: tuple[bytes, bytes, int, int, int, int] = (b"ESP_9A7C21", b"", 1, 0, 4, 0)
+    own_network: tuple[bytes, bytes, int, int, int, int] = (b"", b"", 1, 0, 4, 0)
     """Name, key, channel, encryption, most stations and hidden of the module's own network (CWSAP)."""
+    ap_address: tuple[str, str, str] = ("", "", "")
+    """Address, gateway and netmask in it (CIPAP)."""
+    dhcp: int = 3
+    """Bit 0: the DHCP server of the own network runs; bit 1: the station asks for its address (CWDHCP)."""
+    lease: tuple[int, str, str] | None = None
+    """Minutes of a lease, first and last address (CWDHCPS)."""
+    name_servers: tuple[str, ...] | None = None
+    """Set by CIPDNS; None: those of the joined network."""
+    mac: str = ""
+    """Of the station (CIPSTAMAC)."""
+    ap_mac: str = ""
+    """Of the access point (CIPAPMAC)."""
+    announced: tuple[bytes, bytes, int] | None = None
+    """Host name, service and port that MDNS tells."""

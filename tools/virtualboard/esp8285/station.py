@@ -31,6 +31,12 @@ AUTO_NS = (0, 500 * MS)
 """From `ready` to the WIFI DISCONNECT of an automatic join: right behind it (`bbs1821-rst`) or later
 (`gl-gmr-autoconn`)."""
 
+WPS_FIND_NS = 5 * SECOND
+"""From the start of WPS to its success with a router whose button is pushed; a guess."""
+
+WPS_GIVES_UP_NS = 120 * SECOND
+"""Walk time of the push button method (Wi-Fi Simple Configuration)."""
+
 RETRY_NS = 1 * SECOND
 """Pause between two attempts to come back to a lost network; the station tries for ever."""
 
@@ -50,6 +56,7 @@ class Station:
         self.fixed: tuple[str, str, str] | None = None
         self._alarm: Alarm | None = None
         self._blocked = False
+        self._searching = False
         modem.air.listeners.append(self._point_lost)
 
     @property
@@ -113,6 +120,32 @@ class Station:
         """While blocked, no attempt finds any network (a fault)."""
         self._blocked = blocked
 
+    def push_button(self) -> None:
+        """WPS: look for a router whose button was pushed, get its name and key, and join."""
+        self.leave()
+        self._search(self._clock.now + WPS_GIVES_UP_NS)
+
+    def stop_button(self) -> None:
+        """End WPS; a network that was joined by it stays."""
+        if self._searching:
+            self._stop()
+
+    def _search(self, until: int) -> None:
+        self._later(WPS_FIND_NS, lambda: self._found(until))
+        self._searching = True
+
+    def _found(self, until: int) -> None:
+        point = next((p for p in self._modem.air.points if p.audible and p.wps and not self._blocked), None)
+        if point is not None:
+            self._modem.say_wifi(b"wps success,connecting ap ...\r\n")
+            key = point.password.encode()
+            self._modem.flash.ssid, self._modem.flash.password = point.ssid_bytes, key
+            self.join(point.ssid_bytes, key)
+        elif self._clock.now < until:
+            self._search(until)
+        else:
+            self._modem.say_wifi(b"wps fail\r\n")
+
     def reset(self) -> None:
         """The module restarts: all is forgotten, nothing is said."""
         self._stop()
@@ -122,6 +155,7 @@ class Station:
         self.fixed = None
 
     def _stop(self) -> None:
+        self._searching = False
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
@@ -157,12 +191,13 @@ class Station:
         self._later(RETRY_NS, self._attempt)
 
     def _associated(self, point: AccessPoint) -> None:
-        if not point.reachable or self._blocked:
+        if not point.audible or self._blocked:
             self._not_found()
             return
         self.point = point
         self.status = CONNECTING
         self._modem.say_wifi(b"WIFI CONNECTED\r\n")
+        self._modem.own.moved()
         if self.fixed is not None:
             self._got_ip()
         elif point.dhcp_ok:
@@ -181,7 +216,7 @@ class Station:
             self.point = None
             self.status = IDLE
             self._modem.say_wifi(b"WIFI DISCONNECT\r\n")
-            self._modem.links.close_all()
+            self._modem.links.station_lost()
 
     def _point_lost(self, point: AccessPoint) -> None:
         if self.point is point:

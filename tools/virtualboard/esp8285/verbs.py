@@ -52,3 +52,8 @@ def stores(name: bytes) -> bool:
 def suffixed(name: bytes) -> bool:
     """True for the forms `X_CUR` and `X_DEF`."""
     return name.endswith((b"_CUR", b"_DEF"))
+
+
+def stored_form(name: bytes) -> bool:
+    """True for `X_DEF`, whose query tells what is in the flash."""
+    return name.endswith(b"_DEF")

@@ -1,9 +1,9 @@
 """The whole board in a file: a zip archive with `machine.json` and raw memories, written whole or not at all.
 
 In it are cores, memory, flash, device registers, panel, camera registers and the clock. Not in it are what lies outside
-of the board and would not wait: the modem comes back as after a power cycle, its links closed and nothing joined. The
-card's contents stay in their folder; a card whose tables are no longer as the firmware knows them comes back as if just
-put in. Timers and watchdogs begin their periods anew.
+of the board and would not wait: the modem comes back as after a power cycle, with what its own flash holds (networks,
+keys), its links closed and nothing joined. The card's contents stay in their folder; a card whose tables are no longer
+as the firmware knows them comes back as if just put in. Timers and watchdogs begin their periods anew.
 
 Nothing of a file is executed or unpickled: numbers, texts, and lists of them.
 """
@@ -26,6 +26,7 @@ from virtualboard.k210.soc import RAM_SIZE
 from virtualboard.kept import Kept
 
 if TYPE_CHECKING:
+    from virtualboard.esp8285 import Modem
     from virtualboard.k210.engine import K210Engine
 
 FORMAT = 1
@@ -66,6 +67,7 @@ def save(engine: K210Engine, path: Path, identity: dict[str, str]) -> None:
         "panel": _packed_state(board.panel),
         "flash": _packed_state(board.flash),
         "camera": _packed_state(board.camera),
+        "modem": _packed_state(board.modem),
         "card": board.card.spi.state(),
     }
     memories = {"ram": state["ram"], "flash": state["flash"], "panel": board.panel.memory}
@@ -108,6 +110,8 @@ def load(engine: K210Engine, path: Path, identity: dict[str, str]) -> dict[str, 
         # Restoring the chip moves the parts' pins, so the parts come last.
         for part, kept in ((board.panel, "panel"), (board.flash, "flash"), (board.camera, "camera")):
             part.restore({name: _unpacked(value) for name, value in machine[kept].items()})
+        if "modem" in machine:  # older snapshots have none
+            board.modem.restore({name: _unpacked(value) for name, value in machine["modem"].items()})
         board.panel.memory = memories["panel"]
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise SnapshotError(f"its contents are not as expected ({error!r})") from None
@@ -167,7 +171,7 @@ def _read(path: Path, sizes: dict[str, int], identity: dict[str, str]) -> tuple[
         raise SnapshotError("it is damaged, or no snapshot") from None
 
 
-def _packed_state(part: Kept) -> dict[str, Any]:
+def _packed_state(part: Kept | Modem) -> dict[str, Any]:
     return {name: _packed(value) for name, value in part.state().items()}
 
 

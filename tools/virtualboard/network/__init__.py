@@ -10,10 +10,23 @@ the peer is about to speak (it was just asked something, or was in the middle of
 serial lines have been quiet for `QUIET_NS`: a board that is busy uploading does not wait for anybody.
 """
 
+from virtualboard.network.bridge import Bridge
 from virtualboard.network.datagrams import Datagrams
 from virtualboard.network.network import Network
 from virtualboard.network.patience import QUIET_NS
 from virtualboard.network.script import Script
 from virtualboard.network.tcp import MSS, SEGMENT_GAP_NS, WINDOW, Peer
+from virtualboard.network.visitor import Visitor
 
-__all__ = ["MSS", "QUIET_NS", "SEGMENT_GAP_NS", "WINDOW", "Datagrams", "Network", "Peer", "Script"]
+__all__ = [
+    "MSS",
+    "QUIET_NS",
+    "SEGMENT_GAP_NS",
+    "WINDOW",
+    "Bridge",
+    "Datagrams",
+    "Network",
+    "Peer",
+    "Script",
+    "Visitor",
+]

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from virtualboard.clock import SECOND, US, Action, Alarm, Mark
 from virtualboard.network.patience import Handle, Patience, Quiet
+from virtualboard.network.script import SilentEnd
 
 MSS = 1460
 """Payload bytes of a full segment on Ethernet and Wi-Fi."""
@@ -50,14 +51,26 @@ class Peer:
     """One connection of the module.
 
     Set `on_connect(ok)`, `on_data(bytes)`, `on_close(reset)` and `on_acked(count)` before time moves on. Data come in
-    segments of at most 1460 bytes and only into window space; call `grant` for every byte that leaves the buffer.
+    segments of at most `mss` bytes and only into window space; call `grant` for every byte that leaves the buffer.
+    `visitor`: the other side is a station of the module's own network. Links of the server do without Nagle's rule.
     """
 
     def __init__(
-        self, quiet: Quiet, end: End, ip: str, port: int, rtt_ns: int, ack_delay_ns: int, on_over: Action
+        self,
+        quiet: Quiet,
+        end: End,
+        ip: str,
+        port: int,
+        rtt_ns: int,
+        ack_delay_ns: int,
+        on_over: Action,
+        mss: int = MSS,
+        visitor: bool = False,
     ) -> None:
         self.ip = ip
         self.port = port
+        self.mss = mss
+        self.visitor = visitor
         self.on_connect: Callable[[bool], None] = ignore
         self.on_data: Callable[[bytes], None] = ignore
         self.on_close: Callable[[bool], None] = ignore
@@ -70,11 +83,15 @@ class Peer:
         self._ack_delay_ns = ack_delay_ns
         self._on_over = on_over
         self._over = False
+        self._nagle = True
+        self._cut_ns = 0
         # towards the module
         self._credit = 0
         self._granted = 0
         self._next_slot = 0
-        self._patience = Patience(quiet, lambda ready: end.wait(ready, since=self._asked_since), self._pump, end.real)
+        self._patience = Patience(
+            quiet, lambda ready: self._end.wait(ready, since=self._asked_since), self._pump, end.real
+        )
         self._asked_since: Mark | None = None  # when words reached the peer that it has not answered
         self._eager = False
         self._monologue = False
@@ -104,7 +121,8 @@ class Peer:
         self._end.open(answered)
 
     def adopt(self) -> None:
-        """Take a connection that a client opened: it is up already."""
+        """Take a connection that a client opened: it is up already. Nagle's rule is off (`espconn_tcp_accept`)."""
+        self._nagle = False
         self._opened(True)
 
     def _opened(self, ok: bool) -> None:
@@ -132,6 +150,26 @@ class Peer:
         self.open = False
         self._patience.stop()
         self._timeout = self._clock.after(LINGER_NS, lambda: self._dispose(abort=True))
+
+    def cut(self, gives_up_ns: int) -> None:
+        """The radio carries this connection no longer. Nobody is told; what was sent and not acknowledged, or is sent
+        from now on, is repeated for `gives_up_ns`, and then the connection ends as by a reset."""
+        if not self.open:
+            self._dispose(abort=True)
+            return
+        self._patience.stop()
+        for handle in (self._delayed_ack, self._write_hold):
+            if handle is not None:
+                handle.cancel()
+        self._end.close(abort=True)
+        self._end = SilentEnd()
+        self._cut_ns = gives_up_ns
+        self._timeout = None
+        self._give_up_later()
+
+    def _give_up_later(self) -> None:
+        if self._cut_ns and self._timeout is None and self.unacked:
+            self._timeout = self._clock.after(self._cut_ns, lambda: self._ended(reset=True))
 
     @property
     def _owes(self) -> bool:
@@ -169,14 +207,14 @@ class Peer:
             self._clock.after(self._rtt_ns, lambda: self._widen(step))
 
     def _widen(self, count: int) -> None:
-        stuck = self._credit < MSS
+        stuck = self._credit < self.mss
         self._credit += count
         if self.open and stuck:
             self._patience.look_at(max(self._clock.now, self._next_slot))
 
     def _pump(self) -> None:
         """A segment may arrive now: take it from the peer if there is one."""
-        limit = min(MSS, self._credit)
+        limit = min(self.mss, self._credit)
         if not self.open or limit <= 0:
             return
         if self._received and self._clock.now < self._asked_at + self._rtt_ns // 2:
@@ -184,7 +222,7 @@ class Peer:
             self._patience.look_at(self._asked_at + self._rtt_ns // 2)
             return
         try:
-            if limit < MSS and self._end.holds_more_than(limit):
+            if limit < self.mss and self._end.holds_more_than(limit):
                 return  # a sender does not fill a window smaller than a segment; `_widen` looks again
             data = self._end.read(limit)
         except ConnectionError:
@@ -219,13 +257,14 @@ class Peer:
         """Queue payload; `on_acked` follows as the peer acknowledges it."""
         self._unsent += data
         self._quiet.traffic()
+        self._give_up_later()
         self._output()
 
     def _output(self) -> None:
         """Send what Nagle's rule lets go: full segments, and a short one only when nothing is in flight (lwIP)."""
         while self._unsent and not self._over:
-            size = min(MSS, len(self._unsent))
-            if size < MSS and self._in_flight:
+            size = min(self.mss, len(self._unsent))
+            if size < self.mss and self._in_flight and self._nagle:
                 return
             segment = bytes(self._unsent[:size])
             del self._unsent[:size]
@@ -263,7 +302,7 @@ class Peer:
             self._write_hold = self._end.wait(self._flush, write=True)
             return
         half = self._rtt_ns // 2
-        if self._pushed or self._received > MSS:
+        if self._pushed or self._received > self.mss:
             # A pushed segment is acknowledged when the application reads it, a second one at once.
             self._clock.after(half, self._acknowledge)
         elif self._delayed_ack is None or not self._delayed_ack.active:

@@ -258,7 +258,7 @@ class _Play:
         port = self._modem.settings.server_port
         if port is None:
             port = SERVER_PORT
-            self._modem.open_server(port)
+            self._modem.server.open(port)
         self._stage.network.call(port, actor)
         return True
 
@@ -295,17 +295,17 @@ class _Play:
         return True
 
     def _vanish(self, _match: re.Match[bytes]) -> bool:
-        self._modem.lose_clients()
+        self._modem.server.lose_clients()
         return True
 
     def _station(self, match: re.Match[bytes]) -> bool:
         mac = match[1].decode()
         lease = re.search(rb'\+DIST_STA_IP:"%s","([\d.]+)"' % match[1], self._expected[len(self._out) :])
-        self._modem.station_joins(mac, lease[1].decode() if lease else "192.168.4.2")
+        self._modem.own.joined(mac, lease[1].decode() if lease else "192.168.4.2")
         return True
 
     def _station_left(self, match: re.Match[bytes]) -> bool:
-        self._modem.station_leaves(match[1].decode())
+        self._modem.own.left(match[1].decode())
         return True
 
     def _reset(self, _match: re.Match[bytes]) -> bool:

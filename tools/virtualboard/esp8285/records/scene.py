@@ -207,7 +207,7 @@ def _addresses(scene: Scene, printed: bytes) -> None:
         scene.hostname = name[1]
     if mode := re.search(rb"\+CWMODE(?:_CUR|_DEF)?:([123])\r\n", printed):
         scene.mode = int(mode[1])
-    elif b"+CIFSR:AP" in printed or b"+STA_CONNECTED" in printed or b"+CIPAP" in printed:
+    elif b"+CIFSR:AP" in printed or b"+STA_CONNECTED" in printed or b"+CIPAP" in printed or own:
         scene.mode = 3
 
 

@@ -52,7 +52,7 @@ class Stage:
         """Bring the module to where the log begins: off before a boot, else up and with what was set and open."""
         scene, modem = self.scene, self.modem
         modem.mac, modem.ap_mac = scene.mac, scene.ap_mac
-        modem.ap_address = scene.ap_address or modem.ap_address
+        modem.flash.ap_address = scene.ap_address or modem.flash.ap_address
         modem.flash.mode, modem.flash.baud = scene.mode, scene.baud
         modem.flash.hostname = scene.hostname or modem.flash.hostname
         modem.flash.autoconnect = False
@@ -68,10 +68,10 @@ class Stage:
         modem.settings.mode = scene.mode
         modem.settings.scan_sort = not scene.points
         modem.settings.scan_mask = scene.scan_mask or modem.settings.scan_mask
-        modem.stations.update(scene.stations)
-        modem.name_servers = scene.name_servers
+        modem.own.stations.update(scene.stations)
+        modem.settings.name_servers = scene.name_servers or None
         modem.missing |= scene.missing
-        modem.flash.dhcp = scene.numbers.get("CWDHCP", modem.flash.dhcp)
+        modem.settings.dhcp = modem.flash.dhcp = scene.numbers.get("CWDHCP", modem.flash.dhcp)
         modem.free_heap = scene.numbers.get("SYSRAM", modem.free_heap)
         modem.settings.sleep = scene.numbers.get("SLEEP", modem.settings.sleep)
         modem.settings.server_timeout_s = scene.numbers.get("CIPSTO", modem.settings.server_timeout_s)
@@ -79,7 +79,7 @@ class Stage:
         if scene.ping_ms is not None:
             self.network.rtt_ns = scene.ping_ms * MS
         if scene.own_network is not None:
-            modem.settings.own_network = scene.own_network
+            modem.settings.own_network = modem.flash.own_network = scene.own_network
         if not scene.echo:
             self._ask(b"ATE0")
         if scene.joined:

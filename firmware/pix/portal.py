@@ -1,0 +1,332 @@
+# Set-up by telephone: the board opens a network of its own, whose key only the panel shows. Every name leads to it
+# there, and every probe of a telephone to its page, so that the page opens by itself. What is chosen on it is tried
+# while the network stays; the networks of before are kept until the new one works.
+#
+#     modem = Portal(settings, screen).run()        # None: nobody came, or nobody chose one that works
+#
+# Only plain HTTP can be answered; a probe by HTTPS is refused at once, and every system then asks by HTTP.
+
+import gc
+
+from micropython import const
+
+from pix import dns, ownnet, portpage, qrcard, setfile, wificode
+from pix.atport import after, left
+from pix.errors import PixError
+from pix.ownnet import ADDRESS, scanned
+from pix.udp import Port
+from pix.web import Web
+from pix.webreq import WebError
+from pix.webres import redirect, refresh
+from pix.wifi import Station
+from pix.wifilook import Looker
+
+HOME = "http://%s/" % ADDRESS
+
+# What systems ask to find out whether they are in the Internet, and what makes them show the page: anything but the
+# text or status they hope for. A redirect is what all of them follow.
+PROBES = (
+    "/hotspot-detect.html",  # iOS, macOS: captive.apple.com
+    "/library/test/success.html",  # older ones: www.apple.com
+    "/generate_204",  # Android, ChromeOS: connectivitycheck.gstatic.com, clients3.google.com
+    "/gen_204",  # the same: www.google.com
+    "/connecttest.txt",  # Windows 10 and 11: www.msftconnecttest.com
+    "/ncsi.txt",  # Windows before: www.msftncsi.com
+    "/redirect",  # and what Windows then opens in the browser
+    "/canonical.html",  # Firefox: detectportal.firefox.com
+    "/success.txt",  # the same
+    "/check_network_status.txt",  # NetworkManager: nmcheck.gnome.org, network-test.debian.org
+)
+
+_LISTED = const(20)
+_ANSWER_MS = const(3000)  # for the page that tells of the attempt to get out before it begins
+_CLOSE_MS = const(8000)  # from the page with the address to the end of the network
+_UNTOLD_MS = const(60000)  # the same when nobody fetches that page
+_LOOK_MS = const(60000)  # between two looks for a known network while nobody is there
+_CHECK_MS = const(5000)  # between two looks whether the module is still there
+_CODE_MS = const(1000)  # between two looks for a code before the camera
+_RESTARTS = const(3)
+
+
+class Portal:
+    # `settings` as of pix.config, `screen` a pix.screen.Screen, progress(stage, detail) and idle() as of pix.wifi.
+    def __init__(self, settings, screen, progress=None, idle=None):
+        self.board = ""  # name of the network
+        self.networks = []  # (name, locked, dBm, channel) of those in the air, the strongest first
+        self.server = settings.server
+        self.app = settings.app
+        self._settings = settings
+        self._screen = screen
+        self._station = Station(settings, progress, idle)
+        self._modem = self._station.modem
+        self._modem.repair = self._station.recover
+        self._tell = progress
+        self._key = ""
+        self._heard = []  # lines of the last scan
+        self._looker = Looker()
+        self._web = None
+        self._names = None
+        self._wish = None  # (name, key) to try
+        self._chosen = ("", "")  # what was ticked and what was typed last
+        self._failure = None
+        self._refused = None  # (name, key) of the last code: it is not tried for ever
+        self._address = ""  # in the new network
+        self._told_at = None  # when the network closes, once that one works
+
+    @property
+    def token(self):
+        # What the form must bring.
+        return self._web.gate.token
+
+    def run(self):
+        # Serve until a network works, a known one is back, or nobody has come for "portal_s" seconds. Returns the
+        # joined pix.espat.Modem, or None. Raises PixError "no-modem" and "modem-firmware".
+        restarts = 0
+        while True:
+            try:
+                self._open()
+                return self._serve()
+            except PixError as error:
+                restarts += 1
+                again = self._web is not None and error.code in ("modem-rebooted", "no-modem")
+                if not again or restarts > _RESTARTS:
+                    raise
+                self._say("portal", error.line)
+            finally:
+                self._close()
+
+    @property
+    def done(self):
+        # True when a network was set up.
+        return self._address != ""
+
+    # -- the network --------------------------------------------------------------------------------------
+
+    def _open(self):
+        station = self._station
+        modem = self._modem
+        station.prepare()
+        self.look()
+        if not self._key:  # the same one after a restart of the module
+            self._key = ownnet.random_key(*self._heard)
+        self.board = ownnet.name_of(modem, "maixpix-")
+        # On the channel of the network that will probably be joined: one radio serves both.
+        ownnet.open_network(modem, self.board, self._key, *[network[3] for network in self.networks[:1]])
+        self._web = Web(csrf=True, any_host=True)
+        self._routes(self._web)
+        self._web.start(modem)
+        self._names = Port(modem, 53)
+        self._say("portal", "network %s, page %s" % (self.board, HOME))
+        self._show()
+
+    def _close(self):
+        try:
+            if self._names is not None:
+                self._names.close()
+            if self._web is not None:
+                self._web.stop()
+            ownnet.close_network(self._modem)
+        except PixError as error:
+            self._say("portal", error.line)
+        self._web = self._names = None
+        gc.collect()
+
+    def look(self):
+        # Look for networks: two seconds in which nobody is answered.
+        found = {}
+        self._heard = self._station.scan()
+        for line in self._heard:
+            network = scanned(line)
+            if network is None:
+                continue
+            try:
+                name = network[0].decode()
+            except UnicodeError:
+                continue  # no browser could send such a name back
+            if name not in found or found[name][2] < network[2]:
+                found[name] = (name,) + network[1:]
+        self.networks = sorted(found.values(), key=lambda network: -network[2])[:_LISTED]
+
+    # -- the loop -----------------------------------------------------------------------------------------
+
+    def _serve(self):
+        modem = self._modem
+        web = self._web
+        generation = modem.generation
+        served = 0
+        quiet_at = after(0)
+        end = after(1000 * self._settings.portal_s)
+        look_at = after(_LOOK_MS)
+        check_at = after(_CHECK_MS)
+        code_at = after(_CODE_MS)
+        while True:
+            web.poll(50)
+            self._answer_names()
+            modem.poll()
+            if self._station.idle is not None and not web.busy:
+                self._station.idle()
+            if modem.generation != generation:
+                raise PixError("modem-rebooted")
+            if left(check_at) <= 0:
+                # At another rate than ours a restarted module is not understood; nobody else here would notice it.
+                check_at = after(_CHECK_MS)
+                if not modem.ask(""):
+                    raise PixError("no-modem", "it does not answer")
+            if left(code_at) <= 0 and not web.busy and self._wish is None and not self._address:
+                self._look_for_code()
+                code_at = after(_CODE_MS)
+            if web.served != served:
+                served = web.served
+                end = after(1000 * self._settings.portal_s)
+                look_at = after(_LOOK_MS)
+                quiet_at = after(_ANSWER_MS)
+            if self._address:
+                if self._told_at is not None and left(self._told_at) <= 0:
+                    return modem
+            elif self._wish is not None and (not web.busy or left(quiet_at) <= 0):
+                self._try()
+                end = after(1000 * self._settings.portal_s)
+            elif left(end) <= 0:
+                self._say("portal", "nobody came")
+                return None
+            elif left(look_at) <= 0:
+                look_at = after(_LOOK_MS)
+                if self._known_is_back():
+                    return modem
+
+    def _answer_names(self):
+        while True:
+            query = self._names.take()
+            if query is None:
+                return
+            answer = dns.answer(query, dns.packed(ADDRESS))
+            if answer is not None:
+                self._names.send(answer)
+
+    def _look_for_code(self):
+        # A network's QR code before the camera is as good as the form.
+        network = self._looker.look()
+        if network is not None and network[:2] != self._refused:
+            self._wish = self._refused = network[:2]
+
+    def _known_is_back(self):
+        # True when one of the board's own networks is there again, and joined.
+        if not self._settings.wifi:
+            return False
+        self.look()
+        there = [network[0] for network in self.networks]
+        for name, key in self._settings.wifi:
+            if name in there:
+                try:
+                    self._station.attempt(name.encode(), key.encode())
+                    return True
+                except PixError as error:
+                    self._say("portal", error.line)
+        return False
+
+    def _try(self):
+        name, key = self._wish
+        self._wish = None
+        self._say("portal", "joining %s" % name)
+        try:
+            self._station.attempt(name.encode(), key.encode())
+        except PixError as error:
+            if error.code in ("no-modem", "modem-rebooted"):
+                raise
+            self._failure = (error.title, portpage.reason(error, name))
+            self._say("portal", error.line)
+            self._show()
+            return
+        self._address = self._modem.address
+        self._told_at = after(_UNTOLD_MS)
+        networks = [[name, key]] + [pair for pair in self._settings.wifi if pair[0] != name]
+        values = {"wifi": networks}
+        if self.server != self._settings.server:
+            values["server"] = self.server
+        if self.app != self._settings.app:
+            values["app"] = self.app
+        try:
+            setfile.change(values)
+        except PixError as error:
+            self._say("portal", error.line)
+        for setting in values:
+            setattr(self._settings, setting, values[setting])
+        self._say("portal", "%s works, address %s" % (name, self._address))
+        self._show()
+
+    # -- the pages ----------------------------------------------------------------------------------------
+
+    def _routes(self, web):
+        for probe in PROBES:
+            web.get(probe)(_send_home)
+        web.get("/wpad.dat")(_nothing)  # a proxy's settings, which Windows asks every network for
+        web.get("/favicon.ico")(_nothing)
+        web.get("/")(self._index)
+        web.get("/state")(self._state)
+        web.post("/join")(self._join)
+        web.get("/<path:rest>")(lambda request, rest: redirect(HOME))
+
+    def _index(self, request):
+        if request.header("host").split(":")[0] != ADDRESS:
+            return redirect(HOME)  # the front page of somebody else, which all probes of some systems are
+        if self._address or self._wish is not None:
+            return redirect("/state")
+        if request.query.get("scan"):
+            self.look()
+        failure = self._failure
+        return portpage.form(self, failure, *self._chosen)
+
+    def _state(self, request):
+        if self._address:
+            self._told_at = after(_CLOSE_MS)
+            return portpage.done(self._settings.wifi[0][0], self._address)
+        if self._wish is None:
+            return redirect("/", 303)
+        return refresh("/state", 3, portpage.trying(self._wish[0]))
+
+    def _join(self, request):
+        form = request.form
+        other = form.get("other", "").strip()
+        chosen = form.get("ssid", "")
+        name = other or chosen
+        key = form.get("key", "")
+        server = form.get("server", "").strip()
+        app = form.get("app", self.app)
+        self._chosen = (chosen, other)
+        fault = portpage.fault(self, name, key, server, app)
+        if fault:
+            self._failure = ("Not yet", fault)
+            return portpage.form(self, self._failure, chosen, other), 400
+        self.server = portpage.whole_server(server)
+        self.app = app
+        self._failure = None
+        self._wish = (name, key)
+        return refresh("/state", 4, portpage.trying(name))
+
+    # -- the panel ----------------------------------------------------------------------------------------
+
+    def _show(self):
+        # What to do, for whoever stands before the board; the key is told here and nowhere else.
+        screen = self._screen
+        if screen is None:
+            return
+        if self._address:
+            page = "http://%s/" % self._address
+            qrcard.show(screen, page, ["%s works" % self._settings.wifi[0][0], "address " + self._address])
+            return
+        lines = ["Wi-Fi " + self.board, "key " + self._key, HOME]
+        if self._failure:
+            lines.insert(0, self._failure[0])
+        qrcard.show(screen, wificode.made(self.board, self._key), lines)
+
+    def _say(self, stage, detail):
+        if self._tell is not None:
+            self._tell(stage, detail)
+
+
+def _send_home(request):
+    return redirect(HOME)
+
+
+def _nothing(request):
+    raise WebError(404, "There is nothing at this address.")

@@ -1,0 +1,117 @@
+# The board's pages beside an app, by the setting "web": nothing of them is loaded while that is 0.
+#
+#     beside = Beside(settings, screen, tell, log, ("next",))
+#     beside.start(modem)          # once there is a network
+#     beside.rest(60000)           # instead of sleeping; ends early when somebody wants the next picture
+
+import utime
+from micropython import const
+
+from pix.errors import PixError
+from pix.online import Held
+
+_SLICE_MS = const(50)  # without pages: Ctrl-C acts between two sleeps only
+_PAUSE_MS = const(5)
+
+
+class Beside:
+    # `actions`: "next" (see `hurry`), or a dictionary of pix.webpages.Pages' functions, besides "show" and "fetch".
+    # `port` is served in any case, whatever the settings say.
+    def __init__(self, settings, screen, tell, log, actions=(), port=0):
+        self.settings = settings
+        self.screen = screen
+        self.tell = tell
+        self.hurry = False  # somebody wants the next picture; the app clears it
+        self.portal = False  # the key was held: the app calls `stop` and opens the portal
+        self._held = Held(settings)
+        self.web = None
+        self.pages = None
+        port = settings.web or port
+        if not port:
+            return
+        from pix.web import Web
+        from pix.webpages import Pages
+
+        able = {"show": self.show, "fetch": self._fetch}
+        for name in actions:
+            able[name] = self._hurry if name == "next" and not isinstance(actions, dict) else actions[name]
+        self.web = Web(port, settings.web_key, log=log)
+        self.pages = Pages(self.web, settings, screen, able)
+
+    def start(self, modem):
+        # Serve through `modem`; returns the URL, "" without pages. Raises PixError.
+        if self.web is None:
+            return ""
+        url = self.web.start(modem, self.settings.name)
+        print("pages at", url, self.web.local)
+        return url
+
+    def stop(self):
+        # Serve no more, until the next `start`.
+        self.portal = False
+        if self.web is not None:
+            self.web.stop()
+
+    @property
+    def waits(self):
+        # True while there are pages that nobody can reach yet.
+        return self.web is not None and self.web.modem is None
+
+    def shown(self, path):
+        # The app shows the picture `path` of the card now.
+        if self.pages is not None:
+            self.pages.shown = path
+
+    def rest(self, ms):
+        # Serve for `ms`, or less when `hurry` or `portal` is set meanwhile; without pages, sleep.
+        end = utime.ticks_add(utime.ticks_ms(), ms)
+        while not self.hurry and not self.portal:
+            self.portal = self._held.look()
+            left = utime.ticks_diff(end, utime.ticks_ms())
+            if left <= 0:
+                return
+            if self.web is None or self.web.modem is None:
+                utime.sleep_ms(min(left, _SLICE_MS))
+                continue
+            self.web.poll()
+            self.pages.work()
+            self.web.repair()
+            utime.sleep_ms(min(left, _PAUSE_MS))
+
+    def between(self):
+        # In the middle of a fetch, between two blocks: guests are served where the module keeps what comes meanwhile.
+        if self.web is not None and self.web.modem is not None and self.web.modem.passive:
+            self.web.poll()
+
+    def progress(self, done, total):
+        # What to give pix.fetch: the app's own progress, and a slice for guests.
+        self.tell.progress(done, total)
+        self.between()
+
+    def show(self, path):
+        # Show the picture `path` of the card. Raises PixError.
+        self.screen.show(path)
+        self.pages.shown = path
+        return "Shown: %s" % path
+
+    def _hurry(self):
+        self.hurry = True
+        return "The next picture is on its way."
+
+    def _fetch(self, url):
+        from pix import fetch
+        from pix.webform import short_name
+        from pix.webpages import PICTURES, make_folder
+
+        if not self.web.modem.online:
+            raise PixError("wifi-lost")
+        make_folder(PICTURES)
+        path = short_name(PICTURES, url.split("?")[0], "bmp" if url.lower().find(".bmp") > 0 else "jpg")
+        settings = self.settings
+        result = fetch.fetch(
+            self.web.modem, url, path, self.progress, check=self.screen.check, again=self.tell.again, retries=2,
+            body_kb=settings.body_kb, body_s=settings.body_s,
+        )  # fmt: skip
+        self.screen.show()
+        self.pages.shown = path
+        return "Fetched: %d bytes" % result.bytes
