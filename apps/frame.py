@@ -10,6 +10,7 @@ import utime
 
 from pix import fetch, online, store
 from pix.errors import PixError
+from pix.files import card_answers
 from pix.log import Log
 from pix.start import once
 from pix.tell import Tell, begin
@@ -58,6 +59,8 @@ def main():
             wait_ms = settings.interval_s * 1000
             pause_ms = _FIRST_PAUSE_MS
         except PixError as error:
+            if error.code in ("no-card", "card-error") and not card_answers():
+                raise  # pix.start tells it and looks after the card
             print("error", error.line)
             log.error(error)
             if online.uncovered():
