@@ -175,7 +175,7 @@ def test_what_cannot_be_is_said_at_once_and_what_fails_with_its_true_reason(plac
 
         def refuse(page, index):
             if index < len(REFUSED):
-                form = {"token": page.token, **REFUSED[index][0]}
+                form = {"csrf": page.token, **REFUSED[index][0]}
                 phone.post("/join", form, lambda answer: told.append(answer) or refuse(page, index + 1))
             else:
                 fail(page, 0)
