@@ -11,6 +11,12 @@ RING = 49152  # 0.49 s at 1 Mbaud; with all else in use it keeps a fetch within 
 
 _MORE = 4096  # for the small objects that come to lie in a freed block before the large one does
 
+# What runs here, told by pix.start: the folder of the version below `home`, and what names its content.
+home = ""
+slot = ""
+version = ""
+trial = False  # it came through the air and has not confirmed itself yet (pix.update)
+
 _aside = {}
 
 

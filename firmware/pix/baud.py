@@ -20,7 +20,7 @@ def find(modem, *likely):
     modem.heard = False
     rates = likely + tuple(rate for rate in _RATES if rate not in likely)
     for rate in rates:
-        if _answers(modem, rate):
+        if answers(modem, rate):
             return
     for rate in rates:
         # In data mode, which can be stored in its flash, all that is written goes to a peer, but for +++ alone.
@@ -29,7 +29,7 @@ def find(modem, *likely):
         modem.pause(_ALONE_MS)
         modem.uart.write(b"+++")
         modem.pause(_LEAVE_MS)
-        if _answers(modem, rate):
+        if answers(modem, rate):
             return
     if modem.strapped:
         raise PixError("no-modem", "its IO0 strap is high")
@@ -38,7 +38,8 @@ def find(modem, *likely):
     raise PixError("no-modem", "silent at all rates")
 
 
-def _answers(modem, rate):
+def answers(modem, rate):
+    # True when the module answers at that rate, which is the line's afterwards.
     if modem.baud != rate:
         modem.open(rate)
     for _ in range(3):

@@ -77,6 +77,22 @@ def init_lcd(name="dock", rotation=0):
     return lcd.width(), lcd.height()
 
 
+def light(name, level):
+    # Set the backlight of board `name` to "on", "dim" or "off". False where it cannot be switched.
+    pad = _BOARDS[name][3]
+    if pad is None:
+        return False
+    if level == "dim":
+        from machine import PWM, Timer
+
+        # On when low: a duty of 85 is 15 % of the light.
+        timer = Timer(Timer.TIMER2, Timer.CHANNEL0, mode=Timer.MODE_PWM)
+        PWM(timer, freq=1000, duty=85, pin=pad)
+    else:
+        output(pad, "backlight", level == "off")
+    return True
+
+
 def direction(name="dock", rotation=0):
     # The direction of the panel of board `name` as `init_lcd` leaves it: the byte that lcd.direction takes (MADCTL).
     return (_BOARDS[name][4] or 0xA0) if not rotation else _ROTATIONS[rotation] | _BOARDS[name][4] & 0x08

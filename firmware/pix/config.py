@@ -7,6 +7,8 @@ from pix.errors import PixError
 
 PATHS = ("/flash/pix.json", "/sd/pix.json")
 
+_OVERLAYS = ("clock", "date", "caption")
+
 _MAX_FILE = 4096  # bytes; a settings file is small, anything else is not one
 
 # name -> (default, kind). Kinds: "text", "secret", (low, high) for whole numbers, a tuple of texts for a choice.
@@ -28,7 +30,16 @@ KEYS = {
     # How much of an answer whose length the server does not tell is taken, and for how long; 0: see pix.fetch.
     "body_kb": (0, (0, 4000000)),
     "body_s": (0, (0, 86400)),
+    # The frame: what it shows, how much of it the card keeps, when and how (pix.plist, pix.keep, pix.sched).
     "interval_s": (60, (1, 86400)),
+    "playlist": ("", "text"),
+    "list_s": (300, (10, 86400)),
+    "cache_files": (60, (2, 400)),
+    "cache_kb": (16384, (64, 4000000)),
+    "schedule": ("", "schedule"),
+    "zone": (1000, (-900, 1000)),  # minutes east of Greenwich; 1000: as the companion tells
+    "change": ("cut", ("cut", "wipe", "fade")),
+    "overlay": ("", "words"),
     "upload": ("", "text"),
     "quality": (60, (1, 100)),
     "burst": (1, (1, 20)),
@@ -40,6 +51,9 @@ KEYS = {
     "command": ("", "text"),
     "send": ("outbox/s*.jpg", "text"),
     "token": ("", "secret"),
+    # New software through the air: the secret of this board, 64 hex digits, and how often it is asked for.
+    "update_key": ("", "secret"),
+    "update_s": (3600, (60, 604800)),
     # The board's own pages: their port (0: none), and a key, "user:password" or a word.
     "web": (0, (0, 65535)),
     "web_key": ("", "secret"),
@@ -134,6 +148,11 @@ def wrong(kind, value):
         return None if good else "must be a list of [name, key] pairs"
     if kind == "text" or kind == "secret":
         return None if _text(value) else "must be a text"
+    if kind == "schedule":
+        return _schedule_fault(value) if _text(value) else "must be a text"
+    if kind == "words":
+        good = _text(value) and all([word in _OVERLAYS for word in value.split()])
+        return None if good else "must be some of %s" % ", ".join(_OVERLAYS)
     if isinstance(kind[0], int):
         if isinstance(value, bool) or not isinstance(value, int):
             return "must be a whole number"
@@ -159,6 +178,16 @@ def network_fault(name, key):
     for c in name + key:
         if c < " ":
             return "a name or key holds a control character"
+    return None
+
+
+def _schedule_fault(text):
+    from pix.sched import Schedule
+
+    try:
+        Schedule(text)
+    except PixError as error:
+        return "has a rule that is not understood: " + error.detail
     return None
 
 

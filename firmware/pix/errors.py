@@ -295,6 +295,17 @@ Out of memory
 No block of memory is large enough
 Reset the board; use a smaller picture
 
+bad-playlist
+Playlist not understood
+The list of pictures is malformed
+Check the setting playlist, or use: maixpix serve
+
+no-pictures
+Nothing to show
+The list has no picture that can be shown now
+Put pictures into the folder of maixpix serve
++
+
 settings
 Wrong settings
 A setting is wrong or missing
@@ -320,6 +331,11 @@ upload-refused
 Upload refused
 The receiver did not take the file
 Look into the receiver's log
+
+update-refused
+Update refused
+The new software does not prove to be meant for this board
+Deploy once more with: maixpix deploy --update
 
 own-app
 Error in your program

@@ -4,6 +4,8 @@
 # after a growing pause, and the transfer goes on where it stopped: by Range and If-Range, with the ETag or date kept
 # beside the part, also after a reset of the board. The target is replaced only when the length, and the digest if the
 # server tells one (RFC 9530), are right; until then the previous file stays as it was.
+#
+# Longer than 350 lines: one transfer with all that can happen to it.
 
 import ubinascii
 import utime
@@ -37,12 +39,16 @@ class Fetched:
     # The outcome of a fetch. `status` is 200, 206 or 304; `bytes` the size of the file; `etag` and `content_type` as
     # the server told them ("" if not); `digest` the proven SHA-256 as hex text ("" without one from the server);
     # `elapsed_ms`; `rate` in bytes of content a second; `resumed` the bytes that were on the card already, from a
-    # fetch before this one; `not_modified` True when the target is still the server's file; `attempts` from 1.
+    # fetch before this one; `not_modified` True when the target is still the server's file; `attempts` from 1. `date`
+    # and `zone` are the server's clock as it told it, and `at` the tick at which that came.
     def __init__(self, job, response, size):
         self.status = response.status
         self.bytes = size
         self.etag = response.header("etag")
         self.content_type = response.header("content-type")
+        self.date = response.header("date")
+        self.zone = response.header("maixpix-zone")
+        self.at = job.heard_at
         self.attempts = job.attempts
         self.elapsed_ms = job.elapsed_ms()
         self.not_modified = response.status == 304
@@ -112,6 +118,7 @@ class _Fetch(Retried):
         self.total = -1
         self.digest = ""  # that the server told
         self.restart = False  # the part was given up: ask again without Range
+        self.heard_at = 0  # the tick at which the last head was complete
 
     def run(self):
         part = self.part
@@ -169,6 +176,7 @@ class _Fetch(Retried):
             link.timeout_ms = self.idle_ms
             link.write(head)
             status = response.read_head()
+            self.heard_at = utime.ticks_ms()
             if status >= 300:
                 response.sure(self.view)
             if status in (301, 302, 303, 307, 308):

@@ -58,6 +58,12 @@ def remove(path, name=""):
         on_card(name or path, uos.remove, path)
 
 
+def make_folder(folder):
+    # Make the folder unless it is there. Raises PixError.
+    if size_of(folder) is None:
+        on_card(folder, uos.mkdir, folder)
+
+
 def free_bytes(folder):
     # Bytes that may be written in the file system of `folder`; a reserve stays. Raises PixError.
     info = on_card(folder, uos.statvfs, folder)

@@ -18,8 +18,8 @@ _UNTIL_CLOSE = const(0x3FFFFFFF)  # `run` of a body that ends with the connectio
 # The fields that pix reads. All others are skipped as they come, so they may be long and many.
 READ = (
     b"accept-ranges", b"content-encoding", b"content-length", b"content-range", b"content-type", b"date", b"etag",
-    b"last-modified", b"location", b"repr-digest", b"retry-after", b"transfer-encoding", b"tus-checksum-algorithm",
-    b"upload-offset",
+    b"last-modified", b"location", b"maixpix-zone", b"repr-digest", b"retry-after", b"transfer-encoding",
+    b"tus-checksum-algorithm", b"upload-offset",
 )  # fmt: skip
 
 _STATUS = const(0)

@@ -19,11 +19,11 @@ _tried = False  # the portal has been open by itself since the start: once is en
 _covered = False  # it has taken the panel
 
 
-def bring_up(settings, screen, progress=None, recover=True, idle=None, asked=False, by_itself=True):
+def bring_up(settings, screen, progress=None, recover=True, idle=None, asked=False, by_itself=True, warm=False):
     # As wifi.bring_up. With "portal" at "auto" the portal opens where no network is set or none of them is there, once
     # in a run: a frame whose router is off must not stay open for ever. Not so with `by_itself` False, for apps that
     # have something better to do. `asked`: somebody held the key, so it opens in any case. `idle` is called while it is
-    # open, too. Raises PixError as wifi.bring_up does.
+    # open, too. `warm` as for wifi.bring_up. Raises PixError as that does.
     global _tried
     if asked:
         modem = portal(settings, screen, progress, recover, idle)
@@ -32,7 +32,7 @@ def bring_up(settings, screen, progress=None, recover=True, idle=None, asked=Fal
     by_itself = by_itself and settings.portal == "auto" and not _tried
     try:
         if settings.wifi or not by_itself:
-            return wifi.bring_up(settings, progress, recover, idle)
+            return wifi.bring_up(settings, progress, recover, idle, warm)
         missing = PixError("settings", "no Wi-Fi network is set")
     except PixError as error:
         if error.code != "no-network" or not by_itself:

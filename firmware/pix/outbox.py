@@ -9,7 +9,7 @@
 import uos
 
 from pix.errors import PixError
-from pix.files import beside, files, free_bytes, head_of, on_card, put, remove, size_of
+from pix.files import beside, files, free_bytes, head_of, make_folder, on_card, put, remove, size_of
 from pix.store import recover
 
 FOLDER = "/sd/outbox"
@@ -23,7 +23,7 @@ class Outbox:
         self.folder = folder
         self._reserve = reserve_kb << 10
         self._counter = folder + "/number"
-        _make(folder)
+        make_folder(folder)
         recover(folder)
         # The last number that was given out: what the counter says, or the pictures, should it be damaged. /sd/sent may
         # hold thousands, so it is read only then.
@@ -88,7 +88,7 @@ class Outbox:
         if proven:
             remove(path)
         else:
-            _make(SENT)
+            make_folder(SENT)
             kept = name if size_of(SENT + "/" + name) is None else self._fresh()
             on_card(path, uos.rename, path, SENT + "/" + kept)
         remove(beside(path, "^"))
@@ -114,8 +114,3 @@ def _number(name):
     number = name[1:8]
     whole = name[:1] == "s" and name[8:] == ".jpg" and len(number) == 7 and not number.strip("0123456789")
     return int(number) if whole else 0
-
-
-def _make(folder):
-    if size_of(folder) is None:
-        on_card(folder, uos.mkdir, folder)

@@ -110,10 +110,10 @@ class Screen:
                 lcd.draw_string(_MARGIN, top, "%d kB" % (done >> 10), lcd.WHITE, lcd.DARKGREY)
             self._bar = wanted
 
-    def check(self, path):
+    def check(self, path, proven=False):
         # Decode the picture file at `path` and keep it for the next `show()`: what was found right is what is shown,
         # whatever becomes of the file. Returns its Kind (pix.picture). Raises PixError with the reason when it cannot
-        # be shown; what the panel shows stays.
+        # be shown; what the panel shows stays. `proven`: every byte is what it was when it was checked before.
         from pix.picture import inspect, walk
 
         self.drop()
@@ -130,7 +130,8 @@ class Screen:
         pix.set_aside(pix.PICTURE)
         if not fits:
             raise PixError("too-big", told)
-        walk(path, kind)
+        if not proven:
+            walk(path, kind)
         pix.hand_over(pix.PICTURE)
         gc.collect()
         try:
@@ -143,12 +144,13 @@ class Screen:
         self._kind = kind
         return kind
 
-    def show(self, path=None):
+    def show(self, path=None, change="cut", proven=False):
         # Show the picture file at `path`, or without one the picture of the last `check`: shrunk to fit, upright,
         # centred on black. Returns the file's own (width, height). Raises PixError with the reason when it cannot be
-        # shown; what the panel showed stays until then.
+        # shown; what the panel showed stays until then. `change` is how it comes: "cut", "wipe" or "fade", see
+        # pix.change. `proven` as in `check`.
         if path is not None:
-            self.check(path)
+            self.check(path, proven)
         if self._picture is None:
             raise PixError("internal", "no picture was checked")
         kind = self._kind
@@ -157,7 +159,11 @@ class Screen:
             if (img.width(), img.height()) != self._room(kind):
                 # Not left to lcd.display: it fills borders in pairs of pixels and leaves out an odd one.
                 lcd.clear(lcd.BLACK)
-            if kind.orientation == 1:
+            if change != "cut" and kind.orientation == 1 and not kind.grey:
+                from pix.change import bring
+
+                bring(change, img, (self.width - img.width()) // 2, (self.height - img.height()) // 2)
+            elif kind.orientation == 1:
                 self._display(0, 0)
             else:
                 from pix.turn import draw

@@ -10,6 +10,7 @@ import uos
 import utime
 from micropython import const
 
+import pix
 from pix import config
 from pix.errors import PixError
 from pix.files import card_answers
@@ -20,6 +21,8 @@ _LONGEST_PAUSE_MS = const(60000)
 _GOOD_RUN_MS = const(120000)  # an app that ran this long begins with the short pause again
 _KEY_MS = const(400)  # how long the key is looked at
 _MOUNT_MS = const(3000)
+_TRIAL_S = const(20)  # the watchdog of a version on trial, whatever the settings say
+_TRIAL_MS = const(170000)  # for which it may stay unconfirmed: three times that and the watchdog's are ten minutes
 _SLICE_MS = const(100)  # Ctrl-C acts between two slices only
 
 OURS = ("show", "frame", "snap", "send", "get", "panel")  # apps that come with pix
@@ -28,6 +31,9 @@ OURS = ("show", "frame", "snap", "send", "get", "panel")  # apps that come with 
 def run(home, slot):
     # Start what main.py found in folder `slot` of `home` ("" in "/" for files copied by hand). Returns when the app is
     # done or the user wants the REPL.
+    pix.home, pix.slot = home, slot
+    pix.version = _word(slot, "version").decode()
+    pix.trial = b"0" <= _word(slot, "ready")[9:] < b"o"
     log = _log()
     for path in config.PATHS:
         _finish_settings(path)
@@ -39,7 +45,7 @@ def run(home, slot):
     if key_held(settings.board):
         print("key held: no app is started")
         return
-    watchdog = _Watchdog(settings.watchdog_s)
+    watchdog = _Watchdog(settings.watchdog_s or (_TRIAL_S if pix.trial else 0))
     if "sd" in uos.listdir("/"):
         from pix.store import recover
 
@@ -50,6 +56,8 @@ def run(home, slot):
     name = find(settings.app, slot)
     try:
         supervise(settings, log, name)
+        if pix.trial:
+            _reset()  # it has come to its end without proving itself
     except KeyboardInterrupt:
         print("stopped: %s" % settings.app)
     finally:
@@ -128,6 +136,15 @@ def supervise(settings, log, name=None):
         print("%s starts again in %d s" % (settings.app, pause_ms // 1000))
         _pause(pause_ms)
         pause_ms = min(2 * pause_ms, _LONGEST_PAUSE_MS)
+
+
+def _word(slot, name):
+    # What the small file `name` of the running version says, b"" when there is none.
+    try:
+        with open((slot + "/" if slot else "") + name, "rb") as f:
+            return f.read(32)
+    except OSError:
+        return b""
 
 
 def key_held(board):
@@ -234,8 +251,12 @@ class _Watchdog:
     # and is fed only if the note is fresh: an endless loop in Python is found as well as one in C.
     def __init__(self, seconds):
         self._wdt = None
+        self._began = utime.ticks_ms()
         if seconds:
             from machine import WDT
+
+            if pix.trial:
+                WDT(0, 5000).stop()  # the loader's
 
             for name in dir(utime):
                 setattr(self, name, getattr(utime, name))
@@ -262,7 +283,10 @@ class _Watchdog:
         self._alive = self._real[0]()
 
     def _look(self, _):
-        if self._wdt is not None and utime.ticks_diff(self._real[0](), self._alive) < self._ms:
+        # A version on trial that has not confirmed itself in time is reset, and after its third start left for the old.
+        now = self._real[0]()
+        late = pix.trial and utime.ticks_diff(now, self._began) > _TRIAL_MS
+        if self._wdt is not None and not late and utime.ticks_diff(now, self._alive) < self._ms:
             self._wdt.feed()
 
     def stop(self):

@@ -5,6 +5,8 @@
 #
 # Of the settings `wifi` (a list of [name, key]), `baud`, `board`, `retries`, `led` and `led_on` are used. Keys go to
 # the module only: no message, error or log line ever has one.
+#
+# Longer than 350 lines: one module from its power to its address, by the short way and by the long one.
 
 import utime
 from micropython import const
@@ -26,22 +28,26 @@ _SCAN_MS = const(12000)
 _ADDRESS_MS = const(6000)
 _RETURN_MS = const(10000)  # how long the module may take to come back to a lost network by itself
 _TIMEOUT_CHAR_MS = const(10)
+_WARM_MS = const(4000)  # how long a module may take to its remembered network from the first look on
+_LOOK_MS = const(50)
+_STORED = b'+CWJAP_DEF:"'
 
 # The most telling of several networks' errors comes first.
 _TELLING = ("wrong-password", "no-address", "join-timeout", "no-network")
 
 
-def bring_up(settings, progress=None, recover=True, idle=None):
+def bring_up(settings, progress=None, recover=True, idle=None, warm=False):
     # Reset the modem, raise its rate and join the first network that works. Returns the Modem. `progress(stage,
     # detail)` is told every step. `recover`: connect() repairs a restarted modem or a lost network by itself. `idle()`
-    # is called while a network is looked for, see Station.
+    # is called while a network is looked for, see Station. `warm`: a module that is sound and back in its network by
+    # itself is taken as it is, and one that is not will remember this network.
     # Raises PixError: settings, no-modem, modem-firmware, no-network, wrong-password, no-address, join-timeout;
     # TypeError when it is given no settings.
     need(settings, "wifi.bring_up")
     if progress is not None and not callable(progress):
         raise TypeError("wifi.bring_up(settings, progress): progress is a function such as print")
     station = Station(settings, progress, idle)
-    station.start()
+    station.start(warm)
     station.modem.repair = station.recover
     station.modem.repairs_itself = recover
     return station.modem
@@ -66,6 +72,8 @@ class Station:
         self.modem = Modem(self._open_uart)
         self.baud = settings.baud  # that is wanted
         self.firmware = b""  # what the module tells of it
+        self._remember = False  # the next join is to be stored in the module
+        self._resumed = False  # it was not reset: it may be in its network already
         self.retries = settings.retries
         self.led = Led(settings.led, settings.led_on)
         self.pins = board.pins(settings.board)
@@ -78,25 +86,73 @@ class Station:
                 raise PixError("settings", fault)
             self.networks.append((name.encode(), key.encode()))
 
-    def start(self):
-        # Everything from the reset on. Links of before are dead after this.
-        self.prepare()
-        self.join()
+    def start(self, warm=False):
+        # Everything from the reset on, or, `warm`, without one where the module proves sound. Links of before are dead
+        # after this.
+        self.prepare(warm)
+        if not (self._resumed and self._returned()):
+            self.join()
 
-    def prepare(self):
+    def prepare(self, warm=False):
         # The same up to a module that is ready to join a network.
         modem = self.modem
         self.led.light(False)
         modem.rebooted()
         try:
-            self._find_at_rate()
-            self._number_links()
+            self._remember = warm
+            if not (warm and self._resume()):
+                self._find_at_rate()
+                self._number_links()
         except PixError:
             self.led.blink()
             raise
         modem.numbered = True
         self.tell("modem", "ready at %d baud" % modem.baud)
         modem.lost = "wifi-lost"  # until joined
+
+    def _resume(self):
+        # Take over a module that runs since the power came: True when it answers and can be set up as a fresh one.
+        modem = self.modem
+        modem.resetting = True
+        modem.numbered = modem.ready = False
+        modem.open(BASE_BAUD)
+        modem.tok.strict = False
+        try:
+            if not (baud.answers(modem, BASE_BAUD) or baud.answers(modem, self.baud)):
+                return False
+            modem.forget_links()
+            self._set_up(True)
+            if self.baud != modem.baud and baud.change(modem, self.baud, self.firmware):
+                return False
+            self._number_links()
+        except PixError:
+            return False  # whatever it is, the reset pin comes next
+        finally:
+            modem.resetting = False
+        self._resumed = True
+        return True
+
+    def _returned(self):
+        # Wait until the module is back in a network of the settings by itself, if it remembers one. True with an
+        # address there.
+        modem = self.modem
+        self._resumed = False
+        known = []
+        if not modem.ask("+CWJAP_DEF?", on_line=known.append) or not [True for line in known if line[:12] == _STORED]:
+            return False
+        self.tell("wifi", "waiting for the remembered network")
+        end = after(_WARM_MS)
+        while left(end) > 0:
+            lines = []
+            modem.ask("+CWJAP?", on_line=lines.append)
+            for name, _ in self.networks:
+                mine = b'+CWJAP:"' + name + b'","'
+                if [True for line in lines if line[: len(mine)] == mine] and self._has_address():
+                    self.tell("wifi", "%s, address %s" % (name.decode(), modem.address))
+                    self.led.light(True)
+                    return True
+            modem.pause(_LOOK_MS)
+        return False
 
     def _find_at_rate(self):
         # Find the module and go to the wanted rate, or stay at its own.
@@ -121,7 +177,6 @@ class Station:
                 elif modem.lost == "wifi-lost":
                     self.join()
                 if not modem.lost:
-                    self.led.light(True)
                     return
             except PixError as error:
                 if error.code not in ("no-modem", "modem-rebooted"):
@@ -195,6 +250,11 @@ class Station:
         baud.find(modem, BASE_BAUD, self.baud)
         modem.forget_links()
         modem.resetting = False
+        self._set_up()
+
+    def _set_up(self, warm=False):
+        # Set what does not depend on the rate, and learn what firmware it is. Raises PixError.
+        modem = self.modem
         # The echo of ATE0 itself still comes; its OK ends it.
         if not modem.ask("E0"):
             raise PixError("no-modem", "it does not obey")
@@ -204,8 +264,11 @@ class Station:
         modem.version = version(self.firmware)
         if modem.version >= OTHER:
             raise PixError("modem-firmware", "AT %d.%d" % modem.version)
-        if not modem.ask("+CWMODE_CUR=1"):
-            modem.ask("+CWMODE=1")
+        mode = []
+        # A mode that is set again may cost the network.
+        if not (warm and modem.ask("+CWMODE_CUR?", on_line=mode.append) and b"+CWMODE_CUR:1" in mode):
+            if not modem.ask("+CWMODE_CUR=1"):
+                modem.ask("+CWMODE=1")
         modem.ask("+SLEEP=0")
         if can(modem.version, "messages") and not modem.ask("+SYSMSG_CUR=0"):
             # Long notices instead of CONNECT may have been left on, in the module's flash. 1.6 has no other form.
@@ -286,7 +349,10 @@ class Station:
         modem = self.modem
         modem.online = modem.dhcp_failed = modem.associated = False
         lines = []
-        command = b"+CWJAP_CUR=" + quoted(name) + b"," + quoted(key)
+        # The module's flash is written once in a start at most.
+        verb = b"+CWJAP_DEF=" if self._remember else b"+CWJAP_CUR="
+        self._remember = False
+        command = verb + quoted(name) + b"," + quoted(key)
         if modem.command(command, _JOIN_MS, lines.append, tries=1) == b"OK":
             self._address(name)
             return
@@ -303,21 +369,25 @@ class Station:
 
     def _address(self, name=b""):
         # Have the module tell its address, until it has one. Raises PixError("no-address").
-        modem = self.modem
         end = after(_ADDRESS_MS)
-        while True:
-            lines = []
-            if modem.ask("+CIPSTA_CUR?", on_line=lines.append):
-                for line in lines:
-                    address = station_address(line)
-                    if address and address != "0.0.0.0":
-                        modem.address = address
-                        modem.online = True
-                        modem.lost = ""
-                        return
+        while not self._has_address():
             if left(end) <= 0:
                 raise PixError("no-address", name.decode())
             utime.sleep_ms(200)
+
+    def _has_address(self):
+        # True when the module tells an address: it is online then.
+        modem = self.modem
+        lines = []
+        if modem.ask("+CIPSTA_CUR?", on_line=lines.append):
+            for line in lines:
+                address = station_address(line)
+                if address and address != "0.0.0.0":
+                    modem.address = address
+                    modem.online = True
+                    modem.lost = ""
+                    return True
+        return False
 
     def _scan(self):
         # Names (bytes) of the networks in the air.

@@ -15,7 +15,13 @@ def test_the_loader_fits_one_sector_and_is_the_same_program():
     assert len(loader) == 512
     assert bundle.is_loader(loader)
     source = (bundle.source_root() / "firmware" / "main.py").read_text()
-    assert ast.dump(ast.parse(loader)) == ast.dump(ast.parse(source))
+    tree = ast.parse(source)
+    names = bundle.short_names(source)
+    assert len(set(names.values())) == len(names)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name):
+            node.id = names.get(node.id, node.id)
+    assert ast.dump(ast.parse(loader)) == ast.dump(tree)
 
 
 def test_squeezing_keeps_every_device_file_the_same_program():
@@ -56,15 +62,16 @@ def test_flattening_rewrites_imports_and_keeps_line_numbers():
 def test_byte_code_is_of_the_version_that_maixpy_takes_and_small():
     made = bundle.build()
     assert made.compiled
-    assert all(data[:4] == b"M\x04\x02\x1f" for data in made.files.values())
+    assert all(data[:4] == b"M\x04\x02\x1f" for name, data in made.files.items() if name != bundle.VERSION)
     assert "pix/start.mpy" in made.files
     assert "apps/show.mpy" in made.files
     pix = sum(len(data) for name, data in made.files.items() if name.startswith("pix/"))
     # The card does not mind, the heap does: what an app imports of this is loaded whole. Whatever makes it larger has
-    # to be worth that. The web service is loaded only where a setting asks for it.
+    # to be worth that. The web service is loaded only where a setting asks for it; of
+    # the rest 27 kB are the frame's and 4 kB what updates the board, which no other app loads.
     loaded_late = ("pix/web", "pix/qr", "pix/setfile", "pix/port", "pix/dns", "pix/udp", "pix/wificode", "pix/ownnet")
     web = sum(len(data) for name, data in made.files.items() if name.startswith(loaded_late))
-    assert pix - web < 100 * 1024
+    assert pix - web < 132 * 1024
     assert web < 68 * 1024
 
 
@@ -72,7 +79,7 @@ def test_the_flat_tree_has_no_packages():
     made = bundle.build(flat=True, mpy=False)
     assert "pix_start.py" in made.files
     for name, data in made.files.items():
-        for node in ast.walk(ast.parse(data)):
+        for node in ast.walk(ast.parse(data if name != bundle.VERSION else b"")):
             named = [node.module] if isinstance(node, ast.ImportFrom) else []
             named += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             assert not [one for one in named if one.split(".")[0] == "pix"], name

@@ -128,7 +128,7 @@ def test_the_first_installation_cut_anywhere_never_starts_half_of_it(tmp_path):
     pytest.fail("never finished")
 
 
-@pytest.mark.parametrize("ready", [b"", b"0000", b"00000009", b"00000009 o", b"garbage"])
+@pytest.mark.parametrize("ready", [b"", b"0000", b"00000009", b"00000009 ", b"00000009 0", b"garbage"])
 def test_a_torn_ready_file_counts_as_none(tmp_path, ready):
     install.install(FolderPlace(tmp_path), version("1"))
     other = tmp_path / "maixpix" / "b"
@@ -139,6 +139,20 @@ def test_a_torn_ready_file_counts_as_none(tmp_path, ready):
     assert whole(tmp_path) == dict(version("1").files)
     assert install.install(FolderPlace(tmp_path), version("2")).number == 2
     assert whole(tmp_path) == dict(version("2").files)
+
+
+@pytest.mark.parametrize("ready", [b"00000009 o", b"00000009 3", b"00000009 1"])
+def test_a_version_on_trial_counts_and_one_whose_confirmation_was_cut(tmp_path, ready):
+    """What is written behind the number is written last of all, when every file has been checked."""
+    install.install(FolderPlace(tmp_path), version("1"))
+    install.install(FolderPlace(tmp_path), version("2"))
+    (tmp_path / "maixpix" / "b" / "ready").write_bytes(ready)
+    assert whole(tmp_path) == dict(version("2").files)
+    left = b"00000009 o" if ready.endswith(b"o") else ready[:9] + bytes([ready[9] - 1])
+    assert (tmp_path / "maixpix" / "b" / "ready").read_bytes() == left
+    (tmp_path / "maixpix" / "b" / "ready").write_bytes(ready)
+    assert install.install(FolderPlace(tmp_path), version("3")).number == 10
+    assert whole(tmp_path) == dict(version("3").files)
 
 
 def test_damage_on_the_way_is_noticed_and_the_old_version_stays(tmp_path):

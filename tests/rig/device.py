@@ -5,6 +5,7 @@ equivalents of CPython's; files are those of `virtualboard.card.card` with FatFs
 file operation.
 """
 
+import array
 import binascii
 import builtins
 import gc
@@ -41,8 +42,11 @@ class Device:
         self.operations = []
         self.cut_at = None
         self._modules = {}
+        self.package = types.SimpleNamespace(home="/sd", slot="", version="", trial=False)
         self.system = {
             "gc": gc,
+            "array": types.SimpleNamespace(array=array.array),
+            "machine": types.SimpleNamespace(reset=self.step_reset),
             "micropython": types.SimpleNamespace(const=lambda value: value),
             "uio": types.SimpleNamespace(BytesIO=BytesIO),
             "ubinascii": binascii,
@@ -74,6 +78,10 @@ class Device:
         self.pauses.append(ms)
         self.skipped_ms += ms
 
+    def step_reset(self):
+        """machine.reset()"""
+        raise PowerCut
+
     def restart(self):
         """Power comes back: the same card, fresh modules and memory."""
         self.card.power_loss()
@@ -96,6 +104,8 @@ class Device:
         return _File(self, self.card.files.open(card_path(path), mode))
 
     def _import(self, name, globals=None, locals=None, fromlist=None, level=0):
+        if name == "pix" and not fromlist:
+            return self.package
         if name == "pix":
             return types.SimpleNamespace(**{item: self.load(item) for item in fromlist})
         if name.startswith("pix."):

@@ -11,11 +11,12 @@ import ast
 import hashlib
 import io
 import re
+import string
 import subprocess
 import tempfile
 import tokenize
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from maixpix.errors import UserError
@@ -26,6 +27,9 @@ LOADER_SIZE = 512
 
 MPY_HEADER = b"M\x04\x02\x1f"
 """What MaixPy's core accepts: .mpy version 4, unicode, small ints of 31 bits (MicroPython v1.11 persistentcode.c)."""
+
+VERSION = "version"
+"""File of a version that names its content."""
 
 _COMPOUND = re.compile(r"(if|elif|else|for|while|try|except|finally|with|def|class|@)\b")
 _SHORT_NAME = re.compile(r"[a-z0-9_]{1,8}(\.[a-z0-9]{1,3})?\Z")
@@ -100,7 +104,16 @@ def build(root: Path | None = None, flat: bool = False, mpy: bool | None = None)
             name.removesuffix(".py") + ".mpy": compile_text(checker, name, text) for name, text in texts.items()
         }
     files = compiled if cross else {name: text.encode() for name, text in texts.items()}
-    return Bundle(files, loader(root), cross is not None, note)
+    return named(Bundle(files, loader(root), cross is not None, note))
+
+
+def named(bundle: Bundle) -> Bundle:
+    """`bundle` with the file "version": 16 hexadecimal digits that follow from the names and content of all others."""
+    sha = hashlib.sha256()
+    for path, data in sorted(bundle.files.items()):
+        if path != VERSION:
+            sha.update(f"{path}\0{hashlib.sha256(data).hexdigest()}\n".encode())
+    return replace(bundle, files={**bundle.files, VERSION: sha.hexdigest()[:16].encode()})
 
 
 def device_texts(root: Path, flat: bool = False) -> dict[str, str]:
@@ -157,7 +170,7 @@ def device_source(path: Path, name: str) -> str:
 def loader(root: Path | None = None) -> bytes:
     """main.py as it goes onto a board: comments and spaces removed, padded to exactly 512 bytes."""
     source = device_source((root or source_root()) / "firmware" / "main.py", "firmware/main.py")
-    text = b"#maixpix\n" + squeeze(source).encode("ascii")
+    text = b"#maixpix\n" + squeeze(source, short_names(source)).encode("ascii")
     if len(text) > LOADER_SIZE:
         raise UserError(f"firmware/main.py squeezes to {len(text)} bytes, more than one sector", "shorten it")
     return text + b"\n" * (LOADER_SIZE - len(text))
@@ -168,8 +181,9 @@ def is_loader(data: bytes) -> bool:
     return len(data) == LOADER_SIZE and data.startswith(b"#maixpix\n")
 
 
-def squeeze(source: str) -> str:
-    """`source` without comments, blank lines and needless spaces; the same program."""
+def squeeze(source: str, short: Mapping[str, str] | None = None) -> str:
+    """`source` without comments, blank lines and needless spaces, and with the names of `short` changed."""
+    short = short or {}
     lines: list[tuple[int, str]] = []
     line, depth, last = "", 0, ""
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
@@ -181,9 +195,12 @@ def squeeze(source: str) -> str:
             lines.append((depth, line))
             line, last = "", ""
         elif token.type in (tokenize.NAME, tokenize.NUMBER, tokenize.STRING, tokenize.OP):
-            words = _wordlike(token.string[0]) and _wordlike(last[-1:])
-            line += (" " if words else "") + token.string
-            last = token.string
+            text = token.string.removeprefix("0") if token.string.startswith("0.") else token.string
+            if token.type == tokenize.NAME and last != ".":
+                text = short.get(text, text)
+            words = _wordlike(text[0]) and _wordlike(last[-1:])
+            line += (" " if words else "") + text
+            last = text
     joined: list[tuple[int, str]] = []
     for depth, line in lines:
         if joined and joined[-1][0] == depth and not joined[-1][1].endswith(":") and not _COMPOUND.match(line):
@@ -202,6 +219,20 @@ def squeeze(source: str) -> str:
 
 def _wordlike(character: str) -> bool:
     return character.isalnum() or character == "_"
+
+
+def short_names(source: str) -> dict[str, str]:
+    """A letter for each name that `source` gives a value; those of imports and built-ins keep theirs.
+
+    Only for a module without functions, whose names nobody else uses.
+    """
+    stored = {node.id for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Name) and not _is_read(node)}
+    free = iter(sorted(set(string.ascii_lowercase) - stored))
+    return {name: next(free) for name in sorted(stored) if len(name) > 1}
+
+
+def _is_read(node: ast.Name) -> bool:
+    return isinstance(node.ctx, ast.Load)
 
 
 def flatten(source: str, name: str, modules: Collection[str]) -> str:

@@ -8,16 +8,17 @@ import click
 
 from maixpix import ui
 from maixpix.board import bundle, card, own
-from maixpix.commands.software import APP, check_app, own_apps, set_app, tell, wants_mpy
+from maixpix.commands.software import APP, allow_updates, check_app, own_apps, set_app, tell, wants_mpy
 
 
 @click.command("card")
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--app", metavar="NAME|PATH", help=APP)
 @click.option("--without", multiple=True, metavar="NAME", help="Remove an app of your own.")
+@click.option("--update", is_flag=True, help="Let the board fetch new software itself: gives it a secret of its own.")
 @click.option("--mpy", "form", flag_value="mpy", help="Write byte code (default where mpy-cross 1.11 exists).")
 @click.option("--source", "form", flag_value="source", help="Write source files.")
-def card_command(folder: Path, app: str | None, without: tuple[str, ...], form: str | None) -> None:
+def card_command(folder: Path, app: str | None, without: tuple[str, ...], update: bool, form: str | None) -> None:
     """Put pix, the apps and main.py onto a mounted SD card.
 
     FOLDER is where the card is mounted. Files that are not maixpix's stay untouched; a main.py of your own is kept as
@@ -35,5 +36,7 @@ def card_command(folder: Path, app: str | None, without: tuple[str, ...], form: 
     result, notes = card.put(folder, files, without)
     place, _ = card.open_card(folder)
     set_app(place, app)
+    if update:
+        notes.append(allow_updates(place))
     ui.notes((*notes, *result.notes))
     tell(place, files, result)

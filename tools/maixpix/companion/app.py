@@ -1,4 +1,7 @@
-"""The companion as one object: starts the doors, puts the handlers together, ends cleanly."""
+"""The companion as one object: starts the doors, puts the handlers together, ends cleanly.
+
+Longer than 350 lines: one start and one end of everything that serves.
+"""
 
 from __future__ import annotations
 
@@ -30,6 +33,8 @@ from maixpix.companion.requests import RequestLog, log_upload
 from maixpix.companion.saying import HttpLog
 from maixpix.companion.serving import PictureServing
 from maixpix.companion.settings import ServeSettings
+from maixpix.companion.states import StateDesk
+from maixpix.companion.updates import UpdateDoor
 from maixpix.companion.uploads.log import Stored
 from maixpix.companion.uploads.storage import UploadStore
 from maixpix.companion.uploads.tcp import TcpDoor
@@ -68,6 +73,7 @@ class Companion:
         self.decoders: Decoders | None = None
         self._access = Access(settings)
         self._requests = RequestLog()
+        self.desk = StateDesk(settings)
         self._closing: list[Callable[[], Awaitable[None]]] = []
         self._writers = ThreadPoolExecutor(_UPLOAD_THREADS, "maixpix-upload")
 
@@ -106,11 +112,7 @@ class Companion:
         self._on_close(lambda: asyncio.to_thread(pool.shutdown, cancel_futures=True))
         decoders = self.decoders = Decoders(settings.pictures)
         self._on_close(decoders.close)
-        folder = settings.cache_dir
-        if folder is None:
-            scratch = tempfile.TemporaryDirectory(prefix="maixpix-", ignore_cleanup_errors=True)
-            self._on_close(lambda: asyncio.to_thread(scratch.cleanup))
-            folder = Path(scratch.name)
+        folder = settings.cache_dir or self._scratch()
         limits = settings.pictures
         cache = RenditionCache(folder, limits.cache_memory_bytes, limits.cache_disk_bytes, pool)
         try:
@@ -121,11 +123,15 @@ class Companion:
             ) from error
         self._on_close(cache.close)
         self.serving = PictureServing(settings, cache, decoders, pool)
+        self._on_close(self.serving.playlists.close)
         app = web.Application(middlewares=[self._guard], client_max_size=64 * 1024)
         app.on_response_prepare.append(_harden)
         app.router.add_routes(self.serving.routes())
         app.router.add_get("/fetch", WebFetching(settings, cache, decoders, pool).fetch)
         app.router.add_get("/static/{name}", self._static)
+        app.router.add_routes(self.desk.routes())
+        if settings.update:
+            app.router.add_routes(UpdateDoor(settings, pool).routes())
         if settings.is_guarded:
             app.router.add_routes(self._access.routes())
         if settings.uploads is not None:
@@ -133,6 +139,11 @@ class Companion:
         await self._listen(app)
         if self.store is not None and settings.tcp_port is not None:
             await self._listen_raw(self.store, settings.tcp_port)
+
+    def _scratch(self) -> Path:
+        scratch = tempfile.TemporaryDirectory(prefix="maixpix-", ignore_cleanup_errors=True)
+        self._on_close(lambda: asyncio.to_thread(scratch.cleanup))
+        return Path(scratch.name)
 
     async def _receive_into(
         self, uploads: Path, app: web.Application, cache: RenditionCache, decoders: Decoders, pool: Executor
@@ -258,6 +269,7 @@ class Companion:
                     "this name does not belong to the companion",
                     "use its address, or start it with --name",
                 )
+            self.desk.hear(request)
             response = self._access.check(request) or await handler(request)
             self._requests.answered(request, response)
             return response

@@ -185,3 +185,11 @@ def _card(card: dict[str, object], secret: str) -> str:
         f'<p class="note">{escape(str(card["note"]))}</p>'
         f'<div class="actions"><a href="{url}?download=1" download>Download</a>{delete}</div></figcaption></figure>\n'
     )
+
+
+def boards(rows: list[list[str]], columns: list[str]) -> str:
+    """The page of boards: `rows` have name, address, age and clock in front of the `columns`."""
+    heads = "".join(f"<th>{escape(name)}</th>" for name in ("board", "address", "heard", "clock", *columns))
+    lines = "".join("<tr>" + "".join(f"<td>{escape(one_line(text))}</td>" for text in row) + "</tr>\n" for row in rows)
+    table = f"<table><tr>{heads}</tr>\n{lines}</table>\n" if rows else '<p class="empty">No board has told yet.</p>\n'
+    return template("boards.html").substitute(table=table)

@@ -15,6 +15,7 @@ from maixpix.companion.decoding.decoders import Decoders
 from maixpix.companion.decoding.queue import Caller
 from maixpix.companion.frames import Slideshow
 from maixpix.companion.pictures import Picture, PictureFolder, picture_url
+from maixpix.companion.playlists import Playlists
 from maixpix.companion.problems import Refused
 from maixpix.companion.requests import note
 from maixpix.companion.respond import Representation, send
@@ -37,6 +38,7 @@ class PictureServing:
         self._decoders = decoders
         self._executor = executor
         self._slideshow = Slideshow()
+        self.playlists = Playlists(settings, self._list, self.represent)
 
     def routes(self) -> list[web.RouteDef]:
         return [
@@ -44,6 +46,7 @@ class PictureServing:
             web.get("/pictures.json", self.listing),
             web.get(r"/pictures/{name:[\s\S]+}", self.picture),
             web.get("/frame", self.frame),
+            web.get("/playlist", self.playlists.playlist),
         ]
 
     async def index(self, request: web.Request) -> web.Response:

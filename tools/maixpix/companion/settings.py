@@ -118,6 +118,14 @@ class ServeSettings:
     port: int = 8000
     panel: tuple[int, int] = (320, 240)
     """Width and height in pixels that pages preview and `/frame` gives when the request names no size."""
+    order: str = "name"
+    """Order of the playlist that boards get: one of `maixpix.companion.frames.ORDERS`."""
+    interval_s: int = 0
+    """Seconds that each of its pictures stays; 0 leaves it to the board."""
+    update: bool = False
+    """Give this installation's software to boards that were deployed with a secret."""
+    update_apps: tuple[Path, ...] = ()
+    """Apps of one's own that go with it."""
     cache_dir: Path | None = None
     """Folder for converted pictures; None uses a temporary one that goes away at the end."""
     uploads: Path | None = None

@@ -1,0 +1,185 @@
+# The side of a frame that needs no network: the picture of the moment, the schedule, the key, and what lies over it.
+#
+# Only what the first picture needs is loaded before it shows; `settle` brings the rest.
+
+import gc
+
+import utime
+from micropython import const
+
+from pix import board
+from pix.album import FOLDER, Album
+from pix.clock import Clock
+from pix.errors import PixError
+
+_AGAIN_MS = const(5000)  # between two looks for a picture while there is none
+_SLICE_MS = const(75)  # a press is longer, and Ctrl-C acts between two slices only
+_REST_MS = const(975)
+_INFO_MS = const(20000)  # for which the page about the board stays
+_SERVER_KNOWS = const(1000)  # the setting "zone" that leaves it to the server
+
+
+class Easel:
+    # `shown` is True once a picture is on the panel. Raises PixError "settings" and those of the card.
+    def __init__(self, settings, screen):
+        self._settings = settings
+        self._screen = screen
+        self.clock = Clock(FOLDER + "/now", None if settings.zone == _SERVER_KNOWS else settings.zone)
+        self.album = Album(settings, screen, self.clock)
+        self.shown = False
+        self._due_at = utime.ticks_ms()
+        self._held = False
+        self._idled_at = self._due_at
+        self._info_until = None
+        self._minute = -1
+        self._plan = None
+        self._light = "on"
+        self._chosen = ""  # the schedule's own picture, while it is on the panel
+        self.face = None
+
+    def settle(self, report):
+        # After the first picture: the key, the schedule and the overlays. `report` is a pix.report.Report.
+        from pix.face import Face
+        from pix.gesture import Gestures
+        from pix.sched import Schedule
+
+        self._report = report
+        self._gestures = Gestures(self._settings.board)
+        self._schedule = Schedule(self._settings.schedule)
+        self.face = Face(self._settings, self._screen, self.clock, report)
+        if self.shown:
+            self.face.fresh(self.album.item.caption)
+
+    def due(self):
+        # True when the next picture is to be shown.
+        if self._held or self._chosen or self._light == "off" or self._info_until is not None:
+            return False
+        return utime.ticks_diff(utime.ticks_ms(), self._due_at) >= 0
+
+    def turn(self, step=1):
+        # Show the next picture (step -1: the one before), True when there is one. Raises PixError of the card.
+        began = utime.ticks_ms()
+        self._due_at = utime.ticks_add(began, _AGAIN_MS)  # unless all goes well
+        item = self.album.show(step, self._settings.change if self.shown else "cut")
+        if item is None:
+            return False
+        seconds = item.seconds or (self._plan and self._plan.seconds) or self._settings.interval_s
+        self._due_at = utime.ticks_add(began, seconds * 1000)
+        self.shown = True
+        print("shown %s %s" % (item.caption or "%08x" % item.stem, utime.ticks_diff(utime.ticks_ms(), began)), "ms")
+        if self.face is not None:
+            self._report.shown += 1
+            self.face.fresh(item.caption)
+        gc.collect()
+        return True
+
+    def arrived(self):
+        # Something came for the album: show it at once when there is nothing on the panel, or what has been removed.
+        if not self.shown or self.album.outdated:
+            self._due_at = utime.ticks_ms()
+
+    def look(self):
+        # What cannot wait, also while the network keeps us waiting: the key, the schedule, clock and badge. Raises
+        # PixError of the card.
+        wish = self._gestures.wish()
+        if wish:
+            self._obey(wish)
+        if self._info_until is not None:
+            if utime.ticks_diff(utime.ticks_ms(), self._info_until) >= 0:
+                self._close_info()
+            return
+        local = self.clock.local()
+        minute = -1 if local is None else local[4]
+        if minute != self._minute or self._plan is None:
+            self._minute = minute
+            self._follow(self._schedule.plan(local))
+        if self.shown and self._light != "off":
+            self.face.draw()
+
+    def path(self):
+        # The file of the picture on the panel.
+        item = self.album.item
+        return item.path or self.album.keep.path(item.stem)
+
+    def rest(self, pause):
+        # Nothing is due for the moment: a second of pause(ms), less when somebody presses the key.
+        for _ in range(_REST_MS // _SLICE_MS):
+            pause(_SLICE_MS)
+            if self._gestures.look():
+                return
+
+    def idle(self):
+        # The same with the next picture, for pauses in which the network must not be used. Raises nothing of the card:
+        # that is told when the main loop meets it.
+        now = utime.ticks_ms()
+        if utime.ticks_diff(now, self._idled_at) < _SLICE_MS:
+            return
+        self._idled_at = now
+        try:
+            self.look()
+            if self.due():
+                self.turn()
+        except PixError as error:
+            print("error", error.line)
+
+    def card(self, error):
+        # Tell the PixError `error` where the picture should be, unless there is one.
+        if not self.shown:
+            self._screen.error(error)
+
+    def keep_time(self, at_once=False):
+        # Remember the time and the picture, should the power go. Raises PixError of the card.
+        item = self.album.item
+        self.clock.keep(item.stem if item is not None else self.clock.mark, at_once)
+
+    # -- the schedule -------------------------------------------------------------------------------------
+
+    def _follow(self, plan):
+        self._plan = plan
+        if plan.light != self._light:
+            switched = board.light(self._settings.board, plan.light)
+            if plan.light == "off" and not switched:
+                self._screen.blank()
+            dark = self._light == "off"
+            self._light = plan.light
+            if dark and not switched:
+                self.back()
+        if plan.picture != self._chosen:
+            self._chosen = plan.picture
+            try:
+                if plan.picture:
+                    self._screen.show(plan.picture)
+                    return
+            except PixError as error:
+                self._chosen = ""
+                self._report.trouble(error)
+            self.back()
+
+    def back(self):
+        # The picture of the album again, after something else was on the panel. Raises PixError of the card.
+        if self._chosen:
+            self._screen.show(self._chosen)
+        elif self.album.again():
+            self.face.fresh(self.album.item.caption)
+        else:
+            self._due_at = utime.ticks_ms()
+
+    # -- the key ------------------------------------------------------------------------------------------
+
+    def _obey(self, wish):
+        print("key:", wish)
+        if self._info_until is not None:
+            self._close_info()
+        elif wish == "info":
+            self._info_until = utime.ticks_add(utime.ticks_ms(), _INFO_MS)
+            self.face.info(self._report.page())
+        elif wish == "hold":
+            self._held = not self._held
+            self.face.note("held" if self._held else "goes on")
+            self._due_at = utime.ticks_add(utime.ticks_ms(), self._settings.interval_s * 1000)
+        else:
+            self.turn(1 if wish == "next" else -1)
+
+    def _close_info(self):
+        self._info_until = None
+        self.back()
