@@ -8,6 +8,7 @@
 from pix.courier import Courier  # first: its modules are the largest, and want a heap in one piece
 from pix.easel import Easel
 from pix.errors import PixError
+from pix.files import card_answers
 from pix.start import once
 from pix.tell import Tell, begin
 from pix.webrun import Beside
@@ -36,6 +37,8 @@ def main():
             easel.look()
             easel.keep_time()
         except PixError as error:
+            if error.code in ("no-card", "card-error") and not card_answers():
+                raise  # pix.start tells it and looks after the card
             courier.trouble(error)
         if easel.shown:
             tell.screen = None  # the picture stays

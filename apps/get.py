@@ -13,6 +13,7 @@ import uos
 from pix import fetch, wifi
 from pix.errors import PixError
 from pix.files import free_bytes
+from pix.log import Log
 from pix.start import once
 from pix.tell import Tell, begin
 from pix.url import parse, public
@@ -126,6 +127,7 @@ def main():
     pairs = wanted(settings.get)
     modem = wifi.bring_up(settings, tell.stage)
     known = Known()
+    log = Log()
     failed = 0
     for number, (url, path) in enumerate(pairs):
         tell.stage("%d of %d" % (number + 1, len(pairs)), public(url))
@@ -136,6 +138,7 @@ def main():
             if error.code[:5] != "http-" and error.code not in ("web-page", "no-file", "digest-mismatch", "endless"):
                 raise
             print("error", error.line)
+            log.error(error)
             tell.stage("failed", error.title)
             failed += 1
     tell.stage("done", "%d files" % len(pairs) if not failed else "%d of %d failed" % (failed, len(pairs)))

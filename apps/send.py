@@ -6,6 +6,7 @@
 
 from pix import wifi
 from pix.errors import PixError
+from pix.log import Log
 from pix.outbox import FOLDER, Outbox
 from pix.pick import paths
 from pix.start import once
@@ -17,6 +18,7 @@ def send_all(settings, screen, modem):
     # Returns how many files could not be sent. Raises PixError when it makes no sense to go on.
     sender = Uploader(modem, settings.upload, settings.token, settings.name or settings.board)
     outbox = Outbox(reserve_kb=settings.reserve_kb)
+    log = Log()
     failed = 0
     for path in paths(settings.send):
         screen.stage(path)
@@ -27,6 +29,7 @@ def send_all(settings, screen, modem):
             if error.code not in ("upload-refused", "card-error"):
                 raise
             print("error", error.line)
+            log.error(error)
             failed += 1
             continue
         rate = sent.bytes * 1000 // max(1, sent.elapsed_ms)

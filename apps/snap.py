@@ -11,6 +11,7 @@ import lcd
 from pix import wifi  # noqa: F401 - first: its modules are the largest, and compiling wants a heap in one piece
 from pix.camera import Camera
 from pix.errors import PixError
+from pix.files import card_answers
 from pix.log import Log
 from pix.outbox import Outbox
 from pix.shutter import Shutter
@@ -34,6 +35,8 @@ class Snap:
         self.uplink = Uplink(settings, screen, self.stage, self.take_if_due)
         self.beside = Beside(settings, screen, Tell(None), Log(), {"snap": self.take_for_pages})
         self.percent = 0  # of the upload, last shown
+        self.log = Log()
+        self.logged = ""  # code of the trouble that lasts and is in the log
         self.portal = False  # it is open
 
     def run(self):
@@ -76,6 +79,7 @@ class Snap:
                 return error
             self.shutter.taken += 1
             self.waiting += 1
+            self.logged = ""
             name = path[path.rfind("/") + 1 :]
             print("taken %s %d bytes" % (name, size))
             self.state.say("%s taken, %d waiting" % (name, self.waiting))
@@ -118,6 +122,7 @@ class Snap:
         except PixError as error:
             self.trouble(error)
             return
+        self.logged = ""
         if delivered is None:
             self.waiting = 0
         else:
@@ -141,7 +146,13 @@ class Snap:
         self.state.say("%s %s" % (name, detail))
 
     def trouble(self, error):
+        if error.code in ("no-card", "card-error") and not card_answers():
+            raise error  # pix.start tells it and looks after the card
         print("error", error.line)
+        if error.code != self.logged:
+            # Tried again and again without success, it is one line.
+            self.logged = error.code
+            self.log.error(error)
         self.state.say("%s (%d waiting)" % (error.title, self.waiting))
 
 

@@ -133,13 +133,6 @@ class Modem(AtCommands):
                     self.make_room()
         raise PixError("internal", "all %d links are open" % LINKS)
 
-    def take_number(self, link):
-        # A free link number, for `link` from now on; `release` gives it back. Raises PixError.
-        number = self._free()
-        self.links[number] = link
-        self.watch_links()
-        return number
-
     def resolve(self, host, timeout_ms=_DNS_MS):
         # The IPv4 address of `host`, asked by CIPDOMAIN: CIPSTART with a name can hang for ever in AT 1.7.3
         # (ESP8266_NONOS_SDK issue 314). A few names are kept for five minutes. Where there is no such command, `host`

@@ -76,6 +76,18 @@ def all_bytes(folder):
     return info[1] * info[2]
 
 
+def card_answers():
+    # True when a file of the card can be read. FatFs keeps the last sector that it has read of a folder, and a listing
+    # just ends where it cannot read on (MicroPython 1.11 vfs_fat.c), so only content tells.
+    try:
+        for entry in uos.ilistdir("/sd"):
+            if entry[1] != _FOLDER and _read("/sd/" + entry[0], 512):
+                return True
+    except OSError:
+        return False
+    return False
+
+
 def files(folder):
     # The names of the files in `folder`, one by one. Raises PixError.
     try:

@@ -16,12 +16,20 @@ PATHS = ("/sd/pix.log", "/sd/pix.old")
 _MAX_FILE = const(8192)  # bytes of one file
 _MAX_LINE = const(400)
 
+_starts = {}  # newer path -> the number of this start, which the supervisor and every run of an app share
+
 
 class Log:
     # `paths` are the newer and the older file. `start` counts the starts of the board that wrote a line.
     def __init__(self, paths=PATHS):
         self.newer, self.older = paths
-        self.start = 1
+        if self.newer not in _starts:
+            _starts[self.newer] = self._next()
+        self.start = _starts[self.newer]
+
+    def _next(self):
+        # The number after the highest that is in the log.
+        last = 0
         for path in (self.older, self.newer):
             try:
                 with open(path, "rb") as f:
@@ -31,7 +39,8 @@ class Log:
             for line in lines:
                 number = line.split(b" ")[0]
                 if number.isdigit():  # a line may have been cut short by a power loss
-                    self.start = int(number) + 1
+                    last = max(last, int(number))
+        return last + 1
 
     def write(self, kind, text):
         # One line; returns True when it is on the card. `text` must not hold secrets.

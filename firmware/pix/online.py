@@ -13,6 +13,7 @@ from pix import wifi
 from pix.errors import PixError
 
 _HOLD_MS = const(3000)
+_SAY_MS = const(100)  # for the console to say the last words before a reset
 
 _tried = False  # the portal has been open by itself since the start: once is enough
 _covered = False  # it has taken the panel
@@ -74,6 +75,7 @@ def portal(settings, screen, progress=None, recover=True, idle=None):
     gc.collect()
     if not (pix.set_aside(pix.PICTURE) and whole):
         print("portal: the board starts anew")
+        utime.sleep_ms(_SAY_MS)
         machine.reset()
     return modem
 

@@ -17,6 +17,7 @@ _LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # none that is easily taken for an
 _KEY = const(8)
 _CHANNEL = const(6)
 _WPA2 = const(3)
+_SCAN_MS = const(12000)
 _MOST = const(4)  # stations
 
 
@@ -64,6 +65,13 @@ def close_network(modem):
         if not modem.online:
             modem.lost = "wifi-lost"
         modem.ask("+CWMODE_CUR=1")
+
+
+def scan(modem):
+    # The lines (bytes) that tell of the networks in the air, for `scanned`. Raises PixError.
+    lines = []
+    modem.command("+CWLAP", _SCAN_MS, lines.append)
+    return lines
 
 
 def scanned(line):

@@ -60,6 +60,7 @@ class Portal:
         self._station = Station(settings, progress, idle)
         self._modem = self._station.modem
         self._modem.repair = self._station.recover
+        self._station.retries = 0  # people try again themselves
         self._tell = progress
         self._key = ""
         self._heard = []  # lines of the last scan
@@ -134,7 +135,7 @@ class Portal:
     def look(self):
         # Look for networks: two seconds in which nobody is answered.
         found = {}
-        self._heard = self._station.scan()
+        self._heard = ownnet.scan(self._modem)
         for line in self._heard:
             network = scanned(line)
             if network is None:
@@ -218,18 +219,30 @@ class Portal:
         for name, key in self._settings.wifi:
             if name in there:
                 try:
-                    self._station.attempt(name.encode(), key.encode())
+                    self._attempt(name, key)
                     return True
                 except PixError as error:
                     self._say("portal", error.line)
         return False
+
+    def _attempt(self, name, key):
+        # Join the network; it becomes the first of the station's when that works. Raises PixError as Station.join does.
+        station = self._station
+        before = station.networks
+        station.networks = [(name.encode(), key.encode())]
+        try:
+            station.join()
+        except PixError:
+            station.networks = before
+            raise
+        station.networks += [pair for pair in before if pair[0] != name.encode()]
 
     def _try(self):
         name, key = self._wish
         self._wish = None
         self._say("portal", "joining %s" % name)
         try:
-            self._station.attempt(name.encode(), key.encode())
+            self._attempt(name, key)
         except PixError as error:
             if error.code in ("no-modem", "modem-rebooted"):
                 raise

@@ -22,7 +22,7 @@ _STYLE = (
 _TOP = "<h1>{{board}}</h1><p>Choose the Wi-Fi network that this board is to use.</p>"
 _BAD = '<p class="bad" role="alert"><b>{{title}}</b><br>{{why}}</p>'
 _FORM = (
-    '<form method="post" action="/join" autocomplete="off"><input type="hidden" name="token" value="{{token}}">'
+    '<form method="post" action="/join" autocomplete="off"><input type="hidden" name="csrf" value="{{token}}">'
     "<fieldset><legend>Network</legend>"
 )
 _NETWORK = (

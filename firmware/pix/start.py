@@ -13,12 +13,14 @@ from micropython import const
 import pix
 from pix import config
 from pix.errors import PixError
+from pix.files import card_answers
 from pix.log import PATHS, Log
 
 _FIRST_PAUSE_MS = const(2000)
 _LONGEST_PAUSE_MS = const(60000)
 _GOOD_RUN_MS = const(120000)  # an app that ran this long begins with the short pause again
 _KEY_MS = const(400)  # how long the key is looked at
+_MOUNT_MS = const(3000)
 _TRIAL_S = const(20)  # the watchdog of a version on trial, whatever the settings say
 _TRIAL_MS = const(170000)  # for which it may stay unconfirmed: three times that and the watchdog's are ten minutes
 _SLICE_MS = const(100)  # Ctrl-C acts between two slices only
@@ -115,13 +117,20 @@ def supervise(settings, log, name=None):
             _reset()
         except PixError as error:
             _tell(settings, log, error, mine)
+            if error.code in ("no-card", "card-error"):
+                _fetch_card()
         except Exception as error:  # noqa: BLE001 - apps may raise anything
             sys.print_exception(error)
-            log.error(error, mine)
-            from pix.log import trace
+            if "sd" in uos.listdir("/") and not card_answers():
+                # The card was pulled out, and with it went what the app would import next.
+                _tell(settings, log, PixError("no-card"))
+                _fetch_card()
+            else:
+                log.error(error, mine)
+                from pix.log import trace
 
-            # What has a traceback in a file of the user's is no fault of ours, and his to mend.
-            _card(settings, PixError("own-app" if mine else "internal", trace(error)))
+                # What has a traceback in a file of the user's is no fault of ours, and his to mend.
+                _card(settings, PixError("own-app" if mine else "internal", trace(error)))
         if utime.ticks_diff(utime.ticks_ms(), started) > _GOOD_RUN_MS:
             pause_ms = _FIRST_PAUSE_MS
         print("%s starts again in %d s" % (settings.app, pause_ms // 1000))
@@ -197,6 +206,20 @@ def _pause(ms):
     end = utime.ticks_add(utime.ticks_ms(), ms)
     while utime.ticks_diff(end, utime.ticks_ms()) > 0:
         utime.sleep_ms(_SLICE_MS)
+
+
+def _fetch_card():
+    # MaixPy mounts a card at the start only, and one that was out of its slot answers nothing until it is mounted anew
+    # (MaixPy-v1 maixpy_main.c: mount_sdcard, in the background, up to 3 s). Once it is back the board starts afresh.
+    if card_answers():
+        return
+    import machine
+
+    machine.SDCard.remount()  # what it returns is garbage, not to be looked at
+    for _ in range(_MOUNT_MS // _SLICE_MS):
+        _pause(_SLICE_MS)
+        if card_answers():
+            _reset()
 
 
 def _reset():

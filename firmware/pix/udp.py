@@ -6,6 +6,7 @@
 from micropython import const
 
 from pix.atcmd import CLOSE_MS
+from pix.atline import LINKS
 from pix.errors import PixError
 
 _MOST = const(512)  # bytes of a datagram that are kept; longer ones are thrown away
@@ -28,7 +29,10 @@ class Port:
         self._fill = 0
         self._left = 0  # bytes of the present datagram still to come
         self._keep = True
-        self.number = modem.take_number(self)
+        # The highest number, as nobody else has a link when a port is opened: clients get the lowest.
+        self.number = LINKS - 1
+        modem.links[self.number] = self
+        modem.watch_links()
         if not modem.ask('+CIPSTART=%d,"UDP","0.0.0.0",%d,%d,2' % (self.number, number, number)):
             modem.release(self.number, True)
             raise PixError("no-modem", "it opens no port %d" % number)

@@ -17,7 +17,7 @@ _AT_HOME = ("local", "localhost", "lan", "home", "internal", "localdomain", "hom
 
 class Gate:
     # `key`: "" for none, "user:password", or a token, which comes as bearer or as the password of any user. `csrf`:
-    # forms must bring `token`. `any_host`: answer to any name, as a portal has to.
+    # forms must bring `token` as their field `csrf`. `any_host`: answer to any name, as a portal has to.
     def __init__(self, key="", csrf=False, any_host=False):
         self._key = key
         self.csrf = csrf
@@ -41,10 +41,10 @@ class Gate:
         # Judge the fields of a form, [(name, value)], where `csrf` is on. Raises WebError 403.
         if not self.csrf:
             return
-        if request.query.get("token") == self.token or request.header("x-token") == self.token:
+        if request.query.get("csrf") == self.token or request.header("x-token") == self.token:
             return
         for name, value in pairs:
-            if name == "token" and value == self.token:
+            if name == "csrf" and value == self.token:
                 return
         raise WebError(403, "This form is of before the last restart: load the page again.")
 

@@ -37,17 +37,17 @@ _STYLE = (
 )
 _TOP = (
     "<h1>{{name}}</h1>{{{message}}}{{{now}}}"
-    '<form class="b" method="post" action="/do"><input type="hidden" name="token" value="{{token}}">{{{buttons}}}'
+    '<form class="b" method="post" action="/do"><input type="hidden" name="csrf" value="{{token}}">{{{buttons}}}'
     "</form>"
 )
 _FETCH = (
-    '<h2>Fetch a picture</h2><form class="b" method="post" action="/do"><input type="hidden" name="token" value='
+    '<h2>Fetch a picture</h2><form class="b" method="post" action="/do"><input type="hidden" name="csrf" value='
     '"{{token}}"><input name="url" size="34" placeholder="http://..." required> <button name="do" value="fetch">Fetch'
     "</button></form>"
 )
 _UPLOAD = (
     '<h2>Send a picture</h2><form class="b" id="up" method="post" action="/upload" enctype="multipart/form-data">'
-    '<input type="hidden" name="token" value="{{token}}"><input type="file" name="photo" accept="image/*" required> '
+    '<input type="hidden" name="csrf" value="{{token}}"><input type="file" name="photo" accept="image/*" required> '
     "<button>Send and show</button><p>JPEG or BMP. {{hint}}</p></form>"
 )
 # Shrinks what is larger than the panel; the canvas makes baseline JPEGs, which is what MaixPy decodes.
@@ -167,7 +167,7 @@ class Pages:
         yield '<h2>Pictures</h2><p class="n">'
         for other, _ in _FOLDERS:
             yield "<b>%s</b> " % other if other == key else '<a href="/?in=%s">%s</a>' % (other, other)
-        yield '</p><form method="post" action="/do"><input type="hidden" name="token" value="%s">' % token
+        yield '</p><form method="post" action="/do"><input type="hidden" name="csrf" value="%s">' % token
         yield '<input type="hidden" name="in" value="%s"><ul>' % key
         names = []
         try:

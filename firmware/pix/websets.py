@@ -32,7 +32,7 @@ def _body(pages, saved):
     yield '<h1>Settings</h1><p><a href="/">Back</a></p>'
     if saved:
         yield '<p class="m">Saved. Restart the board to have it use them.</p>'
-    yield '<form method="post" action="/settings"><input type="hidden" name="token" value="%s">' % pages.web.gate.token
+    yield '<form method="post" action="/settings"><input type="hidden" name="csrf" value="%s">' % pages.web.gate.token
     yield "<h2>Wi-Fi</h2>"
     for index in range(len(settings.wifi)):
         name = escape(settings.wifi[index][0])

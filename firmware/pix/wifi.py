@@ -351,19 +351,9 @@ class Station:
                     return True
         return False
 
-    def attempt(self, name, key):
-        # Join the network `name` with `key` (bytes), one that is in no settings yet. It becomes the first of
-        # `networks` when that works. Raises PixError: wrong-password, no-network, no-address, join-timeout.
-        self._searching(lambda: self._join(name, key))
-        self.networks = [(name, key)] + [pair for pair in self.networks if pair[0] != name]
-
-    def scan(self):
-        # The lines (bytes) that tell of the networks in the air; see pix.atline.
-        lines = []
-        self.modem.command("+CWLAP", _SCAN_MS, lines.append)
-        return lines
-
     def _scan(self):
         # Names (bytes) of the networks in the air.
         self.tell("wifi", "looking for networks")
-        return [scanned_name(line) for line in self.scan()]
+        lines = []
+        self.modem.command("+CWLAP", _SCAN_MS, lines.append)
+        return [scanned_name(line) for line in lines]

@@ -104,6 +104,7 @@ ON_FILES = [
     ["get", "http://127.0.0.1:1/%s", "-d", "{dir}"],
     ["fill", "{dir}/%s", "--card", "{dir}"],
     ["modem-log", "{dir}/%s"],
+    ["torture", "--replay", "%s"],
     ["%s"],
     ["serve", "--%s"],
 ]

@@ -84,7 +84,7 @@ def test_a_browser_shows_sends_and_sets(board, tmp_path):
 
 def token_of(board):
     page = curl(board.url + "/").stdout.decode()
-    return page.split('name="token" value="')[1].split('"')[0], page
+    return page.split('name="csrf" value="')[1].split('"')[0], page
 
 
 def test_the_pages_work_without_script_and_keep_their_secrets(board):
@@ -101,22 +101,22 @@ def test_the_pages_work_without_script_and_keep_their_secrets(board):
     Image.new("RGB", (40, 30), "red").save(png, "PNG")
     (board.card.parent / "red.jpg").write_bytes(jpeg.getvalue())
     (board.card.parent / "red.png").write_bytes(png.getvalue())
-    assert status("/upload", f"token={token}", f"photo=@{board.card.parent}/red.jpg")[0] == 303
+    assert status("/upload", f"csrf={token}", f"photo=@{board.card.parent}/red.jpg")[0] == 303
     assert (board.card / "pics" / "red.jpg").read_bytes() == jpeg.getvalue()
     assert status("/upload", f"photo=@{board.card.parent}/red.jpg")[0] == 403
     for _ in range(50):
-        code, text = status("/upload", f"token={token}", f"photo=@{board.card.parent}/red.png")
+        code, text = status("/upload", f"csrf={token}", f"photo=@{board.card.parent}/red.png")
         if code != 503:
             break
     assert code == 415, text
-    assert status("/do", f"token={token}", "delete=red.jpg")[0] == 303
+    assert status("/do", f"csrf={token}", "delete=red.jpg")[0] == 303
     assert not (board.card / "pics" / "red.jpg").exists()
     for name in ("../pix.json", "pix.json", "none.jpg", "/sd/pix.json"):
-        assert status("/do", f"token={token}", f"delete={name}", "in=card")[0] == 404
-        assert status("/do", f"token={token}", f"show={name}", "in=card")[0] in (303, 404, 503)
+        assert status("/do", f"csrf={token}", f"delete={name}", "in=card")[0] == 404
+        assert status("/do", f"csrf={token}", f"show={name}", "in=card")[0] in (303, 404, 503)
     assert (board.card / "pix.json").exists()
     assert status("/do", "delete=coffee.jpg")[0] == 403
-    assert status("/settings", f"token={token}", "interval_s=x")[0] == 400
-    assert status("/settings", f"token={token}", "fit=odd")[0] == 400
-    assert status("/settings", f"token={token}", "token=new secret", "remove=web_key")[0] == 303
+    assert status("/settings", f"csrf={token}", "interval_s=x")[0] == 400
+    assert status("/settings", f"csrf={token}", "fit=odd")[0] == 400
+    assert status("/settings", f"csrf={token}", "token=new secret", "remove=web_key")[0] == 303
     assert "sEcReT" not in curl(board.url + "/settings").stdout.decode()

@@ -24,12 +24,12 @@ def test_the_panel_app_serves_shows_and_takes_pictures(tmp_path, at):
     files = {"pics/coffee.jpg": picture.getvalue()}
     with ServedBoard(tmp_path, {"app": "panel", "name": "desk"}, options, files) as board:
         page = curl(board.url + "/").stdout.decode()
-        token = re.search(r'name="token" value="(\w+)"', page).group(1)
+        token = re.search(r'name="csrf" value="(\w+)"', page).group(1)
         assert "coffee.jpg" in page and len(page) < 12_000
         assert curl(board.url + "/file/pics/coffee.jpg").stdout == picture.getvalue()
         assert curl("-o", "/dev/null", "-w", "%{http_code}", board.url + "/none").stdout == b"404"
         sent = curl(
-            "-F", f"token={token}", "-F", f"photo=@{tmp_path}/up.jpg", "-w", "%{http_code}", board.url + "/upload"
+            "-F", f"csrf={token}", "-F", f"photo=@{tmp_path}/up.jpg", "-w", "%{http_code}", board.url + "/upload"
         )
         assert sent.stdout.endswith(b"303")
         for _ in range(20):

@@ -369,14 +369,14 @@ def test_forms_of_other_places_are_refused(web17):
     token = app.gate.token
     body = b"a=1"
     assert web17.ask(post("/form", body)).status == 403
-    assert web17.ask(post("/form", body + b"&token=" + token.encode())).status == 200
-    assert web17.ask(post("/form?token=" + token, body)).status == 200
-    assert web17.ask(post("/form?token=" + token, body, "Origin: http://192.168.4.50")).status == 200
+    assert web17.ask(post("/form", body + b"&csrf=" + token.encode())).status == 200
+    assert web17.ask(post("/form?csrf=" + token, body)).status == 200
+    assert web17.ask(post("/form?csrf=" + token, body, "Origin: http://192.168.4.50")).status == 200
     for elsewhere in ("Origin: http://evil.example", "Origin: null", "Referer: http://evil.example/192.168.4.50"):
-        assert web17.ask(post("/form?token=" + token, body, elsewhere)).status == 403
-    files, kind = multipart(("photo", "x.jpg", JPEG), ("token", token))
+        assert web17.ask(post("/form?csrf=" + token, body, elsewhere)).status == 403
+    files, kind = multipart(("photo", "x.jpg", JPEG), ("csrf", token))
     assert web17.ask(post("/upload", files, kind=kind)).status == 403  # the token has to come first
-    files, kind = multipart(("token", token), ("photo", "x.jpg", JPEG))
+    files, kind = multipart(("csrf", token), ("photo", "x.jpg", JPEG))
     assert web17.ask(post("/upload", files, kind=kind)).status == 201
 
 

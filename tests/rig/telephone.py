@@ -26,7 +26,7 @@ class Answer:
 
     @property
     def token(self):
-        return re.search(r'name="token" value="(\w+)"', self.body)[1]
+        return re.search(r'name="csrf" value="(\w+)"', self.body)[1]
 
 
 class _Request(Script):
@@ -117,4 +117,4 @@ class Telephone:
             else:
                 then(answer)
 
-        self.post("/join", {"token": page.token, **form}, look)
+        self.post("/join", {"csrf": page.token, **form}, look)

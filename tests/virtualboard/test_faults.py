@@ -95,6 +95,40 @@ def loses_wifi(rig):
     assert rig.ask(join, 6000).endswith(b"\r\nOK\r\n")
 
 
+def loses_dhcp(rig):
+    assert rig.do("lose-dhcp", for_ms=8000).wait(7000) == b"WIFI DISCONNECT\r\nWIFI CONNECTED\r\n"
+    assert rig.wait(6000).endswith(b"WIFI CONNECTED\r\nWIFI GOT IP\r\n")
+
+
+def changes_the_address(rig):
+    before = rig.ask(b"AT+CIFSR")
+    rig.do("change-address", for_ms=9000).wait(5000)
+    assert b'STAIP,"192.168.4.77"' in rig.ask(b"AT+CIFSR")
+    rig.wait(9000)
+    assert rig.ask(b"AT+CIFSR") == before
+    rig.do("change-address", ip="10.1.1.1").wait(5000)
+    assert b'STAIP,"10.1.1.1"' in rig.ask(b"AT+CIFSR")
+
+
+def roams(rig):
+    assert b'"3c:84:6a:00:00:01",6,' in rig.ask(b"AT+CWJAP?")
+    assert rig.do("roam").wait(5000) == b"WIFI DISCONNECT\r\nWIFI CONNECTED\r\nWIFI GOT IP\r\n"
+    assert b'"3c:84:6a:00:00:02",11,' in rig.ask(b"AT+CWJAP?")
+
+
+def jumps_the_clock(rig):
+    before = rig.board.network.unix_time()
+    assert rig.do("jump-clock", s=-86_400).board.network.unix_time() == before - 86_400
+
+
+def stores_an_odd_rate(rig):
+    rig.do("store-baud", baud=9600)
+    assert rig.ask(b"AT") == b"\r\nOK\r\n"
+    assert b"ready" not in rig.do("reset-modem").wait(900)
+    rig.board.to_modem.tx_baud = rig.board.to_chip.rx_baud = 9600
+    assert rig.ask(b"AT").endswith(b"\r\nOK\r\n")
+
+
 def closes_a_link(rig):
     assert rig.do("close-link").wait(100) == b""  # link 0 is not open
     assert rig.do("close-link", link=2).wait(100) == b"2,CLOSED\r\n"
@@ -259,6 +293,11 @@ EFFECTS = {
     "reset-modem": ("booted", resets_the_modem),
     "brown-out": ("booted", browns_out),
     "lose-wifi": ("joined", loses_wifi),
+    "lose-dhcp": ("joined", loses_dhcp),
+    "change-address": ("joined", changes_the_address),
+    "roam": ("joined", roams),
+    "jump-clock": ("booted", jumps_the_clock),
+    "store-baud": ("booted", stores_an_odd_rate),
     "close-link": ("linked", closes_a_link),
     "stall-modem": ("booted", stalls_the_modem),
     "busy-modem": ("booted", makes_the_modem_busy),
@@ -380,10 +419,42 @@ def test_chance_is_a_share_of_the_bytes(rig, chance, share):
     assert len(board.what) == lost and abs(lost - 4000 * share) < 120
 
 
+def test_when_so_much_is_on_the_card(rig):
+    board = rig([{"when": {"card_bytes": 8192}, "do": "fail-send"}])
+    f = board.card.files.open("a.bin", "wb")
+    f.write(bytes(512))
+    board.wait(10)
+    assert board.what == [] and board.card.bytes_written < 8192
+    f.write(bytes(8192))
+    assert board.what == []  # not from inside the card's own write
+    board.wait(0)
+    assert board.what == ["fail-send"]
+
+
+def test_a_plan_that_is_ended_does_nothing_more(rig):
+    plan = [
+        {"when": {"lane": "to_chip", "chance": 1}, "do": "drop"},
+        {"when": {"ms": 900}, "do": "fail-send"},
+        {"when": {"command": "AT+GMR"}, "do": "fail-send"},
+        {"when": {"card_bytes": 1}, "do": "fail-send"},
+        {"when": {"lane": "to_modem", "byte": 3}, "do": "fail-send"},
+    ]
+    board = rig(plan)
+    assert board.wait(600) == b""
+    board.do("lose-wifi").do("lose-dhcp").do("remove-card").do("fail-card-reads", count=9).do("fail-card-writes")
+    board.do("stall-card-every", bytes=512, ms=900).do("lack-command", command="AT+CWJAP_CUR")
+    struck = len(board.what)
+    board.faults.end()
+    assert board.ask(b"ATE0").endswith(b"OK\r\n") and b"AT version" in board.ask(b"AT+GMR")
+    board.card.files.mount()
+    assert board.card.present and written_in(board, 8) < 100 * MS
+    assert board.ask(b'AT+CWJAP_CUR="home","correct horse"', 9000).endswith(b"WIFI GOT IP\r\n\r\nOK\r\n")
+    assert len(board.what) == struck
+
+
 def test_every_trigger_has_a_test_here():
-    assert set(map(frozenset, TRIGGERS)) == {
-        frozenset(keys) for keys in (["ms"], ["lane", "byte"], ["lane", "chance"], ["command"], ["command", "nth"])
-    }
+    keys = (["ms"], ["lane", "byte"], ["lane", "chance"], ["card_bytes"], ["command"], ["command", "nth"])
+    assert set(map(frozenset, TRIGGERS)) == set(map(frozenset, keys))
     assert set(WIRE_ACTIONS) == {"drop", "double", "flip"}
 
 
@@ -399,7 +470,10 @@ AT_1 = {"ms": 1}
         (1, 'an entry needs "when" (an object) and "do"'),
         ({"do": "drop"}, 'an entry needs "when" (an object) and "do"'),
         ({"when": [], "do": "drop"}, 'an entry needs "when" (an object) and "do"'),
-        ({"when": {}, "do": "drop"}, "no trigger is empty; known: ms; lane with byte; lane with chance; command; "),
+        (
+            {"when": {}, "do": "drop"},
+            "no trigger is empty; known: ms; lane with byte; lane with chance; card_bytes; command; ",
+        ),
         ({"when": {"at": 1}, "do": "drop"}, "no trigger is at; known: ms; "),
         ({"when": AT_1, "do": "dance"}, "cannot do 'dance'; known: drop, double, flip, reset-modem, "),
         ({"when": AT_1}, "cannot do None; known: drop"),

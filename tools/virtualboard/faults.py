@@ -9,12 +9,14 @@ A plan is a list of entries, each with `when` and `do`:
      {"when": {"lane": "to_chip", "byte": 100000},   "do": "stall-card", "ms": 300}]
 
 `when` is one of: `ms` (virtual milliseconds since power-on), `lane` with `byte` (the byte with that index, counted
-from 0 over the life of the lane, has arrived), `lane` with `chance` (per byte; only for faults of the wire), or
-`command` (an AT command that begins so, `nth` time, default the first). Everything random comes from the board's
-seed: the same plan and the same peers give the same run.
+from 0 over the life of the lane, has arrived), `lane` with `chance` (per byte; only for faults of the wire),
+`card_bytes` (so many bytes have been written to the card), or `command` (an AT command that begins so, `nth` time,
+default the first). Everything random comes from the board's seed: the same plan and the same peers give the same run.
 
 `ACTIONS` and `WIRE_ACTIONS` say what can be done and with which options; `check_plan` refuses everything else before
 a board is built, so that no mistake in a plan surfaces in the middle of a run.
+
+Longer than 350 lines: one table of what can go wrong, and what reads it.
 """
 
 from __future__ import annotations
@@ -96,6 +98,12 @@ BOOTS = ("noise", "rtc", "sdk", "vendor", "invalid")
 _STATION = ("02:00:00:00:00:09", "192.168.4.2")
 """The station of join-station, unless the plan names another."""
 
+_OTHER_ADDRESS, _OTHER_POINT = "192.168.4.77", "3c:84:6a:00:00:02"
+"""What change-address gives and where roam leads."""
+
+_LONG_S = 2_000_000_000
+"""As far as a time server's clock can jump and still tell a time: some 63 years."""
+
 _DAY_MS = 86_400_000
 _DURATION = Number(0, _DAY_MS, whole=False)
 _COUNT = Number(1, 1_000_000)
@@ -121,6 +129,30 @@ def _remove_card(board: Board, entry: Entry) -> None:
         board.clock.after(round(entry["for_ms"] * MS), back)
 
 
+def _rejoin(board: Board, entry: Entry, **changed: Any) -> None:
+    """The network throws its stations out and is another one when they come back; with "for_ms" it changes back."""
+    points = board.air.points
+    before = [{name: getattr(point, name) for name in changed} for point in points]
+
+    def become(values: list[dict[str, Any]]) -> None:
+        for point, new in zip(points, values, strict=True):
+            for name, value in new.items():
+                setattr(point, name, value)
+        board.modem.station.lose()
+
+    become([changed] * len(points))
+    if "for_ms" in entry:
+        board.clock.after(round(entry["for_ms"] * MS), lambda: become(before))
+
+
+def _jump_clock(board: Board, entry: Entry) -> None:
+    board.network.started_at += entry["s"]
+
+
+def _store_baud(board: Board, entry: Entry) -> None:
+    board.modem.flash.baud = entry["baud"]
+
+
 def _press_key(board: Board, entry: Entry) -> None:
     pad = entry.get("pad")
     board.press(pad, True)
@@ -131,6 +163,14 @@ ACTIONS: dict[str, tuple[Act, Options]] = {
     "reset-modem": (lambda b, e: b.modem.restart(e.get("cause", 4)), {"cause": Number(0, 7)}),
     "brown-out": (lambda b, e: b.modem.brown_out(), {}),
     "lose-wifi": (_lose_wifi, {"for_ms": _DURATION}),
+    "lose-dhcp": (lambda b, e: _rejoin(b, e, dhcp_ok=False), {"for_ms": _DURATION}),
+    "change-address": (
+        lambda b, e: _rejoin(b, e, ip=e.get("ip", _OTHER_ADDRESS)),
+        {"ip": Text(required=False), "for_ms": _DURATION},
+    ),
+    "roam": (lambda b, e: _rejoin(b, e, bssid=_OTHER_POINT, channel=11), {"for_ms": _DURATION}),
+    "jump-clock": (_jump_clock, {"s": Number(-_LONG_S, _LONG_S, required=True)}),
+    "store-baud": (_store_baud, {"baud": Number(110, 4_608_000, required=True)}),
     "close-link": (
         lambda b, e: b.modem.close_link(e.get("link", 0), reset=e.get("reset", False)),
         {"link": Number(0, 4), "reset": Flag()},
@@ -176,6 +216,7 @@ TRIGGERS: dict[frozenset[str], Options] = {
     frozenset({"ms"}): {"ms": _DURATION},
     frozenset({"lane", "byte"}): {"lane": Text(LANES), "byte": Number(0, 1 << 40)},
     frozenset({"lane", "chance"}): {"lane": Text(LANES), "chance": Number(0, 1, whole=False)},
+    frozenset({"card_bytes"}): {"card_bytes": Number(1, 1 << 40)},
     frozenset({"command"}): {"command": Text()},
     frozenset({"command", "nth"}): {"command": Text(), "nth": Number(1, 1_000_000)},
 }
@@ -260,6 +301,8 @@ class Faults:
         self.on_happened: Callable[[int, str], None] | None = None
         self._board = board
         self._seed = seed
+        self._over = False
+        self._manglers: list[_Mangler] = []
         self._commands: list[list[Any]] = []
         lanes: dict[str, Lane] = {name: getattr(board, name) for name in LANES}
         wire: dict[str, list[Entry]] = {}
@@ -271,13 +314,37 @@ class Faults:
                 board.clock.at(round(when["ms"] * MS), lambda e=entry: self._do(e))
             elif "lane" in when:
                 lanes[when["lane"]].at_byte(when["byte"], lambda e=entry: self._do(e))
+            elif "card_bytes" in when:
+                board.card.at_written(when["card_bytes"], lambda e=entry: self._do(e))
             else:
                 self._commands.append([entry, when.get("nth", 1)])
         for name, entries in wire.items():
-            _Mangler(lanes[name], entries, random.Random(f"{seed}/{name}"), self._note)
+            self._manglers.append(_Mangler(lanes[name], entries, random.Random(f"{seed}/{name}"), self._note))
         if self._commands:
             self._chain = board.modem.on_command
             board.modem.on_command = self._on_command
+
+    def end(self) -> None:
+        """From now on nothing goes wrong: what has not happened yet never does, what lasts is over.
+
+        What a part has been made to keep (an odd rate, a clock that jumped, a full card) stays, and a card that is put
+        back needs a restart of the board to be seen, as always.
+        """
+        board = self._board
+        self._over = True
+        self._commands.clear()
+        for mangler in self._manglers:
+            mangler.end()
+        board.modem.restore_wifi()
+        board.modem.missing = set(board.modem.profile.missing)
+        for point, described in zip(board.air.points, board.config.wifi, strict=True):
+            point.dhcp_ok = described.dhcp_ok
+        if board.card.folder is not None:
+            if not board.card.present:
+                board.card.insert()
+            board.card.fail_reads(0)
+            board.card.fail_writes(0)
+            board.card.stall_every(0, 0)
 
     def _note(self, what: str) -> None:
         now = self._board.clock.now
@@ -286,6 +353,8 @@ class Faults:
             self.on_happened(now, what)
 
     def _do(self, entry: Entry) -> None:
+        if self._over:
+            return
         self._note(entry["do"])
         ACTIONS[entry["do"]][0](self._board, entry)
 
@@ -306,6 +375,7 @@ class _Mangler:
 
     def __init__(self, lane: Lane, entries: list[Entry], rng: random.Random, note: Callable[[str], None]) -> None:
         self._name = lane.name
+        self._lane = lane
         self._note = note
         self._rng = rng
         self._by_byte: dict[int, Entry] = {}
@@ -315,6 +385,10 @@ class _Mangler:
                 for index in range(entry["when"]["byte"], entry["when"]["byte"] + entry.get("count", 1)):
                     self._by_byte[index] = entry
         lane.mangle = self._mangle
+
+    def end(self) -> None:
+        """Every byte arrives as it was sent from now on."""
+        self._lane.mangle = None
 
     def _mangle(self, index: int, byte: int) -> bytes:
         entry = self._by_byte.get(index)

@@ -188,7 +188,10 @@ import time, machine
 while time.ticks_ms() < 1600: pass
 print(os.listdir('/'))
 """
-        + errors("os.listdir('/sd')")
+        + """
+print(os.listdir('/sd'))
+"""
+        + errors("os.stat('/sd/f')")
         + """
 while time.ticks_ms() < 2600: pass
 """
@@ -199,6 +202,7 @@ time.sleep_ms(500)
 print(open('/sd/f').read())
 """,
         "['flash', 'sd']",
+        "[]",  # a listing ends where it cannot read
         "5",
         "5",
         "1",

@@ -41,5 +41,8 @@ TABLE = {
     "screenshot": Entry("screenshot", "screenshot", "Save what a virtual board's panel shows as PNG."),
     "serve": Entry("serve", "serve", "Give the pictures in FOLDER to boards, and receive theirs."),
     "setup": Entry("setup", "setup", "Write the board's settings (pix.json); asks when given no options."),
+    "torture": Entry(
+        "torture", "torture", "Play the board's apps while everything goes wrong, and hold laws against it."
+    ),
 }
 """Every command by its name on the command line, in the order of `maixpix --help`."""

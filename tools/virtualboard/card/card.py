@@ -11,6 +11,7 @@ the engine lets time pass.
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -87,6 +88,7 @@ class SdCard:
         """Clusters that `fill` left free at most; None when the card was not filled."""
         self.bytes_written = 0
         self.bytes_read = 0
+        self._milestones: list[tuple[int, Callable[[], None]]] = []
         self._stall_ns = 0
         self._stall_every = (0, 0)
         self._failing_reads = 0
@@ -154,6 +156,10 @@ class SdCard:
         """Stall for `duration_ns` whenever another `every_bytes` have been written; 0 bytes ends it."""
         self._stall_every = (every_bytes, duration_ns)
 
+    def at_written(self, count: int, action: Callable[[], None]) -> None:
+        """Run `action` when `count` bytes have been written to the card, as soon as time moves on."""
+        self._milestones.append((count, action))
+
     def fail_reads(self, count: int) -> None:
         """Answer the next `count` block reads with an error."""
         self._failing_reads = count
@@ -201,6 +207,9 @@ class SdCard:
         every, stall_ns = self._stall_every
         before = self.bytes_written
         self.bytes_written += blocks * SECTOR
+        for milestone in [m for m in self._milestones if m[0] <= self.bytes_written]:
+            self._milestones.remove(milestone)
+            self.clock.after(0, milestone[1])
         duration = blocks * self.timing.program_ns + self._stall_ns
         self._stall_ns = 0
         if every > 0:

@@ -63,8 +63,17 @@ class CardFiles:
     # -- names and directories ----------------------------------------------------------------------------
 
     def ilistdir(self, path: str = "/") -> Iterator[tuple[str, int, int, int]]:
-        """Entries of a directory as (name, type, 0, size in bytes), in the order of the FAT directory."""
-        entry = self._tree.find(path)
+        """Entries of a directory as (name, type, 0, size in bytes), in the order of the FAT directory.
+
+        Of a card that was pulled out the root has none: FatFs opens it without reading, and a listing just ends where
+        it cannot read (MicroPython 1.11 vfs_fat.c; seen on v0.6.2 of the emulated chip).
+        """
+        try:
+            entry = self._tree.find(path)
+        except OSError as error:
+            if error.args[0] != EIO or path.strip("/"):
+                raise
+            return
         if entry is not None and not entry.is_dir:
             raise OSError(ENOENT)
         folder = self._tree.root() if entry is None else entry.path

@@ -355,5 +355,5 @@ class Engine:
                 for number, port in self.ports.items()
                 if port.largest_ring
             },
-            "heap": {"size": self.chip.heap.size, "peak": self.chip.heap.peak, "free": self.chip.heap.free},
+            "heap": {name: getattr(self.chip.heap, name) for name in ("size", "peak", "kept", "free")},
         }

@@ -25,7 +25,8 @@ BASE_FREE = 497_536
 
 
 class Heap:
-    """First-fit allocator over `size` bytes. `peak` is the most that was ever in use beyond the base."""
+    """First-fit allocator over `size` bytes. `peak` is the most that was ever in use beyond the base, `kept` what was
+    in use after the last collection."""
 
     def __init__(self, size: int = HEAP_SIZE) -> None:
         self.size = size
@@ -34,6 +35,7 @@ class Heap:
         self._garbage: list[tuple[int, int]] = []
         self.used = 0
         self.peak = 0
+        self.kept = 0
         self.collections = 0
         self.finalisers: list[Callable[[], Any]] = []
         """What objects that nobody refers to any more still have to do; it happens at the next collection."""
@@ -93,6 +95,7 @@ class Heap:
             action()
         garbage, self._garbage = self._garbage, []
         self.used -= sum(size for _, size in garbage)
+        self.kept = self.used
         self._merge(garbage)
 
     def _merge(self, blocks: list[tuple[int, int]]) -> None:

@@ -65,7 +65,7 @@ class Network:
         self.station_online: Callable[[], bool] = lambda: True
         """Set by the modem: it has an address in a network that it has joined."""
         self._allow = [ipaddress.ip_network(entry) for entry in allow]
-        self._scripts: dict[tuple[str, int], Callable[[], Script] | None] = {}
+        self._scripts: dict[tuple[str, int], Callable[[], Script | None] | None] = {}
         self._peers: dict[int, Peer | Datagrams] = {}
         self._serial = 0
         self._servers: dict[int, _Server] = {}
@@ -88,8 +88,8 @@ class Network:
         """What a time server would say now: seconds since 1970, UTC."""
         return self.started_at + self.clock.now // SECOND
 
-    def attach(self, ip: str, port: int, factory: Callable[[], Script] | None) -> None:
-        """Answer connections to `ip`:`port` with a new `Script` each; None refuses them."""
+    def attach(self, ip: str, port: int, factory: Callable[[], Script | None] | None) -> None:
+        """Answer connections to `ip`:`port` with a new `Script` each; None refuses them, or that one connection."""
         self._scripts[ip, port] = factory
 
     def resolve(self, name: str, done: Callable[[str | None], None]) -> None:

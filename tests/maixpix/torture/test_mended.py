@@ -1,0 +1,46 @@
+"""What `maixpix torture` has found in the device code: each run broke a law before it was mended."""
+
+from __future__ import annotations
+
+import pytest
+
+from maixpix.torture.laws import breaches
+from maixpix.torture.play import play
+from maixpix.torture.scenario import FILES, HOST, KEY, SSID, TOKEN, Cycle, Lie, Scenario
+
+PICTURE = {"picture": f"http://{HOST}/a.jpg", "interval_s": 2}
+UPLOAD = {"upload": f"http://{HOST}:{FILES}/files/", "token": TOKEN, "send": "DCIM/*.jpg"}
+SNAP = {**UPLOAD, "snaps": 2, "snap_s": 1, "frame": "QQVGA", "reserve_kb": 64}
+
+
+def run(app, settings, *cycles, **more):
+    wanted = {"app": app, "wifi": [[SSID, KEY]], **settings}
+    return play(Scenario(app, settings=wanted, pictures=[3, 0], quiet_ms=12_000, cycles=list(cycles), **more))
+
+
+@pytest.mark.parametrize(("app", "settings"), [("show", PICTURE), ("frame", PICTURE), ("snap", SNAP)])
+def test_a_card_that_was_out_for_a_moment(app, settings):
+    """The app could not be imported again: an error of the program, for ever. Now the board tells that the card is
+    gone, looks for it, and starts afresh when it is back."""
+    played = run(app, settings, Cycle([{"when": {"ms": 2500}, "do": "remove-card", "for_ms": 3000}]), planted=0)
+    assert breaches(played) == []
+    assert played.last.text.count("error no-card: ") + played.last.text.count("error card-error: ") >= 1
+    assert played.last.text.count("cpu:freq") == 2  # it has restarted by itself
+
+
+@pytest.mark.parametrize(("app", "settings"), [("send", UPLOAD), ("snap", SNAP)])
+def test_a_file_that_is_refused_is_in_the_log(app, settings):
+    """Both told it on the console alone, which nobody saw."""
+    played = run(app, settings, Cycle([], [Lie(0, "413")]), planted=1)
+    assert breaches(played) == [] and played.last.text.count("error upload-refused: ") >= 1
+    assert b"error upload-refused: " in played.last.files["pix.log"]
+
+
+def test_the_log_has_one_number_for_a_start_however_often_its_app_is_run():
+    """Each run of the app took a number of its own, and the next start of the board had one of them again."""
+    full = Cycle([{"when": {"ms": 900}, "do": "fill-card", "leave": 70_000}], end_ms=9000)
+    played = run("snap", {**SNAP, "reserve_kb": 512}, full, Cycle([], [Lie(0, "413")]), planted=1)
+    assert breaches(played) == []
+    lines = played.last.files["pix.log"].split(b"\n")[:-1]
+    numbers = [int(line.split(b" ")[0]) for line in lines]
+    assert numbers == sorted(numbers) and set(numbers) == {1, 2} and numbers.count(1) > 2

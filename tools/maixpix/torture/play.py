@@ -1,0 +1,329 @@
+"""Plays a scenario: the power cycles of one card, on either engine, and keeps everything that the laws look at."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from maixpix.board import bundle
+from maixpix.paths import board_files
+from maixpix.torture import easel
+from maixpix.torture.pictures import planted
+from maixpix.torture.scenario import KEY, KINDS, SSID, Cycle, Scenario
+from maixpix.torture.world import ADDRESSES, World
+from maixpix.virtual.byte_code import SourceOfByteCode
+from maixpix.virtual.engines import fill_flash
+from virtualboard.board import Board, BoardConfig, WifiNetwork
+from virtualboard.clock import MS, SECOND
+from virtualboard.engine import HOSTED, K210, EngineOptions
+from virtualboard.running import RunningBoard
+
+SETTLE_MS = 400
+"""From the goal to the end of a run: a program that prints has still to close its files and its links."""
+
+_LOOK_MS = 500
+_MARKS = ("shown ", "safe ", "sent ", "had been sent ")
+"""How console lines begin behind which the panel shows a picture, or a file is through."""
+
+_CARD_LINE = " starts again in "
+"""What the supervisor prints when the card of an error is on the panel."""
+
+_CARD_BYTES = 64 * 1024 * 1024
+
+
+@dataclass
+class How:
+    """Which engine plays. `firmware` is a MaixPy image for the chip; `plant` changes device files before the run, path
+    on the card -> (text, other text), for tests of the laws."""
+
+    engine: str = HOSTED
+    firmware: Path | None = None
+    plant: dict[str, tuple[str, str]] = field(default_factory=dict)
+
+
+@dataclass
+class Mark:
+    """A moment at which the panel is at rest: the console line that told of it, and what the panel showed (RGB)."""
+
+    cycle: int
+    ns: int
+    line: str
+    panel: bytes
+    error: str
+    """The error that the console told right before, "" for none."""
+    kept: int
+    """Bytes in use on the heap after its last collection; 0 where the engine does not tell."""
+
+
+@dataclass
+class Cycled:
+    """What one power cycle showed. `lines` are (virtual ns, text); `files` the card afterwards, path -> content."""
+
+    lines: list[tuple[int, str]] = field(default_factory=list)
+    ended: str = ""
+    faults: list[tuple[int, str]] = field(default_factory=list)
+    files: dict[str, bytes] = field(default_factory=dict)
+
+    @property
+    def text(self) -> str:
+        """The console."""
+        return "\n".join(line for _, line in self.lines)
+
+    def told(self, start: str) -> list[str]:
+        """What stands behind `start` in the lines that begin so."""
+        return [line[len(start) :] for _, line in self.lines if line.startswith(start)]
+
+
+@dataclass
+class Played:
+    """A whole run. `given` are the files that were on the card at its start."""
+
+    scenario: Scenario
+    world: World
+    given: dict[str, bytes] = field(default_factory=dict)
+    cycles: list[Cycled] = field(default_factory=list)
+    marks: list[Mark] = field(default_factory=list)
+    panel: bytes = b""
+    goal_ns: int | None = None
+    """When the last power cycle reached what its app is for; None: never."""
+    virtual_ns: int = 0
+    host_s: float = 0.0
+
+    @property
+    def last(self) -> Cycled:
+        """The cycle that recovered, or not."""
+        return self.cycles[-1]
+
+    @property
+    def recovered_s(self) -> float | None:
+        """Seconds from the end of all faults to the goal; None: it was never reached."""
+        quiet_ns = self.scenario.quiet_ms * MS
+        return None if self.goal_ns is None else max(0, self.goal_ns - quiet_ns) / SECOND
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over everything that the run showed: the same for the same scenario, engine and software."""
+        shown = hashlib.sha256()
+        for cycled in self.cycles:
+            shown.update(json.dumps([cycled.lines, cycled.ended, cycled.faults]).encode())
+            for path, data in sorted(cycled.files.items()):
+                shown.update(path.encode() + hashlib.sha256(data).digest())
+        for mark in self.marks:
+            shown.update(mark.panel)
+        shown.update(self.panel + repr((self.goal_ns, self.world.told, sorted(self.world.sink.times))).encode())
+        return shown.hexdigest()
+
+
+Goal = Callable[[Played, Board, str], bool]
+"""(run so far, board, the console line that came, "" at other times) -> the app has reached what it is for."""
+
+
+def _shows(run: Played, board: Board, line: str) -> bool:
+    return line.startswith("shown ")
+
+
+def _shows_the_last(run: Played, board: Board, line: str) -> bool:
+    wanted = run.world.shelf.pictures[-1]
+    quiet = board.clock.now >= run.scenario.quiet_ms * MS
+    return quiet and not line and _rgb(board) == easel.picture(wanted)
+
+
+def _done(run: Played, board: Board, line: str) -> bool:
+    return line.startswith("done, ") and (not line.endswith(" not sent") or line == "done, 0 not sent")
+
+
+def _has_it(run: Played, board: Board, line: str) -> bool:
+    return line == "done 1 files"
+
+
+GOALS: dict[str, Goal] = {
+    "show": _shows,
+    "frame": _shows_the_last,
+    "get": _has_it,
+    "snap": _done,
+    "send": _done,
+}
+"""What ends the last power cycle, for each app."""
+
+
+def play(scenario: Scenario, how: How | None = None) -> Played:
+    """Play `scenario` from its first power cycle to its goal, or to the end of the time that recovery may take."""
+    how = how or How()
+    began = time.monotonic()
+    world = World(scenario)
+    run = Played(scenario, world)
+    with tempfile.TemporaryDirectory(prefix="maixpix-torture-") as name:
+        folder = Path(name)
+        _prepare(folder, scenario, how)
+        run.given = _files(folder / "card")
+        for number, cycle in enumerate(scenario.cycles):
+            _PowerCycle(run, how, folder, number, cycle).play()
+    run.host_s = time.monotonic() - began
+    return run
+
+
+def _prepare(folder: Path, scenario: Scenario, how: How) -> None:
+    card = folder / "card"
+    easel.put_software(card, byte_code=True)
+    (card / "pix.json").write_text(json.dumps(scenario.settings))
+    pictures = planted(scenario.planted)
+    if scenario.app == "send":
+        (card / "dcim").mkdir()
+        for number, data in enumerate(pictures):
+            (card / "dcim" / f"p{number}.jpg").write_bytes(data)
+    elif pictures:
+        (card / "outbox").mkdir()
+        (card / "outbox" / "number").write_bytes(b"%07d\n" % len(pictures))
+        for number, data in enumerate(pictures, 1):
+            (card / "outbox" / f"s{number:07}.jpg").write_bytes(data)
+    for path, (text, other) in how.plant.items():
+        before = bundle.device_text(bundle.source_root(), path.removeprefix("maixpix/a/")) or ""
+        if text not in before:
+            raise ValueError(f"{path} has no {text!r} to change")
+        # As source, in the place of its byte code; all others stay: from source alone the heap is too small.
+        (card / path).with_suffix(".mpy").unlink(missing_ok=True)
+        (card / path).write_text(before.replace(text, other))
+
+
+def _files(card: Path) -> dict[str, bytes]:
+    """The files of a card by their path, in lower case as FAT finds them."""
+    found = {}
+    for file in sorted(card.rglob("*")):
+        if file.is_file():
+            found[file.relative_to(card).as_posix().lower()] = file.read_bytes()
+    return found
+
+
+def _rgb(board: Board) -> bytes:
+    return board.panel.image().convert("RGB").tobytes()
+
+
+class _PowerCycle:
+    """The board of one power cycle, from power-on to its end."""
+
+    def __init__(self, run: Played, how: How, folder: Path, number: int, cycle: Cycle) -> None:
+        self._run = run
+        self._how = how
+        self._number = number
+        self._cycle = cycle
+        self._folder = folder
+        self._cycled = Cycled()
+        self._line = b""
+        self._limit_ms = run.scenario.quiet_ms + 1000 * KINDS[run.scenario.app].recovers_s
+        run.cycles.append(self._cycled)
+
+    def play(self) -> None:
+        """From power-on to the power cut, or to the goal."""
+        scenario = self._run.scenario
+        board = Board(
+            BoardConfig(
+                at=scenario.at,
+                card=str(self._folder / "card"),
+                card_bytes=_CARD_BYTES,
+                flash_dir=None if self._how.engine == K210 else self._flash_folder(),
+                camera=str(_camera()),
+                wifi=[WifiNetwork(SSID, KEY)],
+                names=ADDRESSES,
+                reach=[],
+                faults=self._cycle.faults,
+                seed=scenario.seed * 16 + self._number,
+            )
+        )
+        board.network.listen_on = None
+        try:
+            with self._flash_kept(board):
+                self._play_on(board)
+        finally:
+            board.power_off()
+            self._cycled.files = _files(self._folder / "card")
+            self._run.virtual_ns += board.clock.now
+
+    def _flash_folder(self) -> str:
+        folder = self._folder / "flash"
+        folder.mkdir(exist_ok=True)
+        return str(folder)
+
+    @contextlib.contextmanager
+    def _flash_kept(self, board: Board) -> Iterator[None]:
+        """The chip's flash, filled for the first cycle and kept for the next one."""
+        if self._how.engine != K210:
+            yield
+            return
+        kept = self._folder / "flash.bin"
+        fill_flash(board.flash, None if kept.exists() else self._how.firmware, kept)
+        try:
+            yield
+        finally:
+            board.flash.save(kept)
+
+    def _play_on(self, board: Board) -> None:
+        run, clock = self._run, board.clock
+        run.world.enter(board, self._number, self._cycle)
+        options = EngineOptions(self._how.engine, repl=False, decode_mpy=_source_of_byte_code())
+        running = RunningBoard(board, options)
+        self._running = running
+        running.console.listen(self._hear)
+        if self._cycle.end_ms is not None:
+            clock.at(self._cycle.end_ms * MS, board.cut_power)
+        else:
+            clock.at(run.scenario.quiet_ms * MS, self._quiet)
+            clock.at(self._limit_ms * MS, lambda: running.end("no goal"))
+            clock.at(run.scenario.quiet_ms * MS + 1, self._look)
+        running.run()
+        self._cycled.ended = running.engine.ended
+        self._cycled.faults = list(running.faults.happened)
+        if self._line:
+            self._cycled.lines.append((clock.now, self._line.decode("utf-8", "replace")))
+        if self._cycle.end_ms is None:
+            run.panel = _rgb(board)
+
+    def _quiet(self) -> None:
+        self._running.faults.end()
+        self._run.world.quiet()
+
+    def _look(self) -> None:
+        self._judge("")
+        if self._run.goal_ns is None:
+            self._running.board.clock.after(_LOOK_MS * MS, self._look)
+
+    def _hear(self, when: int, data: bytes) -> None:
+        *ended, self._line = (self._line + data).split(b"\n")
+        for raw in ended:
+            line = raw.decode("utf-8", "replace").rstrip("\r")
+            if line.startswith(_MARKS) or _CARD_LINE in line:
+                self._mark(when, line)
+            self._cycled.lines.append((when, line))
+            self._judge(line)
+        if self._how.engine == K210 and self._line == b">>> ":
+            self._running.end("finished")  # the chip stays at its prompt, where the hosted engine ends
+
+    def _mark(self, when: int, line: str) -> None:
+        heap: dict[str, Any] = self._running.engine.figures().get("heap", {})
+        panel = _rgb(self._running.board)
+        before = self._cycled.lines[-1][1] if self._cycled.lines else ""
+        error = before.removeprefix("error ") if before.startswith("error ") else ""
+        self._run.marks.append(Mark(self._number, when, line, panel, error, heap.get("kept", 0)))
+
+    def _judge(self, line: str) -> None:
+        run, board = self._run, self._running.board
+        if self._cycle.end_ms is None and run.goal_ns is None and GOALS[run.scenario.app](run, board, line):
+            run.goal_ns = board.clock.now
+            board.clock.after(SETTLE_MS * MS, lambda: self._running.end("goal"))
+
+
+@cache
+def _source_of_byte_code() -> SourceOfByteCode:
+    """One for all boards of this process: it compiles every file to find its source."""
+    return SourceOfByteCode(lambda text: None)
+
+
+def _camera() -> Path:
+    return board_files() / "assets" / "pictures" / "coffee.jpg"
