@@ -11,7 +11,7 @@
 import utime
 from micropython import const
 
-from pix import baud, board
+from pix import atlink, baud, board  # noqa: F401 - atlink first: to compile it from source takes the most room
 from pix.atline import scanned_name, station_address
 from pix.atport import BASE_BAUD, after, left
 from pix.atvers import OTHER, can, version
