@@ -43,6 +43,7 @@ class Gestures:
         return True
 
     def wish(self):
+        # The oldest gesture that was not told yet, "" when there is none.
         self.look()
         return self._wishes.pop(0) if self._wishes else ""
 

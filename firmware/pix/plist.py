@@ -63,6 +63,7 @@ class Fixed:
         return 1
 
     def item(self, index):
+        # The one Item, whatever the number.
         return self._item
 
 
@@ -84,6 +85,7 @@ class Folder:
         return len(self._names)
 
     def item(self, index):
+        # The Item of that number.
         name = self._names[index]
         return Item(name, path="%s/%s" % (self._folder, name), caption=name[: name.rfind(".")])
 
