@@ -8,6 +8,7 @@
 
 import lcd
 
+from pix import wifi  # noqa: F401 - first: its modules are the largest, and compiling wants a heap in one piece
 from pix.camera import Camera
 from pix.errors import PixError
 from pix.files import card_answers

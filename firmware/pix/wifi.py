@@ -6,7 +6,7 @@
 # Of the settings `wifi` (a list of [name, key]), `baud`, `board`, `retries`, `led` and `led_on` are used. Keys go to
 # the module only: no message, error or log line ever has one.
 #
-# Longer than 350 lines: one module from its power to its address, by the short way and by the long one.
+# Longer than 350 lines: one module from its power to its address.
 
 import utime
 from micropython import const
@@ -28,9 +28,6 @@ _SCAN_MS = const(12000)
 _ADDRESS_MS = const(6000)
 _RETURN_MS = const(10000)  # how long the module may take to come back to a lost network by itself
 _TIMEOUT_CHAR_MS = const(10)
-_WARM_MS = const(4000)  # how long a module may take to its remembered network from the first look on
-_LOOK_MS = const(50)
-_STORED = b'+CWJAP_DEF:"'
 
 # The most telling of several networks' errors comes first.
 _TELLING = ("wrong-password", "no-address", "join-timeout", "no-network")
@@ -72,8 +69,8 @@ class Station:
         self.modem = Modem(self._open_uart)
         self.baud = settings.baud  # that is wanted
         self.firmware = b""  # what the module tells of it
-        self._remember = False  # the next join is to be stored in the module
-        self._resumed = False  # it was not reset: it may be in its network already
+        self.remember = False  # the next join is to be stored in the module
+        self.resumed = False  # it was not reset: it may be in its network already
         self.retries = settings.retries
         self.led = Led(settings.led, settings.led_on)
         self.pins = board.pins(settings.board)
@@ -90,8 +87,12 @@ class Station:
         # Everything from the reset on, or, `warm`, without one where the module proves sound. Links of before are dead
         # after this.
         self.prepare(warm)
-        if not (self._resumed and self._returned()):
-            self.join()
+        if warm:
+            from pix.warm import returned
+
+            if returned(self):
+                return
+        self.join()
 
     def prepare(self, warm=False):
         # The same up to a module that is ready to join a network.
@@ -99,60 +100,21 @@ class Station:
         self.led.light(False)
         modem.rebooted()
         try:
-            self._remember = warm
-            if not (warm and self._resume()):
+            self.remember = warm
+            self.resumed = False
+            if warm:
+                from pix.warm import resume
+
+                self.resumed = resume(self)
+            if not self.resumed:
                 self._find_at_rate()
-                self._number_links()
+                self.number_links()
         except PixError:
             self.led.blink()
             raise
         modem.numbered = True
         self.tell("modem", "ready at %d baud" % modem.baud)
         modem.lost = "wifi-lost"  # until joined
-
-    def _resume(self):
-        # Take over a module that runs since the power came: True when it answers and can be set up as a fresh one.
-        modem = self.modem
-        modem.resetting = True
-        modem.numbered = modem.ready = False
-        modem.open(BASE_BAUD)
-        modem.tok.strict = False
-        try:
-            if not (baud.answers(modem, BASE_BAUD) or baud.answers(modem, self.baud)):
-                return False
-            modem.forget_links()
-            self._set_up(True)
-            if self.baud != modem.baud and baud.change(modem, self.baud, self.firmware):
-                return False
-            self._number_links()
-        except PixError:
-            return False  # whatever it is, the reset pin comes next
-        finally:
-            modem.resetting = False
-        self._resumed = True
-        return True
-
-    def _returned(self):
-        # Wait until the module is back in a network of the settings by itself, if it remembers one. True with an
-        # address there.
-        modem = self.modem
-        self._resumed = False
-        known = []
-        if not modem.ask("+CWJAP_DEF?", on_line=known.append) or not [True for line in known if line[:12] == _STORED]:
-            return False
-        self.tell("wifi", "waiting for the remembered network")
-        end = after(_WARM_MS)
-        while left(end) > 0:
-            lines = []
-            modem.ask("+CWJAP?", on_line=lines.append)
-            for name, _ in self.networks:
-                mine = b'+CWJAP:"' + name + b'","'
-                if [True for line in lines if line[: len(mine)] == mine] and self._has_address():
-                    self.tell("wifi", "%s, address %s" % (name.decode(), modem.address))
-                    self.led.light(True)
-                    return True
-            modem.pause(_LOOK_MS)
-        return False
 
     def _find_at_rate(self):
         # Find the module and go to the wanted rate, or stay at its own.
@@ -250,9 +212,9 @@ class Station:
         baud.find(modem, BASE_BAUD, self.baud)
         modem.forget_links()
         modem.resetting = False
-        self._set_up()
+        self.set_up()
 
-    def _set_up(self, warm=False):
+    def set_up(self, warm=False):
         # Set what does not depend on the rate, and learn what firmware it is. Raises PixError.
         modem = self.modem
         # The echo of ATE0 itself still comes; its OK ends it.
@@ -289,7 +251,7 @@ class Station:
         board.output(pins.wifi_en, "wifi_en", 1)
         return True
 
-    def _number_links(self):
+    def number_links(self):
         # Five links instead of one. Refused while data mode is on or a link open, which data mode stored in the
         # module's flash brings with it after every reset: it is switched off there too.
         modem = self.modem
@@ -350,8 +312,8 @@ class Station:
         modem.online = modem.dhcp_failed = modem.associated = False
         lines = []
         # The module's flash is written once in a start at most.
-        verb = b"+CWJAP_DEF=" if self._remember else b"+CWJAP_CUR="
-        self._remember = False
+        verb = b"+CWJAP_DEF=" if self.remember else b"+CWJAP_CUR="
+        self.remember = False
         command = verb + quoted(name) + b"," + quoted(key)
         if modem.command(command, _JOIN_MS, lines.append, tries=1) == b"OK":
             self._address(name)
@@ -370,12 +332,12 @@ class Station:
     def _address(self, name=b""):
         # Have the module tell its address, until it has one. Raises PixError("no-address").
         end = after(_ADDRESS_MS)
-        while not self._has_address():
+        while not self.has_address():
             if left(end) <= 0:
                 raise PixError("no-address", name.decode())
             utime.sleep_ms(200)
 
-    def _has_address(self):
+    def has_address(self):
         # True when the module tells an address: it is online then.
         modem = self.modem
         lines = []
