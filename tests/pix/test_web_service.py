@@ -260,7 +260,7 @@ def test_clients_that_vanish_leave_nothing(web):
         assert web.ask(get("/")).status == 200
     gone = web.client(get("/many/5000"))
     web.until(lambda: len(gone.heard) > 3000)
-    web.modem.lose_clients()
+    web.modem.server.lose_clients()
     assert web.ask(get("/")).status == 200
     web.until(lambda: web.at_rest)
 
