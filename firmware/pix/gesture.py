@@ -43,11 +43,7 @@ class Gestures:
         return True
 
     def wish(self):
-<<<<<<< HEAD
         # The next wish, "" when there is none.
-=======
-        # The oldest gesture that was not told yet, "" when there is none.
->>>>>>> main
         self.look()
         return self._wishes.pop(0) if self._wishes else ""
 
