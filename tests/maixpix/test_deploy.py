@@ -170,6 +170,7 @@ def test_settings_over_the_line_with_an_unkind_name(board):
 def test_a_program_that_runs_is_stopped(board, tmp_path):
     (board.card / "main.py").write_text("while True:\n    print('busy')\n")
     with Link(board.port) as link:
+        assert link.wait_for_card()  # main.py is on it
         link.start_main()
     board.listen(b"busy")
     with Link(board.port) as link:
@@ -376,6 +377,7 @@ def test_following_the_console_stops_nothing(board, tmp_path):
 
     (board.card / "main.py").write_text("n = 0\nwhile True:\n    n += 1\n    print('round', n)\n")
     with Link(board.port) as link:
+        assert link.wait_for_card()  # main.py is on it
         link.start_main()
     command = [sys.executable, "-m", "maixpix", "logs", "--follow", "--port", board.port]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as follow:
