@@ -12,13 +12,11 @@ from maixpix.download.journal import INTERVAL_BYTES, INTERVAL_S, LAG_BYTES, Jour
 from maixpix.download.partfile import PartFile
 
 BLOCK = 1024 * 1024
-"""Bytes that are handed to a thread at once; every hand-over costs a change of threads."""
-
-SHARED = 2 * 1024 * 1024
-"""Bytes that the blocks of all connections are together, from `SMALLEST` on: what is in memory only, a killed program
-fetches again."""
+"""Bytes that are handed to a thread at once, shared by all connections: every hand-over costs a change of threads, and
+what is in memory only, a killed program fetches again."""
 
 SMALLEST = 64 * 1024
+"""A block of one connection is no smaller, however many there are."""
 
 DEPTH = 2
 """Blocks of one connection that are on their way: one is written while the one before is hashed."""
@@ -43,7 +41,7 @@ class Writer:
     @property
     def block(self) -> int:
         """Bytes of one connection that are handed to a thread at once."""
-        return min(BLOCK, max(SMALLEST, SHARED // max(1, self.connections)))
+        return max(SMALLEST, BLOCK // max(1, self.connections))
 
     def write(
         self, position: int, pieces: list[bytes], size: int, before: asyncio.Task[None] | None
