@@ -115,7 +115,7 @@ def test_a_killed_run_fetches_at_most_one_interval_again(serve, tmp_path, parts)
 
     def behave(talk):
         talk.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)  # what the system holds has not been fetched
-        talk.serve(content, pause_s=0.02)
+        talk.serve(content, pause_s=0.0025 * parts)
 
     server = serve(big=behave)
     words = server.url("big"), "-d", tmp_path, "--parts", parts
