@@ -3,7 +3,9 @@
 import hashlib
 import json
 import os
+import random
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -12,6 +14,7 @@ import pytest
 
 from benchmarks.lies import BIG, BIG_B, A, B
 from benchmarks.lying_server import LyingServer
+from maixpix.download.journal import INTERVAL_BYTES
 
 SLOW = threading.Event()
 
@@ -87,7 +90,7 @@ def journalled(folder):
     for path in folder.glob("*.part.json"):
         for line in path.read_bytes().split(b"\n")[1:]:
             if line.endswith(b"}"):
-                safe += sum(stop - start for start, stop, _ in json.loads(line)["safe"])
+                safe += sum(stop - start for start, stop, _ in json.loads(line).get("safe", ()))
     return safe
 
 
@@ -104,6 +107,25 @@ def test_a_killed_run_leaves_no_final_name_and_the_next_goes_on(serve, gate, tmp
     assert told["received"] <= len(BIG) - safe + 2048
     assert (tmp_path / "big").read_bytes() == BIG
     assert names(tmp_path) == ["big"]
+
+
+@pytest.mark.parametrize("parts", [1, 8])
+def test_a_killed_run_fetches_at_most_one_interval_again(serve, tmp_path, parts):
+    content = random.Random(8).randbytes(24_000_000)
+
+    def behave(talk):
+        talk.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)  # what the system holds has not been fetched
+        talk.serve(content, pause_s=0.0025 * parts)
+
+    server = serve(big=behave)
+    words = server.url("big"), "-d", tmp_path, "--parts", parts
+    process = subprocess.Popen(command(*words))
+    kill_when(process, lambda: server.sent["/big"] >= len(content) // 2)
+    sent = server.sent["/big"]
+    done = get(*words, "--json")
+    assert done.returncode == 0, done.stderr
+    assert sent + json.loads(done.stdout)["received"] - len(content) <= INTERVAL_BYTES
+    assert (tmp_path / "big").read_bytes() == content
 
 
 @pytest.mark.parametrize(("etag", "modified"), [('"v2"', None), ('"v1"', None)], ids=["tag changes", "tag lies"])

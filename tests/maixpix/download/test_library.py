@@ -15,6 +15,8 @@ from maixpix.download import DownloadError, Downloads, Options, download, downlo
 from maixpix.download.answer import read_answer, retry_after
 from maixpix.download.extents import Extents
 from maixpix.download.filename import disposition_name
+from maixpix.download.journal import Journal, read_journal
+from maixpix.download.partfile import PartFile
 from maixpix.download.segments import SMALLEST, Segments
 from maixpix.download.sums import read_sums
 from maixpix.download.trouble import Lie
@@ -217,6 +219,27 @@ def test_connections_to_one_host_are_limited(serve, tmp_path):
 def test_a_compressed_archive_is_kept_as_it_is(serve, tmp_path):
     server = serve(a=lambda talk: talk.serve(A, shown={"Content_Encoding": "gzip"}))
     assert download(server.url("a/x.tar.gz"), tmp_path).path.read_bytes() == A
+
+
+def test_what_a_power_failure_took_is_not_believed_and_the_rest_is(tmp_path):
+    path, journal = tmp_path / "f.part", Journal(tmp_path / "f.part.json", "f", "http://h/f")
+    file = PartFile(path)
+    file.open()
+    journal.begin(Version('"v1"', size=len(A)))
+    for start, stop in ((0, 100_000), (200_000, 250_000), (100_000, 150_000), (250_000, 300_000)):
+        file.write(start, [A[start:stop]])
+        journal.note(file.account(start, [A[start:stop]]))
+    file.close()
+    with path.open("r+b") as damaged:
+        damaged.seek(120_000)
+        damaged.write(bytes(10))
+        damaged.seek(260_000)
+        damaged.write(bytes(10))
+    again, left = PartFile(path), read_journal(journal.path)
+    again.open()
+    assert again.take_over(left.blocks, left.points)
+    assert list(again.there) == [(0, 100_000), (200_000, 250_000)]
+    again.close()
 
 
 # -- without a network ------------------------------------------------------------------------------------------

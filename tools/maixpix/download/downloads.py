@@ -191,7 +191,7 @@ class Downloads:
         file.open()
         is_usable = left is not None and _same_place(left.url, without_login(url))
         is_tied = left is not None and bool(left.version.condition or left.version.digests or options.sha256)
-        if left is None or not is_usable or not is_tied or not file.take_over(left.blocks, left.hashed, left.sha256):
+        if left is None or not is_usable or not is_tied or not file.take_over(left.blocks, left.points):
             file.restart()
             place.journal.unlink(missing_ok=True)
             return None

@@ -1,7 +1,9 @@
 """The journal of an unfinished download: what is safe on the disk, so that the next run goes on from there.
 
-One JSON object a line. The first names the file, its address and version; every further one was written after the
-bytes that it names had been made durable. A line torn by a crash is left out.
+One JSON object a line. The first names the file, its address and version. A line with `written` follows every block:
+a killed program's bytes are still with the system, and come to the disk. A line with `safe` was written after the bytes
+that it names had been made durable, which a power failure leaves, too. Either is only believed as far as its digests
+are those of the file. A line torn by a crash is left out.
 """
 
 from __future__ import annotations
@@ -24,20 +26,19 @@ INTERVAL_S = 0.25
 KEPT_FROM = 256 * 1024
 """Bytes from which on a download has a journal: smaller ones are fetched again as quickly."""
 
-LAG_BYTES = 8 * 1024 * 1024
-"""A download waits for its disk rather than have more than this unsaved: what a killed one fetches again at most."""
+LAG_BYTES = 32 * 1024 * 1024
+"""A download waits for its disk rather than have more than this not durable: what a power failure costs at most."""
 
 
 @dataclass
 class Left:
-    """What an earlier run left: `hashed` bytes from the start have the digest `sha256`, `blocks` lie behind them."""
+    """What an earlier run left: `blocks`, and `points`: the SHA-256 that so many bytes from the start had."""
 
     name: str
     url: str
     version: Version
     blocks: list[Block] = field(default_factory=list)
-    hashed: int = 0
-    sha256: str = ""
+    points: list[tuple[int, str]] = field(default_factory=list)
 
 
 class Journal:
@@ -68,12 +69,18 @@ class Journal:
             journal.write(b"\n")
         self._is_begun = True
 
+    def note(self, snapshot: Snapshot) -> None:
+        """Write down what is in the part file and not yet durable. Blocks."""
+        self._append("written", snapshot)
+
     def save(self, file: PartFile) -> None:
         """Make the part file durable and write down what it holds. Blocks."""
-        snapshot = file.sync()
+        self._append("safe", file.sync())
+
+    def _append(self, state: str, snapshot: Snapshot) -> None:
         if not self._is_begun or not snapshot.blocks:
             return
-        line = json.dumps(_line(snapshot), separators=(",", ":")).encode() + b"\n"
+        line = json.dumps(_line(state, snapshot), separators=(",", ":")).encode() + b"\n"
         try:
             with self.path.open("ab", buffering=0) as journal:
                 journal.write(line)
@@ -99,15 +106,16 @@ def read_journal(path: Path) -> Left | None:
     for line in lines[1:]:
         try:
             found = json.loads(line)
-            blocks = [Block(int(a), int(b), None if crc is None else int(crc)) for a, b, crc in found["safe"]]
-            hashed, sha256 = int(found["hashed"]), str(found["sha256"])
+            told = found["safe"] if "safe" in found else found["written"]
+            blocks = [Block(int(a), int(b), None if crc is None else int(crc)) for a, b, crc in told]
+            point = int(found["hashed"]), str(found["sha256"])
         except (ValueError, KeyError, TypeError):
             continue
         left.blocks += blocks
-        left.hashed, left.sha256 = hashed, sha256
-    return left if left.hashed or left.blocks else None
+        left.points.append(point)
+    return left if left.points else None
 
 
-def _line(snapshot: Snapshot) -> Mapping[str, Any]:
+def _line(state: str, snapshot: Snapshot) -> Mapping[str, Any]:
     blocks = [[block.start, block.stop, block.crc] for block in snapshot.blocks]
-    return {"safe": blocks, "hashed": snapshot.hashed, "sha256": snapshot.sha256}
+    return {state: blocks, "hashed": snapshot.hashed, "sha256": snapshot.sha256}

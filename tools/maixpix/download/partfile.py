@@ -49,7 +49,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What was written before a sync: blocks since the last one, and the digest of the file's first `hashed` bytes."""
+    """Blocks that were written, and the digest of the file's first `hashed` bytes: what a next run can check."""
 
     blocks: list[Block]
     hashed: int
@@ -116,8 +116,8 @@ class PartFile:
         with self._told():
             self._write_all(position, pieces)
 
-    def account(self, position: int, pieces: Sequence[bytes]) -> None:
-        """Hash what was written, and let the next `sync` tell it."""
+    def account(self, position: int, pieces: Sequence[bytes]) -> Snapshot:
+        """Hash what was written, and let the next `sync` tell it, too."""
         size = sum(map(len, pieces))
         with self._lock:
             if position == self._hashed:
@@ -129,7 +129,9 @@ class PartFile:
                 crc = 0
                 for piece in pieces:
                     crc = zlib.crc32(piece, crc)
-            self._fresh.append(Block(position, position + size, crc))
+            block = Block(position, position + size, crc)
+            self._fresh.append(block)
+            return Snapshot([block], self._hashed, self._sha.copy().hexdigest())
 
     def put(self, body: bytes) -> None:
         """Write a whole file at once, which no journal needs to know of."""
@@ -155,30 +157,25 @@ class PartFile:
             getattr(os, "fdatasync", os.fsync)(self._fd)
         return snapshot
 
-    def take_over(self, blocks: Sequence[Block], hashed: int, sha256: str) -> bool:
+    def take_over(self, blocks: Sequence[Block], points: Sequence[tuple[int, str]]) -> bool:
         """Believe what an earlier run left, as far as the file still holds it. False when nothing of it is true.
 
-        `blocks`, `hashed` and `sha256` are what that run's last snapshots said, put together.
+        `blocks` are those of that run's snapshots; `points` the digests: of how many first bytes, and what it is.
         """
         end = os.fstat(self._fd).st_size
-        if hashed <= end:
-            self._hash_up_to(hashed)
-        if self._hashed != hashed or self._sha.hexdigest() != sha256:
-            self.restart()
-            return False
-        self.there.add(0, hashed)
-        for block in blocks:
-            if block.stop > hashed and block.stop <= end and self._crc(block) == block.crc:
+        for size, sha256 in sorted(points):
+            proven = self._sha.copy(), self._hashed
+            self._hash_up_to(min(size, end))
+            if self._hashed != size or self._sha.hexdigest() != sha256:
+                self._sha, self._hashed = proven
+                break
+        self.there.add(0, self._hashed)
+        for block in dict.fromkeys(blocks):
+            if block.crc is not None and self._hashed < block.stop <= end and self._crc(block) == block.crc:
                 self.there.add(block.start, block.stop)
+        if not len(self.there):
+            self.restart()
         return bool(len(self.there))
-
-    def forget(self, start: int, stop: int) -> None:
-        """The bytes from `start` to `stop` are to come again. Those before `start` stay hashed."""
-        with self._lock:
-            self.there.remove(start, stop)
-            self._fresh = [block for block in self._fresh if block.stop <= start or block.start >= stop]
-            if self._hashed > start:
-                self._sha, self._hashed = hashlib.sha256(), 0
 
     def restart(self) -> None:
         """Nothing that was written counts any more."""

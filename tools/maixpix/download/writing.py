@@ -5,13 +5,18 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
+from collections.abc import Sequence
 from concurrent.futures import Executor
 
 from maixpix.download.journal import INTERVAL_BYTES, INTERVAL_S, LAG_BYTES, Journal
 from maixpix.download.partfile import PartFile
 
 BLOCK = 1024 * 1024
-"""Bytes that are handed to a thread at once; every hand-over costs a change of threads."""
+"""Bytes that are handed to a thread at once, shared by all connections: every hand-over costs a change of threads, and
+what is in memory only, a killed program fetches again."""
+
+SMALLEST = 64 * 1024
+"""A block of one connection is no smaller, however many there are."""
 
 DEPTH = 2
 """Blocks of one connection that are on their way: one is written while the one before is hashed."""
@@ -26,10 +31,17 @@ class Writer:
         self.is_kept = False
         """Whether the journal is written at all: without a version to hold it against it would be worth nothing."""
         self.executor = executor
+        self.connections = 0
+        """Answers that are being poured into the file."""
         self._unsaved = 0
         self._saving = 0
         self._save: asyncio.Future[None] | None = None
         self._saved_at = time.monotonic()
+
+    @property
+    def block(self) -> int:
+        """Bytes of one connection that are handed to a thread at once."""
+        return max(SMALLEST, BLOCK // max(1, self.connections))
 
     def write(
         self, position: int, pieces: list[bytes], size: int, before: asyncio.Task[None] | None
@@ -42,9 +54,14 @@ class Writer:
         await in_thread(self.executor, self.file.write, position, pieces)
         if before is not None:
             await asyncio.wait([before])  # its failure is its own
-        await in_thread(self.executor, self.file.account, position, pieces)
+        await in_thread(self.executor, self._account, position, pieces)
         self.file.there.add(position, position + size)
         self._unsaved += size
+
+    def _account(self, position: int, pieces: Sequence[bytes]) -> None:
+        snapshot = self.file.account(position, pieces)
+        if self.is_kept:
+            self.journal.note(snapshot)
 
     async def keep_up(self) -> None:
         """Save when it is time; wait when the disk has fallen too far behind. Raises `DownloadError` when it failed."""
@@ -96,13 +113,14 @@ class Pouring:
         self._pieces: list[bytes] = []
         self._held = 0
         self._pending: deque[asyncio.Task[None]] = deque()
+        writer.connections += 1
 
     async def take(self, data: bytes) -> None:
         """Keep `data`; full blocks go to the file while the next ones are received."""
         self._pieces.append(data)
         self._held += len(data)
         self.position += len(data)
-        if self._held >= BLOCK:
+        if self._held >= self._writer.block:
             await self._settle(DEPTH - 1)
             if self._held:  # a tick may have come first
                 self._begin()
@@ -115,6 +133,7 @@ class Pouring:
 
     async def finish(self) -> None:
         """Everything into the file. Raises `DownloadError` when the disk failed."""
+        self._writer.connections -= 1
         await self._settle()
         if self._held:
             self._begin()
