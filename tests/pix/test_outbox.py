@@ -127,7 +127,7 @@ def test_a_full_card_refuses_new_pictures_and_keeps_the_others(device):
             path = box.new()
             names.append(path.rpartition("/")[2])
             device.load("store")
-            with device._open(path, "wb") as f:
+            with device.open(path, "wb") as f:
                 f.write(bytes([i]) * 400_000)
     assert caught.value.code == "card-full" and "60000 kB needed" in caught.value.cause
     assert 3 < len(names) < 50 and box.oldest(50) == names
@@ -140,7 +140,7 @@ def test_the_oldest_of_the_sent_make_room_before_pictures_are_refused(device):
     (sent / "mine.jpg").write_bytes(b"not ours")
     for i in range(12):
         name = box.new().rpartition("/")[2]
-        with device._open("/sd/outbox/" + name, "wb") as f:
+        with device.open("/sd/outbox/" + name, "wb") as f:
             f.write(bytes([i]) * 400_000)
         if i < 11:
             box.done(name, False)
