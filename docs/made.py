@@ -227,7 +227,10 @@ def commands() -> str:
 
 
 def _command(command: click.Command, name: str, parent: click.Context | None) -> list[str]:
-    context = click.Context(command, info_name=name, parent=parent, max_content_width=100, terminal_width=100)
+    names = ["-h", "--help"]  # as the group `maixpix` has them; a command keeps those of its first context
+    context = click.Context(
+        command, info_name=name, parent=parent, max_content_width=100, terminal_width=100, help_option_names=names
+    )
     text = command.get_help(context).replace("\b\n", "")
     parts = [f"{'##' if parent is None else '###'} {name}\n\n```text\n{text.strip()}\n```"]
     if isinstance(command, click.Group):

@@ -1,12 +1,13 @@
 # Files from elsewhere that stay on the card: the pictures of a playlist and the list itself, none of them unproven.
 #
 # A picture is "1a2b3c4d.jpg" in the folder, after the CRC-32 of its URL. What proves it is the SHA-256 of the playlist,
-# or, where that tells none, a note beside it ("1a2b3c4d.tag": URL, ETag, SHA-256). Files come by pix.fetch, so a name
-# appears by a commit only; the note is written behind it, and a power cut between the two leaves a picture whose note
-# is of another one: it counts as not there. The content is hashed again whenever it is used, so that a card that rots
-# shows nothing wrong. What is unchanged is never written again.
+# or, where that tells none, a note beside it ("1a2b3c4d.tag": SHA-256 of the URL, ETag, SHA-256). Files come by
+# pix.fetch, so a name appears by a commit only; the note is written behind it, and a power cut between the two leaves a
+# picture whose note is of another one: it counts as not there. The content is hashed again whenever it is used, so that
+# a card that rots shows nothing wrong. What is unchanged is never written again.
 
 import ubinascii
+import uhashlib
 from micropython import const
 
 from pix.errors import PixError
@@ -175,7 +176,7 @@ class Keep:
         return self._read_note(self.path(item.stem, "tag"), item.url)
 
     def _packed(self, url, etag, digest):
-        body = _MAGIC + ("%s\n%s\n%s\n" % (url, etag if len(etag) < _MAX_ETAG else "", digest)).encode()
+        body = _MAGIC + ("%s\n%s\n%s\n" % (_known_by(url), etag if len(etag) < _MAX_ETAG else "", digest)).encode()
         return body + b"%08x\n" % (ubinascii.crc32(body) & 0xFFFFFFFF)
 
     def _read_note(self, path, url):
@@ -184,6 +185,11 @@ class Keep:
         body = data[:-9]
         if data[: len(_MAGIC)] == _MAGIC and data[-9:] == b"%08x\n" % (ubinascii.crc32(body) & 0xFFFFFFFF):
             words = body.decode().split("\n")
-            if words[1] == url:
+            if words[1] == _known_by(url):
                 return words[2], words[3]
         return "", ""
+
+
+def _known_by(url):
+    # What a note has for the URL: there may be a login in it, which belongs into the settings only.
+    return ubinascii.hexlify(uhashlib.sha256(url.encode()).digest()).decode()

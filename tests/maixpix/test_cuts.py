@@ -27,7 +27,7 @@ def quick():
 def points(tape: Tape) -> list[int]:
     """Numbers of bytes: spread over the whole, dense in the last tenth, where the switch is, and its very last ones."""
     total = sum(len(data) for _, data in tape)
-    spread = [total * n // (POINTS // 2) for n in range(1, POINTS // 2)]
+    spread = [total * n // (POINTS // 2 + 2) for n in range(1, POINTS // 2 + 2)]
     dense = [total - total * n // (10 * POINTS // 2) for n in range(1, POINTS // 2 + 1)]
     return sorted({*spread, *dense, total - 1, total})
 

@@ -60,7 +60,7 @@ def heard_version(board: RunningBoard) -> str:
 
 def test_files_arrive_byte_for_byte_and_run(board, tmp_path):
     tree = device_tree(tmp_path / "tree", "one")
-    assert put(board.port, tree).sent == 7
+    assert put(board.port, tree).sent == 8
     assert heard_version(board) == "one"
     want = bundle.build(tree, mpy=False)
     for path, data in want.files.items():
@@ -89,7 +89,7 @@ def test_only_a_changed_file_travels(board, tmp_path):
     put(board.port, tree, start=False)
     (tree / "apps" / "show.py").write_text("def main():\n    print('changed')\n")
     result = put(board.port, tree, start=False)
-    assert (result.sent, result.kept) == (1, 6)
+    assert (result.sent, result.kept) == (2, 6)  # and the file `version`
     assert (board.card / "maixpix" / "b" / "apps" / "show.py").read_text() == "def main():\n    print('changed')\n"
     assert (board.card / "maixpix" / "a" / "apps" / "show.py").exists()
 
@@ -404,7 +404,7 @@ def test_a_firmware_that_takes_no_byte_code_gets_the_source(board, capsys):
     said = capsys.readouterr()
     assert "takes no byte code of mpy-cross 1.11 (ValueError: incompatible .mpy file): the source is sent" in said.err
     assert "bytes of source)" in said.out
-    assert deployed(board.card) == {".py"}
+    assert deployed(board.card) == {".py", ""}  # the file `version` has no extension
 
 
 @needs_compiler

@@ -18,8 +18,8 @@ class Board:
         self.device = Device(folder)
         self.bench = bench = Bench(profile)
         for name in ("uos", "ubinascii", "uhashlib"):
-            bench._system[name] = self.device._system[name]
-        bench._builtins["open"] = self.device._open
+            bench._system[name] = self.device.system[name]
+        bench._builtins["open"] = self.device.open
         self.modem = bench.bring_up(recover=True)
         self.PixError = bench.PixError
 

@@ -317,6 +317,8 @@ def test_two_locations_are_none(pix_modules):
 def test_every_field_that_pix_asks_for_is_read(pix_modules):
     asked = set()
     for path in PIX.glob("*.py"):
+        if path.name.startswith(("web", "port")):
+            continue  # the board's own service has a parser of its own
         asked |= set(re.findall(r'(?:header|exact|field|_values)\(b?"([a-z-]+)"', path.read_text()))
     assert {name.encode() for name in asked} == set(pix_modules.load("httpwire").READ)
 

@@ -176,8 +176,8 @@ class _File:
 class _Sha256:
     """The chip's hasher gives its digest once (MaixPy-v1 moduhashlib_maixpy.c)."""
 
-    def __init__(self):
-        self._hash = hashlib.sha256()
+    def __init__(self, data=b""):
+        self._hash = hashlib.sha256(data)
 
     def update(self, data):
         self._hash.update(data)

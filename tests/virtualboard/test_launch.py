@@ -114,7 +114,7 @@ def test_faults_reach_the_board(config):
     config.faults = [{"when": {"ms": 1000}, "do": "remove-card"}, {"when": {"ms": 2000}, "do": "cut-power"}]
     ran = run_app(
         config,
-        "import time, os\ntime.sleep_ms(600)\ntry:\n    os.listdir('/sd')\nexcept OSError as e:\n    print(e)\n"
+        "import time, os\ntime.sleep_ms(600)\ntry:\n    open('/sd/x', 'w')\nexcept OSError as e:\n    print(e)\n"
         "while True: pass\n",
     )
     assert "[Errno 5] EIO\n" in ran.console

@@ -33,7 +33,7 @@ _SENT = re.compile(r"sent/s\d{7}\.jpg")
 
 @dataclass(frozen=True)
 class Keeps:
-    """What an app may leave on the card: its picture, which it `shows` or not, and patterns of other files."""
+    """What an app may leave on the card: its picture, which it `shows` or not, and other files; all are patterns."""
 
     picture: str = ""
     others: tuple[str, ...] = ()
@@ -41,9 +41,10 @@ class Keeps:
 
 
 KEEPS = {
-    "show": Keeps("show.jpg"),
-    "frame": Keeps("frame.jpg", (r"frame\.[$~]jp",)),  # it never ends: the next picture may be on its way
-    "get": Keeps("got/got.jpg", (r"get\.lst",), shows=False),
+    "show": Keeps(r"show\.jpg"),
+    # It never ends: the next picture, or the note of this one, may be on its way.
+    "frame": Keeps(r"frame/[0-9a-f]{8}\.jpg", (r"frame/[0-9a-f]{8}\.(tag|[$~^](jp|ta))", r"frame/now")),
+    "get": Keeps(r"got/got\.jpg", (r"get\.lst",), shows=False),
     "snap": Keeps(others=(r"outbox/number", r"outbox/s\d{7}\.jpg", r"sent/s\d{7}\.jpg")),
     "send": Keeps(others=(r"dcim/p\d\.\^jp", r"outbox/number")),
 }
@@ -84,9 +85,9 @@ def card(run: Played) -> Iterator[str]:
         for path, data in run.given.items():
             if path != "outbox/number" and files.get(path) != data and not _SNAP.fullmatch(path):
                 yield f"cycle {number}: {path} is {'changed' if path in files else 'gone'}"
-        if keeps.picture in files and files[keeps.picture] not in had:
-            yield f"cycle {number}: {keeps.picture} is no picture that the server had"
         for path, data in files.items():
+            if re.fullmatch(keeps.picture, path) and data not in had:
+                yield f"cycle {number}: {path} is no picture that the server had"
             if _SNAP.fullmatch(path) or _SENT.fullmatch(path):
                 if not is_whole(data):
                     yield f"cycle {number}: {path} is no whole picture"
@@ -169,8 +170,8 @@ def leftovers(run: Played) -> Iterator[str]:
         return
     keeps = KEEPS[run.scenario.app]
     for path in run.last.files:
-        known = path in run.given or path in _LOGS or path == keeps.picture
-        if not known and not any(re.fullmatch(pattern, path) for pattern in keeps.others):
+        known = path in run.given or path in _LOGS
+        if not known and not any(re.fullmatch(pattern, path) for pattern in (keeps.picture, *keeps.others)):
             yield f"{path} was left on the card"
 
 
