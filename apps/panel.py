@@ -7,11 +7,12 @@ import gc
 
 from pix import online, qrcard, store
 from pix.camera import Camera
+from pix.files import make_folder
 from pix.log import Log
 from pix.start import once
 from pix.tell import Tell, begin
 from pix.webform import short_name
-from pix.webpages import PICTURES, make_folder, pictures
+from pix.webpages import PICTURES, pictures
 from pix.webrun import Beside
 
 _WHILE_MS = 1000

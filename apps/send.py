@@ -6,8 +6,9 @@
 
 from pix import wifi
 from pix.errors import PixError
+from pix.files import OUTBOX
 from pix.log import Log
-from pix.outbox import FOLDER, Outbox
+from pix.outbox import Outbox
 from pix.pick import paths
 from pix.start import once
 from pix.tell import Tell, begin
@@ -35,8 +36,8 @@ def send_all(settings, screen, modem):
         rate = sent.bytes * 1000 // max(1, sent.elapsed_ms)
         how = "had been sent" if not sent.attempts else "safe" if sent.proven else "sent"
         print("%s %s %d bytes, %d bytes/s" % (how, path, sent.bytes, rate))
-        if path[: len(FOLDER) + 1] == FOLDER + "/":
-            outbox.done(path[len(FOLDER) + 1 :], sent.proven)
+        if path[: len(OUTBOX) + 1] == OUTBOX + "/":
+            outbox.done(path[len(OUTBOX) + 1 :], sent.proven)
     return failed
 
 

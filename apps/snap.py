@@ -135,6 +135,7 @@ class Snap:
     def progress(self, name, done, total):
         # Between two segments is a good moment: nothing but short notices can come.
         self.take_if_due()
+        self.beside.between()
         percent = done * 100 // total
         if not done or percent >= self.percent + 10:
             self.percent = percent

@@ -39,5 +39,14 @@ def hand_over(size):
         block.close()
 
 
+def shrink_ring(size):
+    # From now on the ring has `size` bytes at most, and the heap the rest; nothing happens while one is in use.
+    global RING
+    if RING > size and RING in _aside:
+        hand_over(RING)
+        RING = size
+        set_aside(RING)
+
+
 set_aside(PICTURE)
 set_aside(RING)

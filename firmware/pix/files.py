@@ -11,6 +11,9 @@ from uhashlib import sha256
 
 from pix.errors import PixError
 
+OUTBOX = "/sd/outbox"  # pictures that wait for the receiver
+SENT = "/sd/sent"  # and those that were sent without proof
+
 _FOLDER = const(0x4000)
 _RESERVE = const(65536)  # bytes that stay free for the directory, the log and the settings
 

@@ -9,17 +9,14 @@
 import uos
 
 from pix.errors import PixError
-from pix.files import beside, files, free_bytes, head_of, make_folder, on_card, put, remove, size_of
+from pix.files import OUTBOX, SENT, beside, files, free_bytes, head_of, make_folder, on_card, put, remove, size_of
 from pix.store import recover
-
-FOLDER = "/sd/outbox"
-SENT = "/sd/sent"
 
 
 class Outbox:
     # The outbox in `folder`, made if it is not there. No picture is taken with less than `reserve_kb` kB free on the
     # card. Raises PixError "no-card" or "card-error".
-    def __init__(self, folder=FOLDER, reserve_kb=1024):
+    def __init__(self, folder=OUTBOX, reserve_kb=1024):
         self.folder = folder
         self._reserve = reserve_kb << 10
         self._counter = folder + "/number"

@@ -23,6 +23,7 @@ class Tell:
     # `screen` is a pix.screen.Screen, or None while the panel keeps what it shows; it may be changed at any time.
     def __init__(self, screen):
         self.screen = screen
+        self.meanwhile = None  # called after every block, too
         self._step = 0
 
     def stage(self, name, detail=""):
@@ -43,6 +44,8 @@ class Tell:
                 print("%d %% of %d bytes" % (done * 100 // total, total))
             elif total is None and done:
                 print("%d bytes so far" % done)
+        if self.meanwhile is not None:
+            self.meanwhile()
 
     def again(self, error, ms):
         # After `ms` milliseconds the same is tried again, because of the PixError `error`.

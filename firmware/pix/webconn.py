@@ -11,7 +11,6 @@ import utime
 from micropython import const
 
 from pix.errors import PixError
-from pix.webform import Multipart, Stream
 from pix.webreq import Fields, Head, WebError, attribute, pairs_of
 from pix.webres import Response, date_text, error_page, made
 
@@ -204,12 +203,16 @@ class Conn:
         save = options.get("save")
         kind = request.kind
         if options.get("stream"):
+            from pix.webform import Stream
+
             web.gate.check_form(request, ())
             request.stream = Stream(self._link, self._left)
             self._left = 0
         elif kind == "multipart/form-data":
             if save is None and self._left > _MOST_BODY:
                 raise WebError(413, "Forms of up to %d bytes are taken here." % _MOST_BODY)
+            from pix.webform import Multipart
+
             self._form = Multipart(attribute(request.header("content-type"), "boundary"), self._file_of(save))
         elif save is not None and kind[:6] == "image/":
             # A file by itself, as programs send it.

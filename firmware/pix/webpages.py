@@ -10,16 +10,12 @@ import utime
 from micropython import const
 
 from pix.errors import PixError
-from pix.files import all_bytes, free_bytes, head_of, remove, size_of
+from pix.files import OUTBOX, SENT, all_bytes, free_bytes, head_of, make_folder, remove, size_of
 from pix.log import PATHS
-from pix.outbox import FOLDER as OUTBOX
-from pix.outbox import SENT
 from pix.webfile import send_file
-from pix.webform import Saved, short_name
 from pix.webpage import begin, escape, render
 from pix.webreq import WebError
 from pix.webres import Response, redirect
-from pix.websets import add_settings
 
 PICTURES = "/sd/pics"  # where uploads and fetched pictures go
 
@@ -81,7 +77,8 @@ class Pages:
         web.get("/file/<folder>/<name>")(self._file)
         web.post("/do")(self._do)
         web.post("/upload", save=self._save)(self._upload)
-        add_settings(self)
+        web.get("/settings")(self._settings)
+        web.post("/settings")(self._set)
 
     def work(self):
         # Do what was wished for, if anything; True when that was so. What it says, or what went wrong, is told on the
@@ -229,6 +226,17 @@ class Pages:
     def _file(self, request, folder, name):
         return send_file(request, _path(folder, name))
 
+    def _settings(self, request):
+        from pix.websets import body
+
+        return self.answer(body(self, request.query.get("saved")))
+
+    def _set(self, request):
+        from pix.websets import save
+
+        save(self.settings, request.form)
+        return redirect("/settings?saved=1", 303)
+
     # -- what is done -------------------------------------------------------------------------------------
 
     def _do(self, request):
@@ -257,6 +265,8 @@ class Pages:
     def _save(self, request, field, filename, kind):
         if self._wish is not None:
             raise WebError(503, "The board is at work; try again in a moment.", (("Retry-After", "2"),))
+        from pix.webform import Saved, short_name
+
         make_folder(PICTURES)
         bmp = kind in ("image/bmp", "image/x-ms-bmp") or filename[-4:].lower() == ".bmp"
         path = short_name(PICTURES, filename, "bmp" if bmp else "jpg")
@@ -305,16 +315,6 @@ def last_lines(path):
         return data.decode()
     except (PixError, OSError, UnicodeError):
         return ""  # a page must not fail for want of its log
-
-
-def make_folder(folder):
-    # Make `folder` unless it is there. Raises PixError.
-    if size_of(folder) is None:
-        import uos
-
-        from pix.files import on_card
-
-        on_card(folder, uos.mkdir, folder)
 
 
 def _is_picture(name):

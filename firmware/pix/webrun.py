@@ -4,14 +4,21 @@
 #     beside.start(modem)          # once there is a network
 #     beside.rest(60000)           # instead of sleeping; ends early when somebody wants the next picture
 
+import gc
+import sys
+
 import utime
 from micropython import const
 
+import pix
 from pix.errors import PixError
 from pix.online import Held
 
 _SLICE_MS = const(50)  # without pages: Ctrl-C acts between two sleeps only
 _PAUSE_MS = const(5)
+_GUEST_MS = const(300)  # for guests between two blocks of a fetch, while there are any
+_RING = const(24576)  # 0.25 s at 1 Mbaud: pages and a picture do not fit the heap with more
+_SELDOM = ("pix.webform", "pix.websets")  # modules that only uploads and settings need
 
 
 class Beside:
@@ -29,12 +36,14 @@ class Beside:
         port = settings.web or port
         if not port:
             return
+        pix.shrink_ring(_RING)
         from pix.web import Web
         from pix.webpages import Pages
 
         able = {"show": self.show, "fetch": self._fetch}
         for name in actions:
             able[name] = self._hurry if name == "next" and not isinstance(actions, dict) else actions[name]
+        tell.meanwhile = self.between
         self.web = Web(port, settings.web_key, log=log)
         self.pages = Pages(self.web, settings, screen, able)
 
@@ -76,17 +85,28 @@ class Beside:
             self.web.poll()
             self.pages.work()
             self.web.repair()
+            self._lighten()
             utime.sleep_ms(min(left, _PAUSE_MS))
 
-    def between(self):
-        # In the middle of a fetch, between two blocks: guests are served where the module keeps what comes meanwhile.
-        if self.web is not None and self.web.modem is not None and self.web.modem.passive:
-            self.web.poll()
+    def _lighten(self):
+        # Give back the memory of what only few requests need.
+        for name in _SELDOM:
+            if name in sys.modules and not self.web.busy:
+                del sys.modules[name]
+                setattr(pix, name[4:], None)
+                gc.collect()
 
-    def progress(self, done, total):
-        # What to give pix.fetch: the app's own progress, and a slice for guests.
-        self.tell.progress(done, total)
-        self.between()
+    def between(self):
+        # In the middle of a fetch or an upload, between two blocks, also by `tell`: guests are served where the module
+        # keeps what comes meanwhile.
+        web = self.web
+        if web is None or web.modem is None or not web.modem.passive:
+            return
+        web.poll()
+        end = utime.ticks_add(utime.ticks_ms(), _GUEST_MS)
+        while web.busy and utime.ticks_diff(end, utime.ticks_ms()) > 0:
+            web.modem.poll()  # what the fetch has asked for already comes first
+            web.poll()
 
     def show(self, path):
         # Show the picture `path` of the card. Raises PixError.
@@ -100,8 +120,9 @@ class Beside:
 
     def _fetch(self, url):
         from pix import fetch
+        from pix.files import make_folder
         from pix.webform import short_name
-        from pix.webpages import PICTURES, make_folder
+        from pix.webpages import PICTURES
 
         if not self.web.modem.online:
             raise PixError("wifi-lost")
@@ -109,7 +130,7 @@ class Beside:
         path = short_name(PICTURES, url.split("?")[0], "bmp" if url.lower().find(".bmp") > 0 else "jpg")
         settings = self.settings
         result = fetch.fetch(
-            self.web.modem, url, path, self.progress, check=self.screen.check, again=self.tell.again, retries=2,
+            self.web.modem, url, path, self.tell.progress, check=self.screen.check, again=self.tell.again, retries=2,
             body_kb=settings.body_kb, body_s=settings.body_s,
         )  # fmt: skip
         self.screen.show()

@@ -4,7 +4,6 @@ from pix import config, setfile
 from pix.errors import PixError
 from pix.webpage import begin, escape
 from pix.webreq import WebError
-from pix.webres import redirect
 
 _STYLE = (
     "label{display:flex;flex-wrap:wrap;gap:.2em .6em;padding:.2em 0;border-top:1px solid #eee}label>span{flex:0 0 7em}"
@@ -13,20 +12,8 @@ _STYLE = (
 _HIDDEN = ("wifi",)  # has rows of its own
 
 
-def add_settings(pages):
-    # Add the page to `pages` (pix.webpages.Pages).
-    def show(request):
-        return pages.answer(_body(pages, request.query.get("saved")))
-
-    def save(request):
-        _save(pages.settings, request.form)
-        return redirect("/settings?saved=1", 303)
-
-    pages.web.get("/settings")(show)
-    pages.web.post("/settings")(save)
-
-
-def _body(pages, saved):
+def body(pages, saved):
+    # The page for `pages` (pix.webpages.Pages), in pieces; `saved`: it comes right after `save`.
     settings = pages.settings
     yield begin("Settings", _STYLE)
     yield '<h1>Settings</h1><p><a href="/">Back</a></p>'
@@ -54,7 +41,8 @@ def _field(name, value):
         told = "is set; empty leaves it" if value else "not set"
         field = '<input name="%s" type="password" placeholder="%s" autocomplete="new-password">' % (name, told)
         return field + (' <input type="checkbox" name="remove" value="%s"> remove' % name if value else "")
-    if kind == "text":
+    if isinstance(kind, str):
+        # "text", or a text that pix.config looks into.
         return '<input name="%s" value="%s">' % (name, escape(value))
     if isinstance(kind[0], int):
         return '<input name="%s" type="number" min="%d" max="%d" value="%d">' % (name, kind[0], kind[1], value)
@@ -64,7 +52,7 @@ def _field(name, value):
     return '<select name="%s">%s</select>' % (name, options)
 
 
-def _save(settings, form):
+def save(settings, form):
     # Write what `form` changes into the settings file, and into `settings`. Raises WebError 400 and PixError.
     changes = {}
     for name in config.KEYS:

@@ -116,6 +116,9 @@ def test_the_pages_work_without_script_and_keep_their_secrets(board):
         assert status("/do", f"csrf={token}", f"show={name}", "in=card")[0] in (303, 404, 503)
     assert (board.card / "pix.json").exists()
     assert status("/do", "delete=coffee.jpg")[0] == 403
+    settings = curl(board.url + "/settings").stdout.decode()
+    for name in ("schedule", "overlay"):  # texts with rules of their own
+        assert f'<input name="{name}" value=' in settings
     assert status("/settings", f"csrf={token}", "interval_s=x")[0] == 400
     assert status("/settings", f"csrf={token}", "fit=odd")[0] == 400
     assert status("/settings", f"csrf={token}", "token=new secret", "remove=web_key")[0] == 303

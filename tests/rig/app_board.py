@@ -60,11 +60,11 @@ class Served(Script):
         self.finish()
 
 
-def run(config, program, answer=None, end_ms=None, port=80, watch=None, on_snap=None):
+def run(config, program, answer=None, end_ms=None, port=80, watch=None, on_snap=None, options=None):
     """Run `program` (a path or source text) on a board described by `config`; `answer` plays SERVER.
 
     `watch(board, engine)` may look in before the run begins, `on_snap()` is called for every line "snap". A program
-    that prints it has to pause, until the line has left the UART.
+    that prints it has to pause, until the line has left the UART. `options` are the engine's.
     """
     board = Board(config)
     heard = []
@@ -86,7 +86,7 @@ def run(config, program, answer=None, end_ms=None, port=80, watch=None, on_snap=
                 return Served(answer, board)
 
             board.network.attach(SERVER, port, factory)
-        running = RunningBoard(board)
+        running = RunningBoard(board, options)
         if watch is not None:
             watch(board, running.engine.machine)
         set_aside()
