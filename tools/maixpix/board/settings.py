@@ -22,7 +22,7 @@ MAX_FILE = 4096
 """Bytes the board reads; a larger file is refused there (firmware/pix/config.py)."""
 
 _LOGIN = re.compile(r"(//)([^/?#\s]*)@")
-_HOST_LIKE = re.compile(r"(\d+\.\d+\.\d+\.\d+|www\.[\w.-]+|[\w.-]+:\d+)/|(?i:https?|data|file):|[A-Za-z]:\\")
+_HOST_LIKE = re.compile(r"(\d+\.\d+\.\d+\.\d+|www\.[\w.-]+|[\w.-]+:\d+)/|(?i:https?|data|file):(?!//)|[A-Za-z]:\\")
 _REPAIR = "repair or remove it, then run the command again"
 
 
@@ -99,7 +99,7 @@ def notes(values: Mapping[str, Any]) -> list[str]:
             found.append(f"the key of {name} holds a character that cannot be seen")
     picture = values.get("picture", "")
     if isinstance(picture, str) and _HOST_LIKE.match(picture):
-        found.append(f"picture {picture} is a name on the server; an address begins with http://")
+        found.append(f"picture {hide_login(picture)} is a name on the server; an address begins with http://")
     return found
 
 
