@@ -226,12 +226,17 @@ def commands() -> str:
     )
 
 
+_HELP = re.compile(r"^  (?:-h, )?--help +(?=Show)", re.MULTILINE)
+
+
+def _help_line(found: re.Match[str]) -> str:
+    """The option as the group `maixpix` has it: a command keeps the names that its first context gave it."""
+    return "  -h, --help".ljust(max(len(found[0]), 14))
+
+
 def _command(command: click.Command, name: str, parent: click.Context | None) -> list[str]:
-    names = ["-h", "--help"]  # as the group `maixpix` has them; a command keeps those of its first context
-    context = click.Context(
-        command, info_name=name, parent=parent, max_content_width=100, terminal_width=100, help_option_names=names
-    )
-    text = command.get_help(context).replace("\b\n", "")
+    context = click.Context(command, info_name=name, parent=parent, max_content_width=100, terminal_width=100)
+    text = _HELP.sub(_help_line, command.get_help(context).replace("\b\n", ""))
     parts = [f"{'##' if parent is None else '###'} {name}\n\n```text\n{text.strip()}\n```"]
     if isinstance(command, click.Group):
         for each in command.list_commands(context):
