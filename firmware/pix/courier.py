@@ -12,6 +12,7 @@ from pix.report import Report
 from pix.tries import Tries
 
 _TIME_MS = const(21600000)  # how old the time may get before SNTP is asked for it
+_LONGEST_PAUSE_MS = const(300000)  # between two attempts at a network or server that fails
 _CARD_MS = const(30000)  # for which the card may fail before the board starts anew
 _LOG_MS = const(3600000)  # between two log lines of the same trouble
 _HEAR_MS = const(600000)  # between two looks how well the network is heard
@@ -25,7 +26,7 @@ class Courier:
         self._tell = tell
         self.log = Log()
         self.report = Report(settings, easel.clock)
-        self._online = Tries(settings, screen, tell.stage, easel.idle)
+        self._online = Tries(settings, screen, tell.stage, easel.idle, _LONGEST_PAUSE_MS, warm=True)
         self._good_at = utime.ticks_ms()  # the tick of the last errand that ended well
         self._update_at = None  # the tick at which an update was last asked for
         self._time_at = None  # and of the last time that was told
@@ -42,7 +43,8 @@ class Courier:
 
     def set_up(self):
         # Somebody wants the portal: it opens with the next errand.
-        self._online.set_up()
+        self._online.want_portal()
+        self._online.hurry()
 
     def ready(self):
         # True when there may be something to do: the pause after the last trouble is over.

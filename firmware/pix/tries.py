@@ -9,18 +9,19 @@ from pix import online
 from pix.errors import PixError
 
 _FIRST_PAUSE_MS = const(2000)
-_LONGEST_PAUSE_MS = const(300000)
 
 
 class Tries:
     # settings: as read by pix.config. screen: for the portal. stage(name, detail): told what the Wi-Fi does. idle():
-    # called while a network is looked for; see pix.wifi.Station. `modem` is the Modem, None before the first attempt
-    # that found one.
-    def __init__(self, settings, screen, stage, idle):
-        self._settings = settings
+    # called while a network is looked for; see pix.wifi.Station. `longest_ms`: what the pause grows to. `joining`: more
+    # for pix.online.bring_up. `modem` is the Modem, None before the first attempt that found one.
+    def __init__(self, settings, screen, stage, idle, longest_ms, **joining):
+        self.settings = settings
         self._screen = screen
         self._stage = stage
         self._idle = idle
+        self._longest_ms = longest_ms
+        self._joining = joining
         self.modem = None
         self._asked = False  # the portal is wanted
         self._pause_ms = 0
@@ -30,10 +31,13 @@ class Tries:
         # True when the pause after the last trouble is over.
         return utime.ticks_diff(utime.ticks_ms(), self._pause_from) >= self._pause_ms
 
-    def set_up(self):
-        # Open the portal with the next attempt, which may come at once.
+    def want_portal(self):
+        # The next attempt opens the portal, because somebody asked for it.
         self.modem = None
         self._asked = True
+
+    def hurry(self):
+        # The next attempt may come at once.
         self._pause_ms = 0
 
     def attempt(self, action, *args):
@@ -43,11 +47,11 @@ class Tries:
             if self.modem is None:
                 asked, self._asked = self._asked, False
                 self.modem = online.bring_up(
-                    self._settings, self._screen, self._stage, idle=self._idle, asked=asked, warm=True
+                    self.settings, self._screen, self._stage, idle=self._idle, asked=asked, **self._joining
                 )
             result = action(self.modem, *args)
         except PixError:
-            self._pause_ms = min(max(_FIRST_PAUSE_MS, 2 * self._pause_ms), _LONGEST_PAUSE_MS)
+            self._pause_ms = min(max(_FIRST_PAUSE_MS, 2 * self._pause_ms), self._longest_ms)
             self._pause_from = utime.ticks_ms()
             raise
         self._pause_ms = 0
