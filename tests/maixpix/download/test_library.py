@@ -1,7 +1,10 @@
 """The library: streams that survive cuts, many files, cancelling, limits, and its parts without a network."""
 
 import asyncio
+import errno
 import json
+import os
+import socket
 import time
 import tracemalloc
 
@@ -34,6 +37,16 @@ def serve():
     yield start
     for server in servers:
         server.__exit__()
+
+
+def test_a_port_where_nobody_listens_is_told_in_the_systems_words(tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # and nobody listens
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}/x"
+        with pytest.raises(DownloadError) as told:
+            download(url, tmp_path / "x", options=Options(retries=0))
+    assert f"cannot be reached ({os.strerror(errno.ECONNREFUSED)})" in str(told.value)
+    assert "ssl" not in str(told.value)
 
 
 # -- streams ----------------------------------------------------------------------------------------------------

@@ -386,10 +386,6 @@ def open_error(port: str, error: BaseException) -> UserError:
     return ports.open_error(port, error)
 
 
-def _broke(what: str, error: BaseException) -> UserError:
-    return UserError(f"{what} broke: {ports.why_broken(error)}", "check cable and board, then run the command again")
-
-
 def _is_url(port: str) -> bool:
     # pyserial's RFC 2217 client refuses a write timeout; its socket has its own.
     return "://" in port

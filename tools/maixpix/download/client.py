@@ -242,6 +242,13 @@ def _origin(url: str) -> tuple[str, str, int]:
     return parts.scheme, parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
 
 
+def _reason(error: OSError) -> str:
+    """What the system says of a connection that failed; aiohttp's own text speaks of TLS for plain HTTP, too."""
+    if error.errno and not isinstance(error, ssl.SSLError):
+        return os.strerror(error.errno)
+    return " ".join(str(error).split())[:200]
+
+
 def _trouble_of(error: BaseException) -> Trouble | DownloadError:
     """What a failure of aiohttp or of the network means."""
     text = " ".join(str(error).split())[:200]
@@ -252,7 +259,7 @@ def _trouble_of(error: BaseException) -> Trouble | DownloadError:
     if isinstance(error, (aiohttp.ClientConnectorDNSError, socket.gaierror)):
         return Broken(f"cannot be found by name ({text})")
     if isinstance(error, aiohttp.ClientConnectorError):
-        return Broken(f"cannot be reached ({text})")
+        return Broken(f"cannot be reached ({_reason(error.os_error)})")
     if isinstance(error, aiohttp.ClientResponseError):
         return Lie("answers with what is no HTTP: " + _first_words(error.message))
     if isinstance(error, aiohttp.ClientPayloadError):

@@ -8,7 +8,7 @@ from typing import Any
 
 from virtualboard.hosted.chip import Chip
 from virtualboard.hosted.dialect import BUILTIN_NAMES, words
-from virtualboard.hosted.errors import DeviceOSError, Stopped
+from virtualboard.hosted.errors import DeviceOSError
 from virtualboard.hosted.program import ABSENT, STEP
 
 _OWN = words(
@@ -167,8 +167,3 @@ def _caller_globals() -> dict[str, Any]:
         assert frame.f_back is not None
         frame = frame.f_back
     return frame.f_globals
-
-
-def is_device_error(error: BaseException) -> bool:
-    """Whether the error is the program's own rather than the end of it."""
-    return not isinstance(error, Stopped)

@@ -69,12 +69,6 @@ class Terminal:
         if chip.stop is not None:
             raise chip.stop
 
-    def forget_input(self) -> None:
-        """Drop what was typed."""
-        uart = self._port.serving
-        if uart is not None and uart.ring is not None:
-            uart.ring.clear()
-
     # -- output -------------------------------------------------------------------------------------------
 
     def write(self, text: str | bytes) -> None:
