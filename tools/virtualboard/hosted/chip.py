@@ -86,7 +86,8 @@ class Chip:
         """Let the charged time pass."""
         ns, self._pending = self._pending, 0
         if ns:
-            self.clock.advance(ns)
+            clock = self.clock
+            clock.advance_to(clock.now + ns)
         if self.stop is not None:
             raise self.stop
 
@@ -108,9 +109,11 @@ class Chip:
         """Advance to the next thing that can happen, at most to `deadline`: an alarm, or `arrival` of a byte."""
         clock = self.clock
         due = deadline
-        for event in (arrival, clock.next_alarm):
-            if event is not None:
-                due = min(due, event)
+        if arrival is not None and arrival < due:
+            due = arrival
+        alarm = clock.next_alarm
+        if alarm is not None and alarm < due:
+            due = alarm
         if clock.held:
             due = min(due, clock.now + _HELD_STEP)
         clock.advance_to(max(due, clock.now))
