@@ -82,6 +82,12 @@ class Chip:
         if self.stop is not None or self.interrupted or self.scheduled:
             self.check()
 
+    def spin(self, ns: int) -> None:
+        """Rounds of a loop in which nothing happens, `ns` each: all those at whose end no charged time passes yet."""
+        if self.stop is None and not self.interrupted and not self.scheduled:
+            self._pending += max(0, (_QUANTUM - 1 - self._pending) // ns) * ns
+        self.tick(ns)
+
     def sync(self) -> None:
         """Let the charged time pass."""
         ns, self._pending = self._pending, 0
