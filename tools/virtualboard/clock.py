@@ -163,7 +163,7 @@ class Clock:
     def next_alarm(self) -> int | None:
         """Virtual time of the next live alarm, or None when nothing is due."""
         alarms = self._alarms
-        while alarms and not alarms[0][2].active:
+        while alarms and alarms[0][2].action is None:
             heapq.heappop(alarms)
         return alarms[0][0] if alarms else None
 
@@ -341,12 +341,13 @@ class Clock:
                         continue
                 self.now = max(self.now, step)
             self._run_due()
-            if self.now >= target and (self.next_alarm is None or self.next_alarm > target):
+            if self.now >= target and not (self._alarms and self._alarms[0][0] <= target):
                 return
 
     def _run_due(self) -> None:
-        while (due := self.next_alarm) is not None and due <= self.now:
-            alarm = heapq.heappop(self._alarms)[2]
+        alarms = self._alarms
+        while alarms and alarms[0][0] <= self.now:
+            alarm = heapq.heappop(alarms)[2]
             action, alarm.action = alarm.action, None
             if action is not None:
                 self._happened += 1

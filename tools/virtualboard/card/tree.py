@@ -119,7 +119,7 @@ class CardTree:
         self._card.charge_reads(1 + len(entries) // 8)
         wanted = folded(name)
         for entry in entries:
-            if folded(entry.name) == wanted or entry.alias == wanted:
+            if entry.folded == wanted or entry.alias == wanted:
                 return entry
         return None
 

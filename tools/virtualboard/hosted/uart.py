@@ -98,7 +98,7 @@ class Port:
         rx = self.rx
         first = None if rx is None else rx.arrival()
         latest = self.chip.clock.now + within
-        if first is None or first > latest:
+        if first is None or first > latest or count == 1:
             return first
         count = min(count, rx.unsent(), within * self.true_baud // (BITS * SECOND))
         last = rx.arrival(count) if count > 1 else None
