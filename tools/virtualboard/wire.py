@@ -302,6 +302,14 @@ class Ring:
         del self._data[:limit]
         return piece
 
+    def get_before(self, stops: bytes) -> bytes:
+        """Remove and return what waits in front of the first of `stops`, everything when none of them waits."""
+        end = len(self._data)
+        for stop in stops:
+            at = self._data.find(stop, 0, end)
+            end = at if at >= 0 else end
+        return self.get(end)
+
     def clear(self) -> None:
         """Forget everything that waits."""
         self._data.clear()
