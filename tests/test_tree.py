@@ -194,7 +194,7 @@ def test_a_law_that_is_kept_says_nothing(law, files, tmp_path):
     assert law(tmp_path) == []
 
 
-PRINTERS = {"maixpix/output.py", "maixpix/ui.py", "maixpix/cli.py", "maixpix/companion/decoding/child.py"}
+PRINTERS = {"maixpix/output.py", "maixpix/cli.py", "maixpix/companion/decoding/child.py"}
 """Who names stdout or stderr: the places for people, the end of the program, and a decoder, whose pipes they are."""
 
 
