@@ -1,4 +1,4 @@
-"""What moves and has colours, on terminals: everything of `rich`, which costs a command more than all else it imports."""
+"""What moves and has colours, on terminals: all of `rich`, which costs a command more than the rest of its imports."""
 
 from __future__ import annotations
 
