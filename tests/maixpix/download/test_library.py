@@ -240,9 +240,9 @@ def test_what_a_power_failure_took_is_not_believed_and_the_rest_is(tmp_path):
     file.open()
     journal.begin(Version('"v1"', size=len(A)))
     for start, stop in ((0, 100_000), (200_000, 250_000), (100_000, 150_000), (250_000, 300_000)):
-        file.write(start, [A[start:stop]])
-        journal.note(file.account(start, [A[start:stop]]))
+        journal.note(file.state([file.write(start, [A[start:stop]])]))
     file.close()
+    journal.close()
     with path.open("r+b") as damaged:
         damaged.seek(120_000)
         damaged.write(bytes(10))

@@ -208,6 +208,7 @@ class Downloads:
         if is_wrong or read_journal(journal.path) is None:
             file.discard()
             journal.remove()
+        journal.close()
         file.close()
 
     async def _existing(self, url: str, place: Place, options: Options, reply: Reply | None) -> Result | Reply | None:

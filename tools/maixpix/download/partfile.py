@@ -51,14 +51,13 @@ class Block:
 class Snapshot:
     """Blocks that were written, and the digest of the file's first `hashed` bytes: what a next run can check."""
 
-    blocks: list[Block]
+    blocks: Sequence[Block]
     hashed: int
     sha256: str
 
 
 class PartFile:
-    """All methods block and belong into a thread, except `discard` and `close`; no two write the same range at once.
-    What has been written is hashed in a step of its own, while the next bytes are written.
+    """All methods block and belong into a thread, except `discard` and `close`; only one at a time may write.
 
     The SHA-256 runs along while bytes arrive in order from the start, which a plain stream does; the rest is hashed
     from the file when the download is proven.
@@ -111,27 +110,28 @@ class PartFile:
         with self._told():
             os.ftruncate(self._fd, size)
 
-    def write(self, position: int, pieces: Sequence[bytes]) -> None:
-        """Write `pieces` one behind the other; `account` must follow."""
+    def write(self, position: int, pieces: Sequence[bytes | memoryview]) -> Block:
+        """Write `pieces` one behind the other, and hash them."""
         with self._told():
             self._write_all(position, pieces)
-
-    def account(self, position: int, pieces: Sequence[bytes]) -> Snapshot:
-        """Hash what was written, and let the next `sync` tell it, too."""
-        size = sum(map(len, pieces))
         with self._lock:
             if position == self._hashed:
                 for piece in pieces:
                     self._sha.update(piece)
-                self._hashed += size
+                    self._hashed += len(piece)
                 crc = None
             else:
                 crc = 0
                 for piece in pieces:
                     crc = zlib.crc32(piece, crc)
-            block = Block(position, position + size, crc)
+            block = Block(position, position + sum(map(len, pieces)), crc)
             self._fresh.append(block)
-            return Snapshot([block], self._hashed, self._sha.copy().hexdigest())
+        return block
+
+    def state(self, blocks: Sequence[Block]) -> Snapshot:
+        """What is to be told of `blocks`, before a `sync` tells it again."""
+        with self._lock:
+            return Snapshot(blocks, self._hashed, self._sha.copy().hexdigest())
 
     def put(self, body: bytes) -> None:
         """Write a whole file at once, which no journal needs to know of."""
@@ -252,7 +252,7 @@ class PartFile:
             return
         self.path.unlink()
 
-    def _write_all(self, position: int, pieces: Sequence[bytes]) -> None:
+    def _write_all(self, position: int, pieces: Sequence[bytes | memoryview]) -> None:
         size = sum(map(len, pieces))
         if not hasattr(os, "pwritev"):
             with self._lock:

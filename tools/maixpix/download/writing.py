@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Executor
+from dataclasses import dataclass
 
 from maixpix.download.journal import INTERVAL_BYTES, INTERVAL_S, LAG_BYTES, Journal
 from maixpix.download.partfile import PartFile
@@ -19,11 +20,12 @@ SMALLEST = 64 * 1024
 """A block of one connection is no smaller, however many there are."""
 
 DEPTH = 2
-"""Blocks of one connection that are on their way: one is written while the one before is hashed."""
+"""Blocks of one connection that are on their way to the file while the next is received."""
 
 
 class Writer:
-    """Writes for all connections of one download."""
+    """Writes for all connections of one download, in the order in which it is told, and one at a time: what came while
+    the last blocks were written goes to a thread together and has one line in the journal."""
 
     def __init__(self, file: PartFile, journal: Journal, executor: Executor) -> None:
         self.file = file
@@ -33,6 +35,8 @@ class Writer:
         self.executor = executor
         self.connections = 0
         """Answers that are being poured into the file."""
+        self._waiting: list[_Handed] = []
+        self._work: asyncio.Task[None] | None = None
         self._unsaved = 0
         self._saving = 0
         self._save: asyncio.Future[None] | None = None
@@ -43,25 +47,39 @@ class Writer:
         """Bytes of one connection that are handed to a thread at once."""
         return max(SMALLEST, BLOCK // max(1, self.connections))
 
-    def write(
-        self, position: int, pieces: list[bytes], size: int, before: asyncio.Task[None] | None
-    ) -> asyncio.Task[None]:
-        """Start writing; the task is done when the bytes are in the file and hashed, behind those of `before`."""
-        return asyncio.ensure_future(self._write(position, pieces, size, before))
+    def put(self, position: int, pieces: list[bytes | memoryview]) -> asyncio.Future[None]:
+        """Have `pieces` written; the future is done when they are in the file and hashed, and the journal says so."""
+        handed = _Handed(position, pieces, asyncio.get_running_loop().create_future())
+        self._waiting.append(handed)
+        if self._work is None:
+            self._work = asyncio.ensure_future(self._write_all())
+        return handed.done
 
-    async def _write(self, position: int, pieces: list[bytes], size: int, before: asyncio.Task[None] | None) -> None:
-        in_thread = asyncio.get_running_loop().run_in_executor
-        await in_thread(self.executor, self.file.write, position, pieces)
-        if before is not None:
-            await asyncio.wait([before])  # its failure is its own
-        await in_thread(self.executor, self._account, position, pieces)
-        self.file.there.add(position, position + size)
-        self._unsaved += size
+    async def _write_all(self) -> None:
+        while self._waiting:
+            handed, self._waiting = self._waiting, []
+            failure = await asyncio.get_running_loop().run_in_executor(self.executor, self._write, handed)
+            for one in handed:
+                if failure is None:
+                    size = sum(map(len, one.pieces))
+                    self.file.there.add(one.position, one.position + size)
+                    self._unsaved += size
+                if failure is None:
+                    one.done.set_result(None)
+                else:
+                    one.done.set_exception(failure)
+                    one.done.exception()  # has been told: of several that fail together only the first is asked
+        self._work = None
 
-    def _account(self, position: int, pieces: Sequence[bytes]) -> None:
-        snapshot = self.file.account(position, pieces)
-        if self.is_kept:
-            self.journal.note(snapshot)
+    def _write(self, handed: Sequence[_Handed]) -> Exception | None:
+        """In a thread: what kept it from being done is the answer, so that everyone who waits can be told."""
+        try:
+            blocks = [self.file.write(one.position, one.pieces) for one in handed]
+            if self.is_kept:
+                self.journal.note(self.file.state(blocks))
+        except Exception as error:  # noqa: BLE001  whatever it is, it is raised where the blocks are waited for
+            return error
+        return None
 
     async def keep_up(self) -> None:
         """Save when it is time; wait when the disk has fallen too far behind. Raises `DownloadError` when it failed."""
@@ -104,18 +122,25 @@ class Writer:
             save.result()
 
 
+@dataclass
+class _Handed:
+    position: int
+    pieces: list[bytes | memoryview]
+    done: asyncio.Future[None]
+
+
 class Pouring:
     """What one answer has brought and what is not in the file yet; `position` is where the next bytes belong."""
 
     def __init__(self, writer: Writer, position: int) -> None:
         self.position = position
         self._writer = writer
-        self._pieces: list[bytes] = []
+        self._pieces: list[bytes | memoryview] = []
         self._held = 0
-        self._pending: deque[asyncio.Task[None]] = deque()
+        self._pending: deque[asyncio.Future[None]] = deque()
         writer.connections += 1
 
-    async def take(self, data: bytes) -> None:
+    async def take(self, data: bytes | memoryview) -> None:
         """Keep `data`; full blocks go to the file while the next ones are received."""
         self._pieces.append(data)
         self._held += len(data)
@@ -128,25 +153,23 @@ class Pouring:
 
     def tick(self) -> None:
         """Called from time to time, so that a slow connection's bytes do not wait for a block to be full."""
-        if self._held and all(task.done() and task.exception() is None for task in self._pending):
+        if self._held and all(done.done() and done.exception() is None for done in self._pending):
             self._begin()
 
     async def finish(self) -> None:
         """Everything into the file. Raises `DownloadError` when the disk failed."""
         self._writer.connections -= 1
-        await self._settle()
         if self._held:
             self._begin()
-            await self._settle()
+        await self._settle()
 
     def _begin(self) -> None:
         pieces, held = self._pieces, self._held
         self._pieces, self._held = [], 0
-        before = self._pending[-1] if self._pending else None
-        self._pending.append(self._writer.write(self.position - held, pieces, held, before))
+        self._pending.append(self._writer.put(self.position - held, pieces))
 
     async def _settle(self, most: int = 0) -> None:
-        """Wait until at most so many writes are under way."""
+        """Wait until at most so many blocks are on their way."""
         while len(self._pending) > most:
             first = self._pending[0]
             await asyncio.wait([first])
