@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import hashlib
 import json
 import os
 import socket
@@ -14,13 +15,23 @@ from hypothesis import strategies as st
 
 from benchmarks.lies import BIG, A, B, C
 from benchmarks.lying_server import LyingServer
-from maixpix.download import DownloadError, Downloads, Options, download, download_async, download_many, stream
+from maixpix.download import (
+    DownloadError,
+    Downloads,
+    Options,
+    download,
+    download_async,
+    download_many,
+    downloads,
+    stream,
+)
 from maixpix.download.answer import read_answer, retry_after
 from maixpix.download.extents import Extents
 from maixpix.download.filename import disposition_name
+from maixpix.download.folder import Folder
 from maixpix.download.journal import Journal, read_journal
 from maixpix.download.partfile import PartFile
-from maixpix.download.segments import SMALLEST, Segments
+from maixpix.download.segments import SMALLEST, STOLEN, Segments
 from maixpix.download.sums import read_sums
 from maixpix.download.trouble import Lie
 from maixpix.download.version import Version
@@ -139,6 +150,14 @@ def test_many_files_in_the_order_of_their_addresses(serve, tmp_path):
     assert isinstance(two, DownloadError)
     assert two.kind == "refused"
     assert three.path.read_bytes() == C
+
+
+def test_a_folder_is_looked_into_once_for_many_files(serve, tmp_path, monkeypatch):
+    looked = []
+    monkeypatch.setattr(downloads, "Folder", lambda path: looked.append(path) or Folder(path))
+    server = serve(**{f"f{number}": lambda talk: talk.serve(A) for number in range(20)})
+    download_many([server.url(f"f{number}") for number in range(20)], tmp_path)
+    assert looked == [tmp_path]
 
 
 def test_two_addresses_do_not_share_a_name(serve, tmp_path):
@@ -296,6 +315,32 @@ def test_segments_are_halved_and_given_back():
     segments.release(third)
     assert segments.extend(first)
     assert first.stop == 8 * SMALLEST
+
+
+def test_connections_are_dealt_the_front_half_first_and_then_pieces_of_the_rest():
+    segments = Segments(Extents())
+    segments.total = 8 * STOLEN + 3
+    first = segments.claim()
+    shares = segments.deal(4)
+    cuts = [0, *(share.start for share in shares), shares[-1].stop]
+    assert cuts == [number * (STOLEN + 1) for number in range(5)] and first.stop == cuts[1]
+    assert (shares[-1].stop, segments.claim().stop) == (cuts[4], cuts[4] + STOLEN + 1)
+    little = Segments(Extents())
+    little.total = 8 * STOLEN - 1
+    little.claim()
+    assert little.deal(4)[-1].stop == little.total and little.claim() is None
+
+
+def test_what_is_complete_at_the_front_is_hashed_while_the_rest_is_written(tmp_path):
+    file = PartFile(tmp_path / "f")
+    file.open()
+    half = len(A) // 2
+    file.write(half, [A[half:]])
+    assert file.state([]).hashed == 0
+    file.write(0, [memoryview(A)[:half]])
+    file.hash_on(len(A))
+    assert (file.state([]).hashed, file.state([]).sha256) == (len(A), hashlib.sha256(A).hexdigest())
+    file.close()
 
 
 @pytest.mark.parametrize(

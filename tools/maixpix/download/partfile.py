@@ -28,6 +28,9 @@ if sys.platform != "win32":
 READ = 1024 * 1024
 """Bytes read at once when a file is hashed."""
 
+_AHEAD = 4 * 1024 * 1024
+"""Bytes that are hashed at most before the next ones are written."""
+
 _MAX_BUFFERS = 512
 """Buffers in one vectored write; Linux takes 1,024 (IOV_MAX)."""
 
@@ -59,8 +62,8 @@ class Snapshot:
 class PartFile:
     """All methods block and belong into a thread, except `discard` and `close`; only one at a time may write.
 
-    The SHA-256 runs along while bytes arrive in order from the start, which a plain stream does; the rest is hashed
-    from the file when the download is proven.
+    The SHA-256 runs along while bytes arrive in order from the start, which a plain stream does; of parts it follows
+    what is there without a gap, and the rest is hashed from the file when the download is proven.
     """
 
     def __init__(self, path: Path) -> None:
@@ -127,6 +130,11 @@ class PartFile:
             block = Block(position, position + sum(map(len, pieces)), crc)
             self._fresh.append(block)
         return block
+
+    def hash_on(self, front: int) -> None:
+        """Hash some of what is there without a gap, up to `front`, so that there is less to do at the end."""
+        with self._told(), self._lock:
+            self._hash_up_to(min(front, self._hashed + _AHEAD))
 
     def state(self, blocks: Sequence[Block]) -> Snapshot:
         """What is to be told of `blocks`, before a `sync` tells it again."""

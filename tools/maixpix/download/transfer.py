@@ -260,7 +260,7 @@ class Transfer:
 
     def _take_end(self, answer: Answer) -> None:
         """A 416: right only where the file ends."""
-        end = next((stop for start, stop in self.file.there if start == 0), 0)
+        end = self.file.there.front
         if self.segments.total is None and answer.version.size in (None, end):
             self.segments.total = end
             return

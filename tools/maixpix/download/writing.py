@@ -58,7 +58,8 @@ class Writer:
     async def _write_all(self) -> None:
         while self._waiting:
             handed, self._waiting = self._waiting, []
-            failure = await asyncio.get_running_loop().run_in_executor(self.executor, self._write, handed)
+            front = self.file.there.front
+            failure = await asyncio.get_running_loop().run_in_executor(self.executor, self._write, handed, front)
             for one in handed:
                 if failure is None:
                     size = sum(map(len, one.pieces))
@@ -71,12 +72,13 @@ class Writer:
                     one.done.exception()  # has been told: of several that fail together only the first is asked
         self._work = None
 
-    def _write(self, handed: Sequence[_Handed]) -> Exception | None:
+    def _write(self, handed: Sequence[_Handed], front: int) -> Exception | None:
         """In a thread: what kept it from being done is the answer, so that everyone who waits can be told."""
         try:
             blocks = [self.file.write(one.position, one.pieces) for one in handed]
             if self.is_kept:
                 self.journal.note(self.file.state(blocks))
+            self.file.hash_on(front)
         except Exception as error:  # noqa: BLE001  whatever it is, it is raised where the blocks are waited for
             return error
         return None
