@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import gzip
 import hashlib
 import json
 import os
@@ -209,6 +210,24 @@ def test_the_rate_is_limited(serve, tmp_path):
     began = time.monotonic()
     download(server.url("a"), tmp_path / "f", limit=300_000)
     assert time.monotonic() - began > 0.6
+
+
+@pytest.mark.parametrize(
+    "behave",
+    [
+        lambda talk: talk.head("200 OK", Content_Length=len(BIG)),
+        lambda talk: talk.serve(BIG, length=False, etag=None, modified=None),
+        lambda talk: talk.serve(gzip.compress(BIG), shown={"Content_Encoding": "gzip"}),
+    ],
+    ids=["told", "not told", "packed"],
+)
+def test_a_file_may_be_too_big(behave, serve, tmp_path):
+    server = serve(a=behave)
+    with pytest.raises(DownloadError, match="has more than 300,000 bytes"):
+        download(server.url("a"), tmp_path / "f", options=Options(max_bytes=300_000))
+    with pytest.raises(DownloadError, match="has more than 300,000 bytes"):
+        list(stream(server.url("a"), options=Options(max_bytes=300_000)))
+    assert not (tmp_path / "f").exists()
 
 
 def test_parts_share_the_work(serve, tmp_path):

@@ -230,6 +230,7 @@ class Client:
         if response.status == 304 and is_conditional:
             return Reply(response, headers, Answer(304, 0, 0, Version()), self._options.idle_s)
         answer = read_answer(response.status, headers, is_gzip_wanted)
+        check_size(answer.version.size or 0, self._options)
         if digests:
             version = replace(answer.version, digests={**answer.version.digests, **digests})
             answer = replace(answer, version=version)
@@ -250,6 +251,12 @@ def check_url(url: str) -> None:
         scheme, host = "", ""
     if scheme not in ("http", "https") or not host:
         raise DownloadError(f"{url[:200]} is no http or https address", "write http://... or https://...", "refused")
+
+
+def check_size(size: int, options: Options) -> None:
+    """Raises `DownloadError` for a file of more than `max_bytes`."""
+    if options.max_bytes and size > options.max_bytes:
+        raise DownloadError(f"the file has more than {options.max_bytes:,} bytes", "check the address", "refused")
 
 
 def _redirected(url: str, target: str) -> str:

@@ -43,6 +43,8 @@ class Options:
     bearer: str = ""
     """Token; never sent to another host either."""
     cookies: Mapping[str, str] = field(default_factory=dict)
+    max_bytes: int = 0
+    """Bytes that a file may have at most, 0 for no limit."""
     limit: int = 0
     """Bytes a second at most, 0 for no limit."""
     retries: int = 5

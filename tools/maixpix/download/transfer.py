@@ -18,7 +18,7 @@ from contextlib import suppress
 from typing import TypeVar
 
 from maixpix.download.answer import Answer
-from maixpix.download.client import Client, Reply
+from maixpix.download.client import Client, Reply, check_size
 from maixpix.download.helpers import Helpers
 from maixpix.download.journal import KEPT_FROM, Left
 from maixpix.download.options import OnProgress, Options, Progress
@@ -312,6 +312,7 @@ class Transfer:
                     self._seams.append((int(segment.stop), bytes(data[int(room) : int(room) + SEAM])))
                     data = data[: int(room)]
                 segment.position += len(data)
+                check_size(segment.position, self.options)
                 await pouring.take(data)
                 self._tell()
             else:
@@ -376,6 +377,7 @@ class Transfer:
                 for plain in unpacker.feed(data):
                     await self.writer.put(position, [plain])
                     position += len(plain)
+                    check_size(position, self.options)
                 self._tell()
         finally:
             self._must_restart = True
