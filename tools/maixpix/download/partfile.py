@@ -61,6 +61,7 @@ class Snapshot:
 
 class PartFile:
     """All methods block and belong into a thread, except `discard` and `close`; only one at a time may write.
+    What has been written is hashed in a step of its own, while the next bytes are written.
 
     The SHA-256 runs along while bytes arrive in order from the start, which a plain stream does; of parts it follows
     what is there without a gap, and the rest is hashed from the file when the download is proven.
@@ -113,16 +114,19 @@ class PartFile:
         with self._told():
             os.ftruncate(self._fd, size)
 
-    def write(self, position: int, pieces: Sequence[bytes | memoryview]) -> Block:
-        """Write `pieces` one behind the other, and hash them."""
+    def write(self, position: int, pieces: Sequence[bytes | memoryview]) -> None:
+        """Write `pieces` one behind the other; `account` must follow."""
         with self._told():
             self._write_all(position, pieces)
+
+    def account(self, position: int, pieces: Sequence[bytes | memoryview]) -> Block:
+        """Hash what was written."""
         with self._lock:
+            crc = None
             if position == self._hashed:
                 for piece in pieces:
                     self._sha.update(piece)
                     self._hashed += len(piece)
-                crc = None
             else:
                 crc = 0
                 for piece in pieces:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from maixpix.download.journal import INTERVAL_BYTES, INTERVAL_S, LAG_BYTES, Journal
 from maixpix.download.partfile import PartFile
@@ -19,13 +21,53 @@ what is in memory only, a killed program fetches again."""
 SMALLEST = 64 * 1024
 """A block of one connection is no smaller, however many there are."""
 
-DEPTH = 2
-"""Blocks of one connection that are on their way to the file while the next is received."""
+DEPTH = 3
+"""Blocks of one connection that are on their way: one is written while the one before is hashed, and one waits."""
+
+T = TypeVar("T")
+
+
+class Stage(Generic[T]):
+    """A thread of `executor` that does `work` with all that was handed in meanwhile, in order, as long as there is
+    something: to be asked by the event loop each time would take longer than most of the work."""
+
+    def __init__(self, executor: Executor, work: Callable[[Sequence[T]], None]) -> None:
+        self._executor = executor
+        self._work = work
+        self._lock = threading.Lock()
+        self._waiting: list[T] = []
+        self._is_busy = False
+
+    def put(self, one: T) -> None:
+        """Hand in; from any thread."""
+        with self._lock:
+            self._waiting.append(one)
+            is_idle, self._is_busy = not self._is_busy, True
+        if is_idle:
+            self._executor.submit(self._run)
+
+    def _run(self) -> None:
+        while True:
+            with self._lock:
+                taken, self._waiting = self._waiting, []
+                self._is_busy = bool(taken)
+            if not taken:
+                return
+            self._work(taken)
+
+
+@dataclass
+class _Handed:
+    position: int
+    pieces: list[bytes | memoryview]
+    front: int
+    done: asyncio.Future[None]
+    failure: Exception | None = None
 
 
 class Writer:
-    """Writes for all connections of one download, in the order in which it is told, and one at a time: what came while
-    the last blocks were written goes to a thread together and has one line in the journal."""
+    """Writes for all connections of one download, in the order in which it is told; one thread writes, another hashes
+    behind it. What is hashed together has one line in the journal."""
 
     def __init__(self, file: PartFile, journal: Journal, executor: Executor) -> None:
         self.file = file
@@ -35,8 +77,8 @@ class Writer:
         self.executor = executor
         self.connections = 0
         """Answers that are being poured into the file."""
-        self._waiting: list[_Handed] = []
-        self._work: asyncio.Task[None] | None = None
+        self._hashing = Stage(executor, self._hash_all)
+        self._writing = Stage(executor, self._write_all)
         self._unsaved = 0
         self._saving = 0
         self._save: asyncio.Future[None] | None = None
@@ -49,39 +91,40 @@ class Writer:
 
     def put(self, position: int, pieces: list[bytes | memoryview]) -> asyncio.Future[None]:
         """Have `pieces` written; the future is done when they are in the file and hashed, and the journal says so."""
-        handed = _Handed(position, pieces, asyncio.get_running_loop().create_future())
-        self._waiting.append(handed)
-        if self._work is None:
-            self._work = asyncio.ensure_future(self._write_all())
-        return handed.done
+        done = asyncio.get_running_loop().create_future()
+        self._writing.put(_Handed(position, pieces, self.file.there.front, done))
+        return done
 
-    async def _write_all(self) -> None:
-        while self._waiting:
-            handed, self._waiting = self._waiting, []
-            front = self.file.there.front
-            failure = await asyncio.get_running_loop().run_in_executor(self.executor, self._write, handed, front)
-            for one in handed:
-                if failure is None:
-                    size = sum(map(len, one.pieces))
-                    self.file.there.add(one.position, one.position + size)
-                    self._unsaved += size
-                if failure is None:
-                    one.done.set_result(None)
-                else:
-                    one.done.set_exception(failure)
-                    one.done.exception()  # has been told: of several that fail together only the first is asked
-        self._work = None
+    def _write_all(self, handed: Sequence[_Handed]) -> None:
+        for one in handed:
+            try:
+                self.file.write(one.position, one.pieces)
+            except Exception as error:  # noqa: BLE001  whatever it is, it is raised where the block is waited for
+                one.failure = error
+            self._hashing.put(one)
 
-    def _write(self, handed: Sequence[_Handed], front: int) -> Exception | None:
-        """In a thread: what kept it from being done is the answer, so that everyone who waits can be told."""
+    def _hash_all(self, handed: Sequence[_Handed]) -> None:
+        written = [one for one in handed if one.failure is None]
         try:
-            blocks = [self.file.write(one.position, one.pieces) for one in handed]
+            blocks = [self.file.account(one.position, one.pieces) for one in written]
             if self.is_kept:
                 self.journal.note(self.file.state(blocks))
-            self.file.hash_on(front)
-        except Exception as error:  # noqa: BLE001  whatever it is, it is raised where the blocks are waited for
-            return error
-        return None
+            self.file.hash_on(handed[-1].front)
+        except Exception as error:  # noqa: BLE001  the same
+            for one in written:
+                one.failure = error
+        handed[0].done.get_loop().call_soon_threadsafe(self._tell, handed)
+
+    def _tell(self, handed: Sequence[_Handed]) -> None:
+        for one in handed:
+            if one.failure is None:
+                size = sum(map(len, one.pieces))
+                self.file.there.add(one.position, one.position + size)
+                self._unsaved += size
+                one.done.set_result(None)
+            else:
+                one.done.set_exception(one.failure)
+                one.done.exception()  # has been told: of several that fail together only the first is asked
 
     async def keep_up(self) -> None:
         """Save when it is time; wait when the disk has fallen too far behind. Raises `DownloadError` when it failed."""
@@ -122,13 +165,6 @@ class Writer:
         save, self._save, self._saving = self._save, None, 0
         if save is not None:
             save.result()
-
-
-@dataclass
-class _Handed:
-    position: int
-    pieces: list[bytes | memoryview]
-    done: asyncio.Future[None]
 
 
 class Pouring:
