@@ -60,7 +60,7 @@ class Options:
     """The longest `Retry-After` that is waited for."""
     per_host: int = 8
     """Connections to one host at a time."""
-    at_once: int = 64
+    at_once: int = 128
     """Files at a time in `download_many`: more than connections, since some are on their way to the disk."""
 
 
