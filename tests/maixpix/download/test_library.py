@@ -349,6 +349,12 @@ def test_connections_are_dealt_the_front_half_first_and_then_pieces_of_the_rest(
     little.total = 8 * STOLEN - 1
     little.claim()
     assert little.deal(4)[-1].stop == little.total and little.claim() is None
+    resumed = Segments(Extents([(SMALLEST, 4 * STOLEN)]))
+    resumed.total = 8 * STOLEN
+    first = resumed.claim()
+    shares = resumed.deal(4)
+    assert (first.start, first.stop) == (0, SMALLEST)
+    assert [share.start for share in shares] == [4 * STOLEN, 5 * STOLEN + SMALLEST // 4, 6 * STOLEN + SMALLEST // 2]
 
 
 def test_what_is_complete_at_the_front_is_hashed_while_the_rest_is_written(tmp_path):

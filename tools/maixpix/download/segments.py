@@ -64,9 +64,10 @@ class Segments:
         What is left open behind them is for whoever is through first.
         """
         first = self._active[0]
-        rounds = ROUNDS if first.left >= ROUNDS * count * STOLEN else 1
-        self._piece = max(SMALLEST, math.ceil(first.left / (rounds * count)))
-        first.stop = first.position + self._piece
+        left = first.left + sum(stop - start for start, stop in self._open())
+        rounds = ROUNDS if left >= ROUNDS * count * STOLEN else 1
+        self._piece = max(SMALLEST, math.ceil(left / (rounds * count)))
+        first.stop = min(first.stop, first.position + self._piece)
         shares = [self.claim() for _ in range(count - 1)]
         return [share for share in shares if share is not None]
 
