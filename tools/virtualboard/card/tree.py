@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 ENOENT, EIO, EACCES, ENODEV, EINVAL = 2, 5, 13, 19, 22
 
 _FRESH_NS = 20_000_000
-"""A directory changed this recently may change again within one tick of its time stamp: 10 ms on Linux, 16 on Windows."""
+"""A directory that changed this recently may change again within one tick of its time stamp: 10 ms, on Windows 16."""
 
 
 class CardTree:
