@@ -52,6 +52,40 @@ def test_each_core_knows_its_number(run_program: Run) -> None:
     assert (result(engine, 0), result(engine, 1)) == (7, 8)
 
 
+@pytest.mark.parametrize("place", ["own", 0x8002_0000])
+def test_code_that_is_written_over_runs_as_it_was_written(run_program: Run, place: str | int) -> None:
+    """In the page that runs, and in one that was plain data at first: stores to it were quick until then."""
+    engine = run_program(
+        f"""{CORE0_ONLY}
+        li s0, {RESULT:#x}
+        {"la s1, work" if place == "own" else f"li s1, {place:#x}"}
+        li t0, 0x00130313       # addi t1, t1, 1
+        li t1, 0x00028067       # jr t0
+        sw t0, 0(s1)            # as data, twice: the second store is as quick as a page lets it be
+        sw t0, 0(s1)
+        sw t1, 4(s1)
+        li t1, 0
+        li t3, 5
+        li t4, 0x00100000       # one more in the immediate of addi
+        li t2, 0x00130313
+    again:
+        sw t2, 0(s1)
+        la t0, back
+        jr s1
+    back:
+        add t2, t2, t4
+        addi t3, t3, -1
+        bne t3, zero, again
+        sd t1, 0(s0)
+    end: j end
+    work:
+        nop
+        nop
+        """
+    )
+    assert result(engine) == 1 + 2 + 3 + 4 + 5
+
+
 def test_ecall_traps_with_machine_cause_and_its_own_address(run_program: Run) -> None:
     engine = run_program(
         f"""{CORE0_ONLY}

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import unicorn
 from unicorn import riscv_const as reg
 
-from virtualboard.k210 import mmio, selfcheck
+from virtualboard.k210 import mmio, selfcheck, tlb
 from virtualboard.k210.bus import log
 from virtualboard.k210.patcher import (
     PAGE0_MHARTID,
@@ -95,6 +95,8 @@ class Core:
         offsets = selfcheck.check()
         uc = self._uc = unicorn.Uc(unicorn.UC_ARCH_RISCV, unicorn.UC_MODE_RISCV64)
         self.handle, handle = uc._uch, uc._uch.value
+        shadows = {device.base for device in self.soc.devices if device.SHADOW}
+        self._fill = tlb.install(mmio.binding.uclib, uc, shadows)
         self._counter = ctypes.c_uint64.from_address(handle + offsets.counter)
         self._limit = ctypes.c_uint64.from_address(handle + offsets.limit)
         self.csr_sites = sites
