@@ -28,6 +28,7 @@ from virtualboard.k210.patcher import (
     TOP_WFI,
     CsrWrite,
 )
+from virtualboard.k210.registers import Registers
 from virtualboard.k210.traps import CAUSES, FAULTS, INTERRUPT
 from virtualboard.k210.waiting import Loops, Polls
 
@@ -97,6 +98,7 @@ class Core:
         self.handle, handle = uc._uch, uc._uch.value
         shadows = {device.base for device in self.soc.devices if device.SHADOW}
         self._fill = tlb.install(mmio.binding.uclib, uc, shadows)
+        self.registers = Registers(mmio.binding.uclib, uc, offsets.registers)
         self._counter = ctypes.c_uint64.from_address(handle + offsets.counter)
         self._limit = ctypes.c_uint64.from_address(handle + offsets.limit)
         self.csr_sites = sites
@@ -167,7 +169,7 @@ class Core:
 
     def _stopped(self) -> None:
         """The instructions have ended: by themselves, or in a trap."""
-        self.pc = self.read_register(reg.UC_RISCV_REG_PC)
+        self.pc = self.registers.pc()
         if self._trap is not None:
             cause, epc = self._trap
             self._trap = None

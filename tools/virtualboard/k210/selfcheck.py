@@ -14,7 +14,7 @@ from typing import Any
 import unicorn
 from unicorn import riscv_const as reg
 
-from virtualboard.k210 import tlb
+from virtualboard.k210 import registers, tlb
 
 try:
     from unicorn.unicorn_py3 import unicorn as binding
@@ -37,9 +37,10 @@ _ADD_1, _ADD_16 = 0x001E_0E13, 0x010E_0E13  # addi x28,x28,1 and addi x28,x28,16
 _STORE = bytes.fromhex("23205300 83230300")  # sw x5,0(x6); lw x7,0(x6)
 
 _BINDING_NAMES = ("MMIO_READ_CFUNC", "MMIO_WRITE_CFUNC", "uclib")
-_LIBRARY_NAMES = ("uc_hook_add", "uc_mmio_map", "uc_reg_read", "uc_reg_write")
+_LIBRARY_NAMES = ("uc_context_save", "uc_hook_add", "uc_mmio_map", "uc_reg_read", "uc_reg_write")
 _ENGINE_NAMES = (
     "_uch",
+    "context_save",
     "ctl_set_tlb_mode",
     "_mmio_callbacks",
     "_hook_exception",
@@ -62,10 +63,12 @@ class UnicornUnsuitable(RuntimeError):
 
 @dataclass(frozen=True)
 class Offsets:
-    """Where in Unicorn's structure the counter of executed instructions and its limit are, in bytes."""
+    """Where in Unicorn's structure the counter of executed instructions and its limit are, in bytes, and where the
+    registers are in its copies."""
 
     counter: int
     limit: int
+    registers: registers.Layout
 
 
 def _machine(code: bytes) -> Any:
@@ -91,7 +94,7 @@ def _check_has(owner: Any, *names: str) -> None:
         raise UnicornUnsuitable(f"lacks {', '.join(missing)}")
 
 
-def _find_counter() -> Offsets:
+def _find_counter() -> tuple[int, int]:
     found: set[int] | None = None
     uc = _machine(_COUNT_LOOP)
     words = (ctypes.c_uint64 * _SEARCH_WORDS).from_address(uc._uch.value)
@@ -102,7 +105,21 @@ def _find_counter() -> Offsets:
     if not found or len(found) != 1:
         raise UnicornUnsuitable("does not show its instruction counter where it is searched for")
     at = found.pop() * 8
-    return Offsets(counter=at, limit=at + 8)
+    return at, at + 8
+
+
+def _find_registers() -> registers.Layout:
+    """Copies show what `reg_read` tells, and a run that goes on shows it as it is then."""
+    layout = registers.find(binding.uclib, _machine(_COUNT_LOOP))
+    if layout is None:
+        raise UnicornUnsuitable("does not show its registers in its copies of a context")
+    uc = _machine(_COUNT_LOOP)
+    copy = registers.Registers(binding.uclib, uc, layout)
+    uc.emu_start(_BASE, 0, 0, 5)
+    pc, integers = copy.look()
+    if pc != uc.reg_read(reg.UC_RISCV_REG_PC) or integers[40:48] != uc.reg_read(_X5).to_bytes(8, "little"):
+        raise UnicornUnsuitable("shows registers in its copies of a context that it does not have")
+    return layout
 
 
 def _check_stop(offsets: Offsets) -> None:
@@ -198,7 +215,7 @@ def check() -> Offsets:
     """Verify Unicorn once per process; raises `UnicornUnsuitable` with the remedy when it differs."""
     _check_names()
     try:
-        offsets = _find_counter()
+        offsets = Offsets(*_find_counter(), _find_registers())
         _check_stop(offsets)
         _check_traps()
         _check_rewriting()

@@ -8,24 +8,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from unicorn import riscv_const as reg
-
-from virtualboard.k210 import mmio
-
 if TYPE_CHECKING:
     from virtualboard.k210.cpu import Core
 
-_STATE = [*(reg.UC_RISCV_REG_X0 + i for i in range(1, 32)), reg.UC_RISCV_REG_MSTATUS]
-
-_LOOP = [reg.UC_RISCV_REG_PC, *(reg.UC_RISCV_REG_X0 + i for i in (1, 2, 8, 9, *range(18, 28)))]
-"""Where a core is in which loop: pc, ra, sp, and what compilers keep in s0 to s11 from one turn to the next."""
-
-_SITE = 3 * 8
-"""Bytes of these that tell where the loop is: pc, ra and sp. The others tell how far it has come."""
+_RA, _S0, _S2, _T3 = 1 * 8, 8 * 8, 18 * 8, 28 * 8
+"""Where x1 (ra), x8, x18 and x28 begin among the integer registers. Compilers keep in s0 to s11 (x8, x9, x18 to x27)
+what a loop needs from one turn to the next; ra and sp tell with pc where the loop is."""
 
 _POLL_INSTRUCTIONS = 3000
 _STEPS_A_SECOND = 4000
-_KEPT = 8 * len(_LOOP)
 _FRAMES = 512
 """Bytes of stack in which a loop may count its turns: its own frame and those of the functions that look for it."""
 
@@ -50,6 +41,11 @@ _KNOWN_KEPT = 8 * _LONGEST_LOOP
 _SHORTEST_TRIAL, _LONGEST_TRIAL = 8_000, 1_000_000
 
 
+_Place = tuple[int, bytes]
+"""A look's pc and integer registers."""
+_Site = tuple[int, bytes]
+
+
 class Polls:
     """Looks of one core at the time, or at a status that firmware may be waiting for.
 
@@ -62,12 +58,14 @@ class Polls:
 
     def __init__(self, core: Core) -> None:
         self._core = core
-        self._registers = mmio.Batch(_LOOP)
         self.count = 0
         """Looks of the wait that goes on; set to 0 by whatever the core does to a device."""
         self._began = self._last = 0
-        self._place = self._interrupted = b""
-        self._ended_by_interrupt: set[bytes] = set()
+        self._place: _Place = (0, b"")
+        self._interrupted: _Place | None = None
+        self._stack: bytes | None = None
+        """What the last look's stack held, where that will be asked for."""
+        self._ended_by_interrupt: set[_Site] = set()
         self._handler_began: int | None = None
         self._yielded = False
 
@@ -88,7 +86,7 @@ class Polls:
         self._last += cycles - self._handler_began
         self._handler_began = None
         if not self._yielded:  # a scheduler's own interrupt brings nothing
-            self._interrupted = self._place if self.count > 2 else b""
+            self._interrupted = self._place if self.count > 2 else None
             self.count = 0
 
     def polled(self) -> None:
@@ -97,40 +95,53 @@ class Polls:
         if self._handler_began is not None:
             return
         now = core.cycles_now
-        turn = now - self._last
-        place = self._where()
-        again = place == self._place and turn <= _TIGHT
-        elsewhere = place[:_SITE] != self._place[:_SITE]
-        if self._interrupted:
-            self._remember(self._interrupted, ended=place[:_KEPT] != self._interrupted[:_KEPT])
-        self._place, self._last = place, now
-        if not self.count or elsewhere or turn > _POLL_INSTRUCTIONS + core.soc.hz // _STEPS_A_SECOND:
+        turn, self._last = now - self._last, now
+        before, self._place = self._place, core.registers.look()
+        site = _site(self._place)
+        if self._interrupted is not None:
+            self._remember(self._interrupted, self._place)
+        stack, self._stack = self._stack, None
+        ends_early = site in self._ended_by_interrupt
+        if ends_early:
+            self._stack = self._frames()
+        hz = core.soc.timebase.hz
+        if not self.count or site != _site(before) or turn > _POLL_INSTRUCTIONS + hz // _STEPS_A_SECOND:
             self.count, self._began = 1, now
             return
         self.count += 1
-        longest = core.soc.hz // _STEPS_A_SECOND
-        waited = now - self._began
-        if again and place[:_SITE] in self._ended_by_interrupt:
+        longest = hz // _STEPS_A_SECOND
+        if ends_early and turn <= _TIGHT and self._stack == stack and _kept(self._place) == _kept(before):
             core.skip(longest)
         elif self.count > (_COUNTED if turn <= _TIGHT else _LEARNT):
+            waited = now - self._began
             core.skip(min(waited >> 3, max(longest, waited >> 10)))
         else:
             return
         self._last = core.cycles_now
 
-    def _where(self) -> bytes:
-        """The registers of `_LOOP`, and the stack that may count the turns."""
-        registers = bytes(self._registers.read(self._core.handle))
-        sp = int.from_bytes(registers[16:24], "little") % len(self._core.soc.ram)
-        return registers + self._core.soc.ram[sp : sp + _FRAMES]
+    def _frames(self) -> bytes:
+        """The stack that may count the turns."""
+        sp = int.from_bytes(self._place[1][_RA + 8 : _RA + 16], "little") % len(self._core.soc.ram)
+        return bytes(self._core.soc.ram[sp : sp + _FRAMES])
 
-    def _remember(self, place: bytes, ended: bool) -> None:
-        """After an interrupt the loop at `place` has ended, or goes on."""
-        self._interrupted = b""
-        if not ended:
-            self._ended_by_interrupt.discard(place[:_SITE])
+    def _remember(self, left: _Place, place: _Place) -> None:
+        """After an interrupt the loop that it `left` has ended, or goes on."""
+        self._interrupted = None
+        if _site(left) == _site(place) and _kept(left) == _kept(place):
+            self._ended_by_interrupt.discard(_site(left))
         elif len(self._ended_by_interrupt) < _SITES_KEPT:
-            self._ended_by_interrupt.add(place[:_SITE])
+            self._ended_by_interrupt.add(_site(left))
+
+
+def _site(place: _Place) -> _Site:
+    """Where the loop is: pc, ra and sp."""
+    return place[0], place[1][_RA : _RA + 16]
+
+
+def _kept(place: _Place) -> bytes:
+    """How far it has come."""
+    registers = place[1]
+    return registers[_S0 : _S0 + 16] + registers[_S2:_T3]
 
 
 class Loops:
@@ -148,7 +159,6 @@ class Loops:
         self._quiet = 0
         self._patience = _QUIET_CYCLES
         self._yields: set[bytes] = set()
-        self._registers = mmio.Batch(_STATE)
         self._periods = list(range(2, 16))
         self._next_search, self._search_every = 0, _SEARCH_EVERY
         self._next_proof = 0
@@ -330,7 +340,7 @@ class Loops:
     def state(self) -> bytes:
         """Integer registers, mstatus and pc."""
         core = self._core
-        return bytes(self._registers.read(core.handle)) + core.pc.to_bytes(8, "little")
+        return core.registers.state() + core.pc.to_bytes(8, "little")
 
     def _go(self, count: int) -> bytes | None:
         """Run `count` instructions outside of time; None when a device was touched or a trap taken on the way."""
