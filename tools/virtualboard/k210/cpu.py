@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import unicorn
 from unicorn import riscv_const as reg
 
+from virtualboard.clock import SECOND
 from virtualboard.k210 import mmio, selfcheck, tlb
 from virtualboard.k210.bus import log
 from virtualboard.k210.patcher import (
@@ -82,7 +83,8 @@ class Core:
         self._cycle_latch = 0
         self._cell = ctypes.c_uint64()
         self._cell_pointer = ctypes.byref(self._cell)
-        self._reg_read, self._reg_write = mmio.binding.uclib.uc_reg_read, mmio.binding.uclib.uc_reg_write
+        # Fetched by name these have no prototypes, whose checks take longer than the calls.
+        self._reg_read, self._reg_write = mmio.binding.uclib["uc_reg_read"], mmio.binding.uclib["uc_reg_write"]
         self._trap_reads, self._trap_writes = mmio.Batch(_TRAP_READS), mmio.Batch(_TRAP_WRITES)
         self._start = mmio.binding.uclib.uc_emu_start
         self.polls, self.loops = Polls(self), Loops(self)
@@ -129,6 +131,7 @@ class Core:
         soc, loops = self.soc, self.loops
         self.at = start_cycles
         self.limit_cycles = start_cycles + cycles
+        soc.alarms_seen = None
         chained = False
         while True:
             self.start_cycles = self.at
@@ -185,8 +188,10 @@ class Core:
     def sync(self) -> None:
         """Bring the board's clock to the instruction that runs."""
         soc = self.soc
+        # Most accesses to devices come here: `cycles_now` and `Timebase.ns` without their calls.
         cycles = self.start_cycles + self.skipped + self._counter.value * soc.cpi_num // soc.cpi_den
-        soc.clock.reach(soc.timebase.ns(cycles))
+        base = soc.timebase
+        soc.clock.reach(base.ns0 + (cycles - base.cycle0) * SECOND // base.hz)
 
     def failed(self, error: BaseException) -> int:
         """A device callback has raised `error`: let it come out of `run` instead of passing through C."""
@@ -228,7 +233,7 @@ class Core:
         self.start_cycles = max(self.at, soc.cycles)
         self.limit_cycles = self.start_cycles + (1 << 40)
         self.skipped = 0
-        soc.active = self
+        soc.active, soc.alarms_seen = self, None
         executed = self._execute(count)
         clean = not (self.touched or self._returned or self._trap is not None)
         if self._returned:
@@ -236,7 +241,7 @@ class Core:
         else:
             self._stopped()
         self.limit_cycles = limit
-        soc.active = active
+        soc.active, soc.alarms_seen = active, None
         if not clean:
             soc.alarms_changed()
         return executed, clean

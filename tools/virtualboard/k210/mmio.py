@@ -27,16 +27,17 @@ class Batch:
         self.values = (ctypes.c_uint64 * self._count)()
         start = ctypes.addressof(self.values)
         self._pointers = (ctypes.c_void_p * self._count)(*range(start, start + 8 * self._count, 8))
+        self._read, self._write = binding.uclib["uc_reg_read_batch"], binding.uclib["uc_reg_write_batch"]
 
     def read(self, handle: Any) -> Sequence[int]:
         """The registers' values in the engine `handle`, good until the next call."""
-        binding.uclib.uc_reg_read_batch(handle, self._ids, self._pointers, self._count)
+        self._read(handle, self._ids, self._pointers, self._count)
         return self.values
 
     def write(self, handle: Any, *values: int) -> None:
         """Set all of the registers."""
         self.values[:] = values
-        binding.uclib.uc_reg_write_batch(handle, self._ids, self._pointers, self._count)
+        self._write(handle, self._ids, self._pointers, self._count)
 
 
 def connect(core: Core, uc: Any, device: Device) -> None:
@@ -99,8 +100,9 @@ def _plain(core: Core, device: Device) -> tuple[Read, Write]:
 
 
 def _timed(core: Core, device: Device) -> tuple[Read, Write]:
+    soc, regs, names = core.soc, device.regs, device.NAMES
     load, store, reads, writes, untimed = device.read, device.write, device.reads, device.writes, device.UNTIMED
-    sync, alarms_changed, polls = core.sync, core.soc.alarms_changed, core.polls
+    clock, sync, alarms_changed, polls = soc.clock, core.sync, soc.alarms_changed, core.polls
     # Registers without an action only remember, in blocks that leave them to `Device`.
     remembers = type(device).read is Device.read and type(device).write is Device.write
 
@@ -110,7 +112,7 @@ def _timed(core: Core, device: Device) -> tuple[Read, Write]:
             if size == 4 and remembers:
                 action = reads.get(offset)
                 if action is None:
-                    return load(offset)
+                    return regs.get(offset, 0) if offset in names else load(offset)
                 if offset not in untimed:
                     sync()
                 return action()
@@ -126,17 +128,21 @@ def _timed(core: Core, device: Device) -> tuple[Read, Write]:
             if size == 4 and remembers:
                 action = writes.get(offset)
                 if action is None:
-                    store(offset, value)
-                elif offset in untimed:
+                    if offset in names:
+                        regs[offset] = value
+                    else:
+                        store(offset, value)
+                    return
+                if offset in untimed:
                     action(value)
-                else:
-                    sync()
-                    action(value)
-                    alarms_changed()
-                return
-            sync()
-            store(offset & ~3, value if size == 4 else _merged(device, offset, size, value))
-            alarms_changed()
+                    return
+                sync()
+                action(value)
+            else:
+                sync()
+                store(offset & ~3, value if size == 4 else _merged(device, offset, size, value))
+            if clock.alarms_set != soc.alarms_seen:
+                alarms_changed()
         except BaseException as error:  # noqa: BLE001
             core.failed(error)
 

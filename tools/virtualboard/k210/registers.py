@@ -34,7 +34,7 @@ class _Copy:
         self._owner = uc.context_save()  # frees it when collected
         self.place = self._owner.context
         self.memory = memoryview((ctypes.c_char * self._owner.size).from_address(self.place.value)).cast("B")
-        self.save, self.handle = library.uc_context_save, uc._uch
+        self.save, self.handle = library["uc_context_save"], uc._uch  # without a prototype, whose checks take time
 
 
 def find(library: Any, uc: Any) -> Layout | None:

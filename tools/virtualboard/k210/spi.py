@@ -73,6 +73,7 @@ class Spi(Device):
         self.free_at = 0
         """Virtual time when the last bit booked so far has been shifted."""
         self._nothing = Nothing()
+        self._selected: Target | None = None
         self._tx: list[int] = []
         self._rx: deque[int] = deque()
         self._stream: list[int] = []
@@ -86,11 +87,16 @@ class Spi(Device):
 
     def reset(self) -> None:
         super().reset()
+        self._select()
         self._tx.clear()
         self._rx.clear()
         self._stream.clear()
         self._begun = False
         self.free_at = 0
+
+    def restore(self, state: dict[str, object]) -> None:
+        super().restore(state)
+        self._select()
 
     @property
     def busy(self) -> bool:
@@ -98,13 +104,13 @@ class Spi(Device):
 
     # -- configuration ------------------------------------------------------------------------------------
 
-    @property
-    def _selected(self) -> Target | None:
-        """The target that takes part, or None while the controller is off or nothing is selected."""
+    def _select(self) -> None:
+        """Find the target that takes part: none while the controller is off or nothing is selected."""
         ser = self.regs.get(_SER, 0)
         if not ser or not self.regs.get(_SSIENR, 0) & 1:
-            return None
-        return self.targets.get((ser & -ser).bit_length() - 1, self._nothing)
+            self._selected = None
+        else:
+            self._selected = self.targets.get((ser & -ser).bit_length() - 1, self._nothing)
 
     def _mode(self) -> tuple[int, int, int]:
         """(frame bits, transfer mode, lines: 1, 2, 4 or 8)."""
@@ -254,18 +260,18 @@ class Spi(Device):
             self._finish()
             self._tx.clear()
             self._rx.clear()
-        was = self._selected
         self.regs[_SSIENR] = value
-        self._selection(was)
+        self._selection()
 
     def _set_ser(self, value: int) -> None:
         if value != self.regs.get(_SER, 0):
             self._finish()
-        was = self._selected
         self.regs[_SER] = value
-        self._selection(was)
+        self._selection()
 
-    def _selection(self, was: Target | None) -> None:
+    def _selection(self) -> None:
+        was = self._selected
+        self._select()
         now = self._selected
         if was is not now:
             if was is not None:
