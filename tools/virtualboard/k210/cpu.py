@@ -204,23 +204,26 @@ class Core:
         """Shorten the slice that runs so that it ends no later than cycle `cycles`."""
         if cycles < self.limit_cycles:
             self.limit_cycles = cycles
-            self._apply_limit()
+            self._apply_limit(self.cycles_now)
 
     def stop_after_this(self) -> None:
         """End the slice after the instruction that runs."""
         self._limit.value = self._counter.value
 
-    def skip(self, cycles: int) -> None:
-        """Let up to `cycles` pass without instructions, never beyond the end of the slice."""
-        left = self.limit_cycles - self.cycles_now
-        self.skipped += max(0, min(cycles, left))
-        self._apply_limit()
+    def skip(self, cycles: int) -> int:
+        """Let up to `cycles` pass without instructions, never beyond the end of the slice; returns `cycles_now`."""
+        now = self.cycles_now
+        passed = max(0, min(cycles, self.limit_cycles - now))
+        self.skipped += passed
+        self._apply_limit(now + passed)
+        return now + passed
 
-    def _apply_limit(self) -> None:
+    def _apply_limit(self, now: int) -> None:
         soc = self.soc
-        left = (self.limit_cycles - self.cycles_now) * soc.cpi_den // soc.cpi_num
-        counter = self._counter.value
-        self._limit.value = min(self._limit.value, counter + max(0, left))
+        left = (self.limit_cycles - now) * soc.cpi_den // soc.cpi_num
+        last = self._counter.value + max(0, left)
+        if last < self._limit.value:
+            self._limit.value = last
 
     # -- trying out ---------------------------------------------------------------------------------------
 
@@ -352,8 +355,7 @@ class Core:
             if offset != TOP_CYCLE:
                 return self._cycle_latch >> 32
             self.touched = self.acted = True
-            self.polls.polled()
-            self._cycle_latch = cycles = self.cycles_now
+            self._cycle_latch = cycles = self.polls.polled()
             return cycles & 0xFFFF_FFFF
         except BaseException as error:  # noqa: BLE001 - no exception passes through C
             return self.failed(error)

@@ -38,8 +38,9 @@ class _Pins(Device):
         """Make the pads agree with the registers and the FPIOA."""
         enabled, levels = self.outputs()
         pads, fpioa = self.soc.board.pads, self.soc.fpioa
-        for pin in range(self.COUNT):
-            pad = fpioa.pad(self.FUNCTION + pin) if enabled >> pin & 1 else None
+        mapped = dict(fpioa.pads_of(self.FUNCTION, self.COUNT))
+        for pin in sorted(mapped.keys() | self._driven):
+            pad = mapped.get(pin) if enabled >> pin & 1 else None
             before = self._driven.get(pin)
             if before is not None and before != pad:
                 pads.drive(before, None)
@@ -51,9 +52,8 @@ class _Pins(Device):
     def inputs(self) -> int:
         """Levels of the pads that are mapped to the pins; a pin without a pad reads 0."""
         value = 0
-        for pin in range(self.COUNT):
-            pad = self.soc.fpioa.pad(self.FUNCTION + pin)
-            if pad is not None and self.soc.pad_level(pad):
+        for pin, pad in self.soc.fpioa.pads_of(self.FUNCTION, self.COUNT):
+            if self.soc.pad_level(pad):
                 value |= 1 << pin
         return value
 
@@ -129,8 +129,12 @@ class Gpiohs(_Pins):
         levels, enabled = self._inputs, get(_IN_EN, 0)
         due = (get(_RISE_IE, 0) & get(_RISE_IE + 4, 0)) | (get(_FALL_IE, 0) & get(_FALL_IE + 4, 0))
         due |= (get(_HIGH_IE, 0) & levels & enabled) | (get(_LOW_IE, 0) & ~levels & enabled)
-        for pin in range(self.COUNT):
-            self.soc.plic.set_level(IRQ_GPIOHS0 + pin, bool(due >> pin & 1))
+        plic = self.soc.plic
+        changed = (due ^ plic.levels >> IRQ_GPIOHS0) & (1 << self.COUNT) - 1
+        while changed:
+            pin = (changed & -changed).bit_length() - 1
+            changed &= changed - 1
+            plic.set_level(IRQ_GPIOHS0 + pin, bool(due >> pin & 1))
 
 
 _DATA, _DIRECTION, _INT_EN, _INT_MASK, _INT_LEVEL, _POLARITY = 0x00, 0x04, 0x30, 0x34, 0x38, 0x3C

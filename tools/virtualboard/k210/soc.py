@@ -207,7 +207,8 @@ class Soc:
             return
         cycles = self.timebase.cycles(when) - core.cycles_now
         if cycles > 0:
-            self.alarms_changed()
+            if self.clock.alarms_set != self.alarms_seen:
+                self.alarms_changed()
             core.skip(cycles)
             self.sync()
 

@@ -125,7 +125,9 @@ class Spi(Device):
         """Frames as bytes in the order of the wire: the highest bit first, whole words swapped by `endian`."""
         size = self._frame_bytes(bits)
         if size == 1:
-            return bytes(words) if max(words, default=0) < 256 else bytes(w & 0xFF for w in words)
+            if max(words, default=0) < 256:
+                return bytes(words)
+            return struct.pack(f"<{len(words)}Q", *words)[::8]
         order = "<" if self.regs.get(_ENDIAN, 0) & 1 else ">"
         mask = (1 << 8 * size) - 1
         return struct.pack(f"{order}{len(words)}{'H' if size == 2 else 'I'}", *(w & mask for w in words))

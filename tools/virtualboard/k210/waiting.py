@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from virtualboard.k210.cpu import Core
 
-_RA, _S0, _S2, _T3 = 1 * 8, 8 * 8, 18 * 8, 28 * 8
-"""Where x1 (ra), x8, x18 and x28 begin among the integer registers. Compilers keep in s0 to s11 (x8, x9, x18 to x27)
-what a loop needs from one turn to the next; ra and sp tell with pc where the loop is."""
+_RA, _SP_END, _S0, _S2, _T3 = 1 * 8, 3 * 8, 8 * 8, 18 * 8, 28 * 8
+"""Where x1 (ra), x3 (behind sp), x8, x18 and x28 begin among the integer registers. Compilers keep in s0 to s11 (x8,
+x9, x18 to x27) what a loop needs from one turn to the next; ra and sp tell with pc where the loop is."""
 
 _POLL_INSTRUCTIONS = 3000
 _STEPS_A_SECOND = 4000
@@ -62,6 +62,7 @@ class Polls:
         """Looks of the wait that goes on; set to 0 by whatever the core does to a device."""
         self._began = self._last = 0
         self._place: _Place = (0, b"")
+        self._site: _Site = (0, b"")
         self._interrupted: _Place | None = None
         self._stack: bytes | None = None
         """What the last look's stack held, where that will be asked for."""
@@ -89,39 +90,40 @@ class Polls:
             self._interrupted = self._place if self.count > 2 else None
             self.count = 0
 
-    def polled(self) -> None:
-        """One more look, by the instruction that runs."""
+    def polled(self) -> int:
+        """One more look, by the instruction that runs; returns the core's `cycles_now`."""
         core = self._core
-        if self._handler_began is not None:
-            return
         now = core.cycles_now
+        if self._handler_began is not None:
+            return now
         turn, self._last = now - self._last, now
         before, self._place = self._place, core.registers.look()
-        site = _site(self._place)
+        pc, integers = self._place
+        before_site, self._site = self._site, (pc, integers[_RA:_SP_END])
         if self._interrupted is not None:
             self._remember(self._interrupted, self._place)
         stack, self._stack = self._stack, None
-        ends_early = site in self._ended_by_interrupt
+        ends_early = self._site in self._ended_by_interrupt
         if ends_early:
             self._stack = self._frames()
-        hz = core.soc.timebase.hz
-        if not self.count or site != _site(before) or turn > _POLL_INSTRUCTIONS + hz // _STEPS_A_SECOND:
+        longest = core.soc.timebase.hz // _STEPS_A_SECOND
+        if not self.count or self._site != before_site or turn > _POLL_INSTRUCTIONS + longest:
             self.count, self._began = 1, now
-            return
+            return now
         self.count += 1
-        longest = hz // _STEPS_A_SECOND
         if ends_early and turn <= _TIGHT and self._stack == stack and _kept(self._place) == _kept(before):
-            core.skip(longest)
+            step = longest
         elif self.count > (_COUNTED if turn <= _TIGHT else _LEARNT):
             waited = now - self._began
-            core.skip(min(waited >> 3, max(longest, waited >> 10)))
+            step = min(waited >> 3, max(longest, waited >> 10))
         else:
-            return
-        self._last = core.cycles_now
+            return now
+        self._last = now = core.skip(step)
+        return now
 
     def _frames(self) -> bytes:
         """The stack that may count the turns."""
-        sp = int.from_bytes(self._place[1][_RA + 8 : _RA + 16], "little") % len(self._core.soc.ram)
+        sp = int.from_bytes(self._place[1][_RA + 8 : _SP_END], "little") % len(self._core.soc.ram)
         return bytes(self._core.soc.ram[sp : sp + _FRAMES])
 
     def _remember(self, left: _Place, place: _Place) -> None:
@@ -135,7 +137,7 @@ class Polls:
 
 def _site(place: _Place) -> _Site:
     """Where the loop is: pc, ra and sp."""
-    return place[0], place[1][_RA : _RA + 16]
+    return place[0], place[1][_RA:_SP_END]
 
 
 def _kept(place: _Place) -> bytes:
