@@ -18,6 +18,7 @@ PARTS = {"board", "camera", "card", "clock", "esp8285", "faults", "kept", "model
 
 MAY_IMPORT: dict[str, set[str]] = {
     "clock": set(),
+    "cache": set(),
     "kept": set(),
     "models": set(),
     "program": set(),
@@ -32,9 +33,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "faults": {"clock", "wire"},
     "host": {"clock"},
     "board": PARTS,
-    "hosted": PARTS | {"program", "mpy_name"},
+    "hosted": PARTS | {"program", "mpy_name", "cache"},
     "k210": PARTS | {"host"},
-    "engine": PARTS | {"program", "hosted", "k210"},
+    "engine": PARTS | {"program", "hosted", "k210", "cache"},
     "fence": {"landlock", "terminal"},
     "running": PARTS | {"program", "engine", "host", "fence"},
     "launch": PARTS | {"program", "engine", "fence"},

@@ -5,11 +5,11 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from maixpix.board import bundle
 from maixpix.companion.convert import Rendition, convert
 from maixpix.companion.problems import Refused
 from maixpix.companion.settings import PictureLimits
 from maixpix.companion.sniff import HEAD_BYTES, MORE_FORMATS, name_of, recognise
+from maixpix.demo import prepared
 from maixpix.errors import UserError
 from maixpix.paths import board_files
 
@@ -81,7 +81,7 @@ def fill_card(card: Path, byte_code: bool = False) -> None:
         shutil.copytree(files / "firmware" / "pix", card / "pix", ignore=ignore)
         return
     (card / "pix").mkdir()
-    for name, data in bundle.pix_files().items():
+    for name, data in prepared.byte_code().items():
         (card / name).write_bytes(data)
 
 

@@ -29,9 +29,10 @@ from virtualboard.k210.patcher import (
     TOP_WFI,
     CsrWrite,
 )
+from virtualboard.k210.polls import Polls
 from virtualboard.k210.registers import Registers
 from virtualboard.k210.traps import CAUSES, FAULTS, INTERRUPT
-from virtualboard.k210.waiting import Loops, Polls
+from virtualboard.k210.waiting import Loops
 
 if TYPE_CHECKING:
     from virtualboard.k210.soc import Soc
