@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -137,7 +138,8 @@ class DemoBoard:
         flash = NorFlash(Clock())
         fill_flash(flash, self._options.firmware)
         flash.save(self._flash)
-        result = self._run(replace(self._config([]), card=None), code)
+        with tempfile.TemporaryDirectory(prefix="maixpix-card-") as card:  # firmware looks for one for long
+            result = self._run(replace(self._config([]), card=card), code)
         if not result.ok:
             last = result.report["error"] or result.report["ended"]
             raise UserError(f"the firmware does not run `{code.strip()}`: {last}", "use MaixPy v0.5 or newer")
