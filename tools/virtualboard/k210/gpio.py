@@ -22,7 +22,7 @@ class _Pins(Device):
 
     def __init__(self, soc: Soc) -> None:
         super().__init__(soc)
-        self._driven: dict[int, int] = {}  # pin -> pad that it drives now
+        self._driven: dict[int, tuple[int, bool]] = {}  # pin -> pad that it drives now, and its level
         self._inputs = 0
 
     def reset(self) -> None:
@@ -34,20 +34,29 @@ class _Pins(Device):
         """(pins that drive, their levels) as bit masks."""
         raise NotImplementedError
 
+    def _wanted(self) -> dict[int, tuple[int, bool]]:
+        enabled, levels = self.outputs()
+        mapped = self.soc.fpioa.pads_of(self.FUNCTION, self.COUNT)
+        return {pin: (pad, bool(levels >> pin & 1)) for pin, pad in mapped if enabled >> pin & 1}
+
+    def let_go(self) -> None:
+        """Drive no pad any more that the registers and the FPIOA have taken away; before others drive it."""
+        self._release(self._wanted())
+
     def drive(self) -> None:
         """Make the pads agree with the registers and the FPIOA."""
-        enabled, levels = self.outputs()
-        pads, fpioa = self.soc.board.pads, self.soc.fpioa
-        mapped = dict(fpioa.pads_of(self.FUNCTION, self.COUNT))
-        for pin in sorted(mapped.keys() | self._driven):
-            pad = mapped.get(pin) if enabled >> pin & 1 else None
-            before = self._driven.get(pin)
-            if before is not None and before != pad:
-                pads.drive(before, None)
+        wanted = self._wanted()
+        self._release(wanted)
+        for pin, new in wanted.items():
+            if self._driven.get(pin) != new:
+                self._driven[pin] = new
+                self.soc.board.pads.drive(*new)
+
+    def _release(self, wanted: dict[int, tuple[int, bool]]) -> None:
+        for pin, (pad, _) in list(self._driven.items()):
+            if pin not in wanted or wanted[pin][0] != pad:
                 del self._driven[pin]
-            if pad is not None:
-                self._driven[pin] = pad
-                pads.drive(pad, bool(levels >> pin & 1))
+                self.soc.board.pads.drive(pad, None)
 
     def inputs(self) -> int:
         """Levels of the pads that are mapped to the pins; a pin without a pad reads 0."""

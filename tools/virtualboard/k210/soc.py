@@ -223,8 +223,10 @@ class Soc:
         """The FPIOA or a clock changed: connect everything anew."""
         for device in (self.uarths, *self.uarts):
             device.attach()
-        self.gpiohs.drive()
-        self.gpio.drive()
+        for pins in (self.gpiohs, self.gpio):
+            pins.let_go()
+        for pins in (self.gpiohs, self.gpio):
+            pins.drive()
         self.pads_moved()
 
     def pads_moved(self) -> None:

@@ -235,7 +235,8 @@ class Spi(Device):
 
     def _finish(self) -> None:
         """Deselected or disabled: what was sent so far is the whole transfer."""
-        self._pump()
+        if self._tx:
+            self._pump()
         target = self._selected
         if target is not None and self._stream and not self._begun:
             bits, _, lines = self._mode()
@@ -281,8 +282,10 @@ class Spi(Device):
             if now is not None:
                 now.select(True)
         if now is not None:
-            self._pump()
-            self.soc.dmac.poke()
+            if self._tx:
+                self._pump()
+            if self.soc.dmac.enabled:
+                self.soc.dmac.poke()
 
     def _read_dr(self) -> int:
         if not self._rx:
