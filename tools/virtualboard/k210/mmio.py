@@ -8,11 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import unicorn
 
+from virtualboard.k210 import tlb
 from virtualboard.k210.bus import Device
 from virtualboard.k210.selfcheck import binding
 
 if TYPE_CHECKING:
     from virtualboard.k210.cpu import Core
+
+_STORED = ctypes.CFUNCTYPE(
+    ctypes.c_bool, ctypes.c_void_p, ctypes.c_int, ctypes.c_uint64, ctypes.c_int, ctypes.c_uint64, ctypes.c_void_p
+)
+"""`uc_cb_eventmem_t` of unicorn.h. Called past the binding's `hook_add`, which adds two Python calls to each."""
 
 Read = Callable[..., int]
 Write = Callable[..., None]
@@ -45,8 +51,10 @@ def connect(core: Core, uc: Any, device: Device) -> None:
     if device.SHADOW:
         device.publish()
         uc.mem_map_ptr(device.base, device.SHADOW, unicorn.UC_PROT_READ, device.shadow)
+        callback = _STORED(_stored(core, device))
         last = device.base + device.SHADOW - 1
-        uc.hook_add(unicorn.UC_HOOK_MEM_WRITE_PROT, _stored(core, device), None, device.base, last)
+        tlb.add_hook(binding.uclib, uc, unicorn.UC_HOOK_MEM_WRITE_PROT, callback, device.base, last)
+        uc._mmio_callbacks[device.base, last + 1] = callback  # what C calls must not be collected
     if device.SHADOW < device.SIZE:
         read, write = _timed(core, device) if device.TIMED else _plain(core, device)
         if device is core.soc.clint:
@@ -169,13 +177,15 @@ def _unnoticed(core: Core, read: Read, write: Write) -> tuple[Read, Write]:
 
 def _stored(core: Core, device: Device) -> Callable[..., bool]:
     """The handler of stores to a read-only page. When it returns true, Unicorn carries the store out."""
-    write = _timed(core, device)[1]
+    write, base = _timed(core, device)[1], device.base
 
-    def store(uc: Any, _access: int, address: int, size: int, value: int, _data: Any) -> bool:
-        offset = address - device.base
+    def store(handle: int, _access: int, address: int, size: int, value: int, _data: int) -> bool:
+        if size == 4:
+            write(handle, address - base, 4, value & 0xFFFF_FFFF, 0)
+            return True
         value &= (1 << 8 * size) - 1
         for at in range(0, size, 4):
-            write(uc, offset + at, min(size, 4), value >> 8 * at & 0xFFFF_FFFF, None)
+            write(handle, address - base + at, min(size, 4), value >> 8 * at & 0xFFFF_FFFF, 0)
         return True
 
     return store

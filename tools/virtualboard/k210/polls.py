@@ -84,10 +84,8 @@ class Polls:
         before_site, self._site = self._site, (pc, integers[_RA:_SP_END])
         if self._interrupted is not None:
             self._remember(self._interrupted, self._place)
-        stack, self._stack = self._stack, None
         ends_early = self._site in self._ended_by_interrupt
-        if ends_early:
-            self._stack = self._frames()
+        stack, self._stack = self._stack, self._frames() if ends_early else None
         longest = core.soc.timebase.hz // _STEPS_A_SECOND
         if not self.count or self._site != before_site or turn > _POLL_INSTRUCTIONS + longest:
             self.count, self._began = 1, now

@@ -46,11 +46,18 @@ def install(library: Any, uc: Any, slow: Collection[int] = ()) -> object:
 
     uc.ctl_set_tlb_mode(unicorn.UC_TLB_VIRTUAL)
     callback = _FILL(fill)
+    add_hook(library, uc, unicorn.UC_HOOK_TLB_FILL, callback)
+    return callback
+
+
+def add_hook(library: Any, uc: Any, kind: int, callback: Any, first: int = 1, last: int = 0) -> None:
+    """`uc.hook_add` for a C function of ctypes, called without the binding in between, from `first` to `last`.
+
+    Everywhere unless told otherwise: a range that ends before it begins has no bounds. Raises `unicorn.UcError`.
+    """
     number = ctypes.c_size_t()
     address = ctypes.cast(callback, ctypes.c_void_p)
-    everywhere = ctypes.c_uint64(1), ctypes.c_uint64(0)  # a range that ends before it begins has no bounds
-    kind = unicorn.UC_HOOK_TLB_FILL
-    status = library.uc_hook_add(uc._uch, ctypes.byref(number), kind, address, None, *everywhere)
+    bounds = ctypes.c_uint64(first), ctypes.c_uint64(last)
+    status = library.uc_hook_add(uc._uch, ctypes.byref(number), kind, address, None, *bounds)
     if status != unicorn.UC_ERR_OK:
         raise unicorn.UcError(status)
-    return callback
