@@ -142,7 +142,7 @@ class DemoBoard:
             result = self._run(replace(self._config([]), card=card), code)
         if not result.ok:
             last = result.report["error"] or result.report["ended"]
-            raise UserError(f"the firmware does not run `{code.strip()}`: {last}", "use MaixPy v0.5 or newer")
+            raise UserError(f"the firmware's first start failed: {last}", "use MaixPy v0.5 or newer")
         return self._flash.read_bytes()
 
     def play(self, app: str, settings: dict[str, Any], panel: Path, faults: list[dict[str, Any]]) -> dict[str, Any]:

@@ -250,6 +250,40 @@ class Core:
             soc.alarms_changed()
         return executed, clean
 
+    def walk(self, most: int, home: int) -> tuple[int, bool]:
+        """Like so many times `attempt(1)`, but for the calls in between: up to `most`, or until pc is at `home`."""
+        soc, active, limit = self.soc, self.soc.active, self.limit_cycles
+        self.start_cycles = max(self.at, soc.cycles)
+        self.limit_cycles = self.start_cycles + (1 << 40)
+        self.skipped = 0
+        soc.active, soc.alarms_seen = self, None
+        counter, start, handle, pc_now = self._counter, self._start, self.handle, self.registers.pc
+        self._uc._hook_exception = None
+        self.touched = False
+        pc, walked, clean = self.pc, 0, True
+        while walked < most and (pc != home or not walked):
+            counter.value = 0
+            status = start(handle, pc, _NOWHERE, 0, 1)
+            walked += 1
+            pc = pc_now()
+            if status != unicorn.UC_ERR_OK or self.touched or self._returned or self._trap is not None:
+                clean = False
+                break
+        self.pc = pc
+        if self._uc._hook_exception is not None:
+            raise self._uc._hook_exception
+        if status != unicorn.UC_ERR_OK:
+            self._fault(unicorn.UcError(status))
+        if self._returned:
+            self._leave()
+        elif not clean:
+            self._stopped()
+        self.limit_cycles = limit
+        soc.active, soc.alarms_seen = active, None
+        if not clean:
+            soc.alarms_changed()
+        return walked, clean
+
     # -- traps --------------------------------------------------------------------------------------------
 
     def set_mip(self, bit: int, on: bool) -> None:

@@ -168,13 +168,14 @@ class Loops:
     def _search(self, start: bytes, worth_ns: int) -> bool:
         """Step through a loop once to learn its length in instructions."""
         core = self._core
-        pc = core.pc
-        for period in range(1, _LONGEST_LOOP):
-            executed, clean = core.attempt(1)
-            self._explored += executed
+        home, period = core.pc, 0
+        while period < _LONGEST_LOOP - 1:
+            walked, clean = core.walk(_LONGEST_LOOP - 1 - period, home)
+            period += walked
+            self._explored += walked
             if not clean:
                 return False
-            if core.pc == pc and self.state() == start:
+            if core.pc == home and self.state() == start:
                 self._periods.insert(0, period)
                 del self._periods[_PERIODS_KEPT:]
                 self._search_every = _SEARCH_EVERY
