@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
+from rig.asm import assemble
 from virtualboard.board import Board, BoardConfig
 from virtualboard.k210.engine import K210Engine
 from virtualboard.k210.soc import Soc
@@ -428,3 +429,30 @@ def test_waiting_for_a_block_that_is_not_modelled_is_warped(run_program: Run) ->
         timeout_ns=100_000_000,
     )
     assert 0 < result(engine) < 2000
+
+
+@pytest.mark.parametrize(
+    ("body", "most", "expected"),
+    [("nop\nnop", 50, (3, True)), ("nop\nnop", 2, (2, True)), ("nop\ncsrr t1, mcycle\nnop", 50, (2, False))],
+    ids=["comes home", "has not come yet", "touches a device"],
+)
+def test_a_walk_is_as_many_single_steps(body: str, most: int, expected: tuple[int, bool]) -> None:
+    def at_loop() -> K210Engine:
+        engine = K210Engine(Board(BoardConfig()))
+        engine.soc.reset()
+        engine.soc.start(assemble(f"{CORE0_ONLY}\nloop: {body}\nj loop"))
+        engine.soc.cores[0].attempt(2)
+        return engine
+
+    walker, stepper = at_loop().soc.cores[0], at_loop().soc.cores[0]
+    home = walker.pc
+    assert home == stepper.pc == 0x8000_0008
+    assert walker.walk(most, home) == expected
+    clean, steps = True, 0
+    while clean and steps < most and (stepper.pc != home or not steps):
+        _, clean = stepper.attempt(1)
+        steps += 1
+    assert (steps, clean) == expected
+    assert (walker.pc, walker.loops.state()) == (stepper.pc, stepper.loops.state())
+    for core in (walker, stepper):
+        core.soc.board.power_off()
