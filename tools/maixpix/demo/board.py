@@ -130,6 +130,8 @@ class DemoBoard:
                 f"larger heap, as a real one does by Maix.utils.gc_heap_size({heap}) and a reset"
             )
         if options.engine == K210:
+            if options.firmware is None:
+                raise UserError("the emulated chip has nothing to run", "name a MaixPy image with --firmware")
             code = "pass\n" if heap is None else f"from Maix import utils\nutils.gc_heap_size({heap})\n"
             self._engine = EngineOptions(K210, flash=str(self._flash))
             self._flash.write_bytes(started_flash(options.firmware, code, lambda: self._first_start(code)))
