@@ -33,12 +33,16 @@ from maixpix.paths import board_files
 from maixpix.virtual.live import LiveBoard, LiveOptions
 from virtualboard.clock import MS, SECOND
 from virtualboard.esp8285 import Modem
+from virtualboard.network import Script
 from virtualboard.network.tcp import MSS
 from virtualboard.wire import BITS
 
 BAUD = 1_000_000
 LINE = BAUD // BITS
 """Bytes a second of the line."""
+
+SINK = 9
+"""Port of `Sink`; RFC 863."""
 
 SIZES = (12_000, 200_000, 1_000_000)
 
@@ -55,7 +59,7 @@ for name, connector, target, known in (
     ("tcp+name CIPSENDBUF", modem, "tcp+name://pc:{tcp}", False),
     ("tus CIPSENDBUF", modem, "http://pc:{port}/files/", False),
     ("tus CIPSENDBUF, known", modem, "http://pc:{port}/files/", True),
-    ("tcp CIPSEND", modem, "tcp://pc:{tcp}", False),
+    ("tcp CIPSEND", modem, "tcp://pc:{sink}", False),
     ("tus CIPSEND", Plain(), "http://pc:{port}/files/", False),
 ):
     up = Uploader(connector, target)
@@ -83,7 +87,7 @@ nic = network.ESP8285(uart)
 nic.connect("home", "correct horse")
 for size in {sizes}:
     s = usocket.socket()
-    s.connect(("127.0.0.1", {tcp}))
+    s.connect(("127.0.0.1", {sink}))
     began = utime.ticks_ms()
     total = 0
     f = open("/sd/%d.bin" % size, "rb")
@@ -108,6 +112,17 @@ class Row:
     ms: int
     payload: float
     whole: float
+
+
+class Sink(Script):
+    """Takes everything and never answers, in virtual time: with a real receiver that keeps silent, the board would have
+    to wait in real time whether it says something after all."""
+
+    taken = 0
+    """Bytes taken by all sinks."""
+
+    def received(self, data: bytes) -> None:
+        Sink.taken += len(data)
 
 
 class Probe:
@@ -171,6 +186,7 @@ def measure(at: str, sizes: tuple[int, ...], firmware: Path | None = None, stock
         with running(settings) as companion:
             for source in (_OURS, _STOCK) if stock else (_OURS,):
                 program = source.replace("{port}", str(companion.port)).replace("{tcp}", str(companion.tcp_port))
+                program = program.replace("{sink}", str(SINK))
                 yield from _run(program.replace("{sizes}", f"({','.join(map(str, sizes))},)"), card, at, firmware)
 
 
@@ -180,6 +196,7 @@ def _run(program: str, card: Path, at: str, firmware: Path | None) -> list[Row]:
     said = bytearray()
     try:
         probe = Probe(live.board.modem)
+        live.board.network.attach("127.0.0.1", SINK, Sink)
 
         def heard(data: bytes) -> None:
             said.extend(data)

@@ -25,7 +25,6 @@ import heapq
 import selectors
 import time
 from collections.abc import Callable
-from itertools import count
 
 Action = Callable[[], None]
 Mark = tuple[int, int]
@@ -134,7 +133,8 @@ class Clock:
         self.longest_hidden_ns = 0
         """Longest real time that a peer took and virtual time does not show; never more than a watch's grace."""
         self._alarms: list[tuple[int, int, Alarm]] = []
-        self._order = count()
+        self.alarms_set = 0
+        """How many alarms there have been so far; an engine sees by it that its slice may have become shorter."""
         self._watches: list[Watch] = []
         self._holding = 0
         self._selector: selectors.BaseSelector | None = None
@@ -150,7 +150,8 @@ class Clock:
     def at(self, when: int, action: Action) -> Alarm:
         """Run `action` at virtual time `when` (ns); a time already past means as soon as time moves."""
         alarm = Alarm(max(when, self.now), action)
-        heapq.heappush(self._alarms, (alarm.when, next(self._order), alarm))
+        self.alarms_set += 1
+        heapq.heappush(self._alarms, (alarm.when, self.alarms_set, alarm))
         if alarm.when < self._quiet_until:
             self._quiet_until = alarm.when
         return alarm

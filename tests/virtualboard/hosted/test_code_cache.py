@@ -97,6 +97,14 @@ def test_the_cache_can_be_off_absent_or_full(tmp_path, monkeypatch, counted):
     assert outcome(compiled(SOURCE, "a.py", "exec", 60)) == (42, 8)
 
 
+def test_each_kind_has_a_folder_of_its_own(folder, tmp_path, monkeypatch):
+    assert cache_folder("flash") == tmp_path / "cache-flash" and cache_folder() == folder
+    monkeypatch.delenv(FOLDER_VARIABLE)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(cache.sys, "platform", "linux")
+    assert cache_folder("test") == tmp_path / "home" / "maixpix" / "test"
+
+
 def test_the_older_half_goes_when_there_are_too_many(folder, monkeypatch):
     monkeypatch.setattr(cache, "MOST_ENTRIES", 10)
     for n in range(11):

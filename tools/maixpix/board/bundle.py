@@ -100,13 +100,17 @@ def build(root: Path | None = None, flat: bool = False, mpy: bool | None = None)
     texts = device_texts(root, flat)
     # Source is compiled too where that is possible: the board's dialect is older than Python's.
     checker = cross or compiler()
-    compiled = {}
-    if checker:
-        compiled = {
-            name.removesuffix(".py") + ".mpy": compile_text(checker, name, text) for name, text in texts.items()
-        }
+    compiled = _compiled(checker, texts) if checker else {}
     files = compiled if cross else {name: text.encode() for name, text in texts.items()}
     return named(Bundle(files, loader(root), cross is not None, note))
+
+
+def pix_files(root: Path | None = None) -> dict[str, bytes]:
+    """`pix` alone as a version has it ("pix/log.mpy"): byte code, or source where there is no compiler."""
+    root, cross = root or source_root(), compiler()
+    paths = {name: path for name, path in _device_files(root, flat=False).items() if name.startswith("pix/")}
+    texts = {name: _device_text(root, path, flat=False) for name, path in paths.items()}
+    return _compiled(cross, texts) if cross else {name: text.encode() for name, text in texts.items()}
 
 
 def named(bundle: Bundle) -> Bundle:
@@ -286,6 +290,10 @@ def _flat_import(node: ast.ImportFrom, modules: Collection[str]) -> str:
 def digest(data: bytes) -> str:
     """SHA-256 as the board reports it: the first 16 hexadecimal digits, enough to tell versions apart."""
     return hashlib.sha256(data).hexdigest()[:16]
+
+
+def _compiled(cross: str, texts: Mapping[str, str]) -> dict[str, bytes]:
+    return {name.removesuffix(".py") + ".mpy": compile_text(cross, name, text) for name, text in texts.items()}
 
 
 def compile_text(cross: str, name: str, text: str) -> bytes:
