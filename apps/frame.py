@@ -18,7 +18,7 @@ def main():
     settings, screen = begin()
     easel = Easel(settings, screen)
     easel.turn()  # what the card has, at once
-    tell = Tell(None if easel.shown else screen)
+    tell = easel.tell = Tell(None if easel.shown else screen)
     courier = Courier(settings, screen, easel, tell)
     beside = Beside(settings, screen, tell, courier.log, ("next",))
     while True:
@@ -41,7 +41,6 @@ def main():
                 raise  # pix.start tells it and looks after the card
             courier.trouble(error)
         if easel.shown:
-            tell.screen = None  # the picture stays
             beside.shown(easel.path())
         if not busy:
             easel.rest(beside.rest)

@@ -95,10 +95,13 @@ class Lane:
         if baud == self._rx_baud:
             return
         self._rx_baud = baud
+        self._change_rest(lambda rest: setattr(rest, "rx_baud", baud))
+
+    def _change_rest(self, change: Callable[[_Burst], None]) -> None:
+        """Apply `change` to everything whose start bit has not come yet; a byte that has begun is cut off before."""
         now = self._clock.now
         later: deque[_Burst] = deque()
         for burst in self._bursts:
-            # The byte whose start bit has passed is still sampled at the old rate.
             begun = burst.arrived(now) + (burst.start < now)
             if begun >= len(burst.data):
                 later.append(burst)
@@ -107,8 +110,21 @@ class Lane:
                 head = _Burst(burst.data[:begun], burst.start, burst.tx_baud, burst.rx_baud)
                 head.done = burst.done
                 later.append(head)
-            later.append(_Burst(burst.data[begun:], burst.arrival(begun), burst.tx_baud, baud))
+            rest = _Burst(burst.data[begun:], burst.arrival(begun), burst.tx_baud, burst.rx_baud)
+            change(rest)
+            later.append(rest)
         self._bursts = later
+
+    def pause(self, duration_ns: int) -> None:
+        """Nothing leaves for `duration_ns`: what has not begun, and what is written meanwhile, comes so much later."""
+
+        def delay(rest: _Burst) -> None:
+            rest.start += duration_ns
+
+        self._change_rest(delay)
+        self._free_at = self.busy_until + duration_ns
+        if self.on_write is not None:
+            self.on_write()  # the receiver looks anew when its bytes come
 
     def write(self, data: bytes) -> int:
         """Queue `data` behind what is still leaving; returns the virtual time when its last bit is out."""

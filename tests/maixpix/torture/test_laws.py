@@ -10,7 +10,8 @@ from PIL import Image
 from maixpix.torture import easel, laws
 from maixpix.torture.cards import same_card
 from maixpix.torture.pictures import planted, pool
-from maixpix.torture.play import How, Mark, play
+from maixpix.torture.play import How, play
+from maixpix.torture.played import Mark
 from maixpix.torture.scenario import HOST, KEY, RAW, SSID, TOKEN, Lie, Scenario
 from maixpix.torture.world import Heard
 

@@ -13,9 +13,9 @@ UPLOAD = {"upload": f"http://{HOST}:{FILES}/files/", "token": TOKEN, "send": "DC
 SNAP = {**UPLOAD, "snaps": 2, "snap_s": 1, "frame": "QQVGA", "reserve_kb": 64}
 
 
-def run(app, settings, *cycles, **more):
+def run(app, settings, *cycles, pictures=(3, 0), **more):
     wanted = {"app": app, "wifi": [[SSID, KEY]], **settings}
-    return play(Scenario(app, settings=wanted, pictures=[3, 0], quiet_ms=12_000, cycles=list(cycles), **more))
+    return play(Scenario(app, settings=wanted, pictures=list(pictures), quiet_ms=12_000, cycles=list(cycles), **more))
 
 
 @pytest.mark.parametrize(("app", "settings"), [("show", PICTURE), ("frame", PICTURE), ("snap", SNAP)])
@@ -44,3 +44,15 @@ def test_the_log_has_one_number_for_a_start_however_often_its_app_is_run():
     lines = played.last.files["pix.log"].split(b"\n")[:-1]
     numbers = [int(line.split(b" ")[0]) for line in lines]
     assert numbers == sorted(numbers) and set(numbers) == {1, 2} and numbers.count(1) > 2
+
+
+def test_a_first_picture_that_shows_while_the_network_is_looked_for_keeps_the_panel():
+    """What the Wi-Fi did was written over it, and the same picture was not drawn again: text until another one came."""
+    stalled = {"when": {"card_bytes": 47104}, "do": "stall-modem", "ms": 4000}
+    server = {"validator": "none", "framing": "close", "digest": True}
+    settings = PICTURE | {"body_kb": 400, "body_s": 60}
+    played = run("frame", settings, Cycle([stalled], [Lie(2, "gzip")]), at="1.7.4", server=server, pictures=[7, 1])
+    lines = [line for _, line in played.last.lines]
+    first = next(at for at, line in enumerate(lines) if line.startswith("shown "))
+    assert breaches(played) == []
+    assert any(line.startswith("wifi home, address ") for line in lines[first:])

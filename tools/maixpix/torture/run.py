@@ -12,10 +12,12 @@ from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from maixpix.torture.kinds import draw
 from maixpix.torture.laws import breaches
 from maixpix.torture.minimise import minimise
-from maixpix.torture.play import How, Played, play
-from maixpix.torture.scenario import Scenario, draw
+from maixpix.torture.play import How, play
+from maixpix.torture.played import Played
+from maixpix.torture.scenario import Scenario
 
 
 @dataclass
