@@ -45,6 +45,11 @@ def bring_up(settings, screen, progress=None, recover=True, idle=None, asked=Fal
     return modem
 
 
+def covered():
+    # True while the portal is on the panel, and after it until `uncovered` is asked.
+    return _covered
+
+
 def uncovered():
     # True once after the portal has been on the panel: what an app had there is gone.
     global _covered

@@ -13,9 +13,10 @@ UPLOAD = {"upload": f"http://{HOST}:{FILES}/files/", "token": TOKEN, "send": "DC
 SNAP = {**UPLOAD, "snaps": 2, "snap_s": 1, "frame": "QQVGA", "reserve_kb": 64}
 
 
-def run(app, settings, *cycles, pictures=(3, 0), **more):
+def run(app, settings, *cycles, **more):
     wanted = {"app": app, "wifi": [[SSID, KEY]], **settings}
-    return play(Scenario(app, settings=wanted, pictures=list(pictures), quiet_ms=12_000, cycles=list(cycles), **more))
+    given = {"pictures": [3, 0], "quiet_ms": 12_000, **more}
+    return play(Scenario(app, settings=wanted, cycles=list(cycles), **given))
 
 
 @pytest.mark.parametrize(("app", "settings"), [("show", PICTURE), ("frame", PICTURE), ("snap", SNAP)])
@@ -56,3 +57,22 @@ def test_a_first_picture_that_shows_while_the_network_is_looked_for_keeps_the_pa
     first = next(at for at, line in enumerate(lines) if line.startswith("shown "))
     assert breaches(played) == []
     assert any(line.startswith("wifi home, address ") for line in lines[first:])
+
+
+def test_the_next_picture_does_not_hide_the_code_of_the_portal():
+    """A frame without its network opened the portal, and went on with its pictures over what the panel said of it."""
+    away = {"when": {"ms": 300}, "do": "lose-wifi", "for_ms": 40_000}
+    played = run("frame", PICTURE, Cycle(end_ms=9000), Cycle([away]), quiet_ms=25_000)
+    assert breaches(played) == []
+    lines = [line for _, line in played.last.lines]
+    opened = next(at for at, line in enumerate(lines) if line.startswith("portal network "))
+    assert any(line.startswith("shown ") for line in lines[:opened])
+    assert not any(line.startswith("shown ") for line in lines[opened : opened + 3])
+
+
+def test_what_the_power_left_of_a_guest_s_picture_leaves_the_card():
+    """Only the top of the card was looked through at a start, and pictures of guests lie in a folder."""
+    cut = {"when": {"card_bytes": 15_600}, "do": "cut-power"}
+    played = run("web", {"app": "panel", "frame": "QQVGA"}, Cycle([cut], end_ms=25_000), Cycle(), seed=4)
+    assert {path[-4:] for path in played.cycles[0].files if path.startswith("pics/")} == {".~jp", ".$jp"}
+    assert breaches(played) == []

@@ -122,7 +122,9 @@ def test_a_sample_of_runs_keeps_all_laws():
     total = Total()
     torture(iter(range(700, 706)), "", How(), 1, lambda: False, total.add)
     assert total.runs == 6 and [each.wrong for each in total.failed] == []
-    assert "6 runs" in next(total.lines())
+    told = list(total.lines())
+    assert [line.split()[:3] for line in told if line.startswith("all ")] == [["all", "6", "0"]]
+    assert sum(each.runs for each in total.apps.values()) == 6
 
 
 def test_a_failing_run_is_made_small():

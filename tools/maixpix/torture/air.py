@@ -54,7 +54,7 @@ def put(place: Place, name: str) -> None:
     install.install(place, built, without=["mine"])
 
 
-class Air:
+class Software:
     """The server. `last`: it offers its last version, and everything rightly, from now on; `offered` are the names of
     those whose list was sealed for this board's question."""
 
@@ -132,7 +132,7 @@ def _damaged(data: bytes, do: str, what: str, rng: random.Random) -> bytes:
 class AirTalk(Talk):
     """A connection to the server of software."""
 
-    def __init__(self, air: Air, lie: Lie | None) -> None:
+    def __init__(self, air: Software, lie: Lie | None) -> None:
         super().__init__()
         self._air = air
         self._lie = lie

@@ -78,6 +78,10 @@ class Guests:
         """From now on they behave, and want the last picture on the panel."""
         self._final = True
 
+    def leave(self) -> None:
+        """The power cycle is over."""
+        del self._board
+
     # -- one after the other ------------------------------------------------------------------------------
 
     def _later(self, ms: int) -> None:

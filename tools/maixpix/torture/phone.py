@@ -49,6 +49,10 @@ class Phone:
         """From now on it behaves."""
         self._final = True
 
+    def leave(self) -> None:
+        """The power cycle is over."""
+        del self._board, self._visitor
+
     # -- its owner ----------------------------------------------------------------------------------------
 
     def _later(self, ms: int, action: Callable[[], None]) -> None:

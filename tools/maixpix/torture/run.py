@@ -72,7 +72,7 @@ def smallest(verdict: Verdict, how: How, on_trial: Callable[[int, int], None]) -
 
 @dataclass
 class Total:
-    """All runs so far."""
+    """All runs so far, or those of one app. `host_s` is processor time."""
 
     runs: int = 0
     failed: list[Verdict] = field(default_factory=list)
@@ -82,9 +82,15 @@ class Total:
     worst: Scenario | None = None
     virtual_s: float = 0.0
     host_s: float = 0.0
+    apps: dict[str, Total] = field(default_factory=dict)
+    """The same by app."""
 
     def add(self, verdict: Verdict) -> None:
         """Count one more run."""
+        self._count(verdict)
+        self.apps.setdefault(verdict.scenario.app, Total())._count(verdict)
+
+    def _count(self, verdict: Verdict) -> None:
         self.runs += 1
         self.faults += verdict.faults
         self.virtual_s += verdict.virtual_s
@@ -98,14 +104,20 @@ class Total:
 
     def lines(self) -> Iterator[str]:
         """What the runs showed, for people."""
-        yield f"{self.runs} runs, {sum(self.faults.values())} faults, {len(self.failed)} runs broke a law"
+        yield f"{'app':8} {'runs':>6} {'failed':>6} {'faults':>7} {'recovered':>9} {'worst':>8} {'board':>9} {'host':>7}"
+        for app, each in sorted(self.apps.items()):
+            yield each.row(app)
+        yield self.row("all")
         if self.worst is not None:
-            yield (
-                f"{self.recoveries} recoveries, the worst {self.worst_s:.1f} s after the last fault "
-                f"({self.worst.app}, seed {self.worst.seed})"
-            )
-        yield f"{self.virtual_s:.0f} s of the board's time, {self.host_s:.0f} s of host time in all processes"
+            yield f"the worst recovery: {self.worst.app}, seed {self.worst.seed}"
         yield "faults: " + ", ".join(f"{what} {count}" for what, count in self.faults.most_common())
+
+    def row(self, name: str) -> str:
+        """The figures in a line; times in seconds."""
+        return (
+            f"{name:8} {self.runs:6} {len(self.failed):6} {sum(self.faults.values()):7} {self.recoveries:9} "
+            f"{self.worst_s:6.1f} s {self.virtual_s:7.0f} s {self.host_s:5.0f} s"
+        )
 
 
 _how = How()

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from maixpix.torture.air import Air, AirTalk
+from maixpix.torture.air import AirTalk, Software
 from maixpix.torture.guests import Guests
 from maixpix.torture.pages import EVIL, EvilTalk, PageTalk, Shelf
 from maixpix.torture.phone import Phone
@@ -41,7 +41,7 @@ class World:
     def __init__(self, scenario: Scenario) -> None:
         self.shelf = Shelf(scenario.server, scenario.pictures)
         self.sink = Sink(scenario.server)
-        self.air = Air()
+        self.air = Software()
         self.guests = Guests(scenario) if scenario.app == "web" else None
         self.phone = Phone(scenario) if scenario.app == "portal" else None
         self.traffic: list[Heard] = []
@@ -67,6 +67,12 @@ class World:
         for visitors in (self.guests, self.phone):
             if visitors is not None:
                 visitors.enter(board, number, self._lies, self.told.append)
+
+    def leave(self) -> None:
+        """The power cycle is over, and its board gone."""
+        for visitors in (self.guests, self.phone):
+            if visitors is not None:
+                visitors.leave()
 
     def quiet(self) -> None:
         """From now on everybody tells the truth and behaves; the servers have their last picture and version."""
