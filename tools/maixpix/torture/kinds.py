@@ -100,6 +100,7 @@ def _update(rng: random.Random) -> dict[str, Any]:
     """A frame that takes new software; `planted` versions before the one that runs lie in its other folder."""
     drawn = _frame(rng)
     drawn["server"]["digest"] = True
+    drawn["settings"]["interval_s"] = rng.choice([5, 15])  # it is asked for once a minute: what else happens is waiting
     drawn["settings"] |= {
         "server": f"http://{HOST}:{AIR}",
         "name": "shelf",

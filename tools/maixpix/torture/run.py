@@ -104,7 +104,7 @@ class Total:
 
     def lines(self) -> Iterator[str]:
         """What the runs showed, for people."""
-        yield f"{'app':8} {'runs':>6} {'failed':>6} {'faults':>7} {'recovered':>9} {'worst':>8} {'board':>9} {'host':>7}"
+        yield f"{'app':8} {'runs':>6} {'failed':>6} {'faults':>7} {'recovered':>9} {'worst':>8} {'board':>9} {'cpu':>7}"
         for app, each in sorted(self.apps.items()):
             yield each.row(app)
         yield self.row("all")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 ENOENT, EIO, EACCES, ENODEV, EINVAL = 2, 5, 13, 19, 22
 
-_FRESH_NS = 100_000_000  # a directory changed this recently may change again within one tick of its time stamp
+_FRESH_NS = 20_000_000  # a directory changed this recently may change again within one tick of its time stamp
 
 
 class CardTree:
