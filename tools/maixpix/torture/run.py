@@ -6,11 +6,13 @@ import gc
 import multiprocessing
 import signal
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from maixpix.torture.kinds import draw
 from maixpix.torture.laws import breaches
@@ -36,8 +38,13 @@ class Verdict:
 
 
 def judge(scenario: Scenario, how: How) -> Verdict:
-    """Play `scenario` and hold the laws against it."""
-    run = play(scenario, how)
+    """Play `scenario` and hold the laws against it. That it can be played at all is one of them."""
+    try:
+        run = play(scenario, how)
+    except Exception as error:  # noqa: BLE001 - of the virtual board or its servers: what of it is to be told
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        what = f"{type(error).__name__}: {error} ({Path(where.filename).name}, line {where.lineno})"
+        return Verdict(scenario, [f"plays: {what}"])
     gc.collect()  # a board is a circle of objects, some 20 MB
     faults = _happened(run)
     return Verdict(
