@@ -76,3 +76,9 @@ def test_what_the_power_left_of_a_guest_s_picture_leaves_the_card():
     played = run("web", {"app": "panel", "frame": "QQVGA"}, Cycle([cut], end_ms=25_000), Cycle(), seed=4)
     assert {path[-4:] for path in played.cycles[0].files if path.startswith("pics/")} == {".~jp", ".$jp"}
     assert breaches(played) == []
+
+
+def test_a_receiver_that_is_none_does_not_have_the_file():
+    """Its answer sent the board to a page to log in at, whose status of 200 passed for the end of an upload."""
+    played = run("send", UPLOAD, Cycle([], [Lie(0, "other-location")]), planted=1)
+    assert breaches(played) == [] and len(played.world.sink.stored) == 1

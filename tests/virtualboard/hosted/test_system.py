@@ -331,6 +331,13 @@ def test_same_run_same_instant(device):
     assert first.board.clock.now == second.board.clock.now
 
 
+def test_a_card_that_cannot_be_read_at_the_start_is_none(device, tmp_path):
+    (tmp_path / "card").mkdir()
+    board = Board(BoardConfig(card=str(tmp_path / "card")))
+    board.card.fail_reads(1)
+    assert device.run("import uos\nprint(uos.listdir('/'))", board=board).lines == ["['flash']"]
+
+
 def test_a_board_that_is_done_with_leaves_the_memory(tmp_path):
     """Also one whose program left a file unclosed, a block and a module in the heap: suites play hundreds, of 16 MiB
     each."""

@@ -32,14 +32,15 @@ from maixpix.torture.scenario import (
 @dataclass(frozen=True)
 class Kind:
     """What is particular to an app: its settings and server by lot, what its servers and guests may do wrong, how far
-    its bytes go on the way out, the longest recovery in seconds of the board's time, and the app that the board
-    `runs`, where that has another name."""
+    its bytes go on the way out, the longest recovery in seconds of the board's time, the app that the board `runs`,
+    where that has another name, and whether it `restarts` the board by itself."""
 
     draw: Callable[[random.Random], dict[str, Any]]
     lies: tuple[str, ...]
     out_bytes: int
     recovers_s: int
     runs: str = ""
+    restarts: bool = False
 
 
 def _fetches(rng: random.Random) -> dict[str, Any]:
@@ -130,9 +131,9 @@ KINDS = {
     "get": Kind(_get, tuple(lie for lie in PAGE_LIES if lie not in ("noise", "torn")), 2_000, 180),
     "snap": Kind(_snap, SINK_LIES, 60_000, 400),
     "send": Kind(_send, SINK_LIES, 60_000, 300),
-    "update": Kind(_update, AIR_LIES * 3 + PAGE_LIES, 20_000, 900, runs="frame"),
+    "update": Kind(_update, AIR_LIES * 3 + PAGE_LIES, 20_000, 900, runs="frame", restarts=True),
     "web": Kind(_web, GUEST_LIES * 2 + PAGE_LIES, 60_000, 180, runs="panel"),
-    "portal": Kind(_portal, PHONE_LIES * 3 + PAGE_LIES, 20_000, 300, runs="frame"),
+    "portal": Kind(_portal, PHONE_LIES * 3 + PAGE_LIES, 20_000, 300, runs="frame", restarts=True),
 }
 """The apps that are tortured (get takes whatever a server calls a file). Another one takes a line here, one in
 `laws.KEEPS`, and its end in `goals.GOALS`."""
@@ -153,6 +154,9 @@ def draw(seed: int, app: str = "") -> Scenario:
     for number in range(count):
         last = number == count - 1
         entries = [plans.fault(rng, changes, kind.out_bytes, last) for _ in range(rng.choice([0, 1, 1, 2, 2, 3, 4, 6]))]
+        entries = plans.one_flip(entries)
+        if last and kind.restarts:
+            entries = plans.that_spare_the_start(entries)
         if rng.random() < 0.15:
             plans.at_once(entries)
         lies = [Lie(rng.randrange(6), rng.choice(kind.lies), round(rng.random(), 2)) for _ in range(rng.randrange(4))]
