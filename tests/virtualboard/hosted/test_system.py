@@ -332,8 +332,8 @@ def test_same_run_same_instant(device):
 
 
 def test_a_card_that_cannot_be_read_at_the_start_is_none(device, tmp_path):
-    (tmp_path / "card").mkdir()
-    board = Board(BoardConfig(card=str(tmp_path / "card")))
+    (tmp_path / "other").mkdir()
+    board = Board(BoardConfig(card=str(tmp_path / "other")))
     board.card.fail_reads(1)
     assert device.run("import uos\nprint(uos.listdir('/'))", board=board).lines == ["['flash']"]
 
