@@ -55,8 +55,18 @@ def updated():
     return play(scenario("update", pictures=[3, 3], planted=1, settings={**picture, **more}))
 
 
-def test_a_run_to_which_nothing_happens_keeps_all_laws(shown, sent, visited, set_up, updated):
-    for run in (shown, sent, visited, set_up, updated):
+@pytest.fixture(scope="module")
+def deployed():
+    return play(scenario("deploy", settings={"app": "show"}))
+
+
+@pytest.fixture(scope="module")
+def filled():
+    return play(scenario("fill", settings={"app": "show"}))
+
+
+def test_a_run_to_which_nothing_happens_keeps_all_laws(shown, sent, visited, set_up, updated, deployed, filled):
+    for run in (shown, sent, visited, set_up, updated, deployed, filled):
         assert laws.breaches(run) == [] and run.goal_ns
     assert len(sent.world.sink.stored) == 2
     kinds = {visit.what for visit in visited.world.guests.visits if visit.answer.status in (200, 303)}
@@ -265,6 +275,22 @@ def stays_with_the_old_version(run):
     run.last.files[f"{slot_of(run)}/ready"] = b"00000003 0"
 
 
+def deploys_a_mixture(run):
+    starts_a_mixture(run)
+
+
+def fills_in_half_a_file(run):
+    run.last.files["kept/p0.jpg"] = run.last.files["kept/p0.jpg"][:-1]
+
+
+def fills_in_less(run):
+    del run.last.files["kept/p0.jpg"]
+
+
+def leaves_what_it_was_writing(run):
+    run.last.files["_fill.new"] = b""
+
+
 BROKEN = {
     "recovers": [never_ends],
     "panel": [shows_another, shows_one_pixel_wrong, shows_no_card, shows_an_unknown_error],
@@ -285,8 +311,15 @@ BROKEN = {
     ],
     "pages": [loses_a_picture_of_a_guest, tears_a_picture_of_a_guest, lets_everybody_in, gives_out_another_file],
     "settings": [tears_the_settings, has_settings_of_nobody, forgets_the_network],
-    "software": [starts_a_mixture, starts_nothing, starts_what_nobody_offered, stays_with_the_old_version],
-    "leftovers": [leaves_a_part, leaves_a_sidecar, leaves_a_part_of_an_upload],
+    "software": [
+        starts_a_mixture,
+        starts_nothing,
+        starts_what_nobody_offered,
+        stays_with_the_old_version,
+        deploys_a_mixture,
+    ],
+    "filled": [fills_in_half_a_file, fills_in_less],
+    "leftovers": [leaves_a_part, leaves_a_sidecar, leaves_a_part_of_an_upload, leaves_what_it_was_writing],
     "room": [fills_the_card],
     "heap": [keeps_memory],
     "log": [logs_what_was_not_told, logs_twice, logs_nothing, crashes, logs_noise],
@@ -304,7 +337,9 @@ WHERE = {
     "sent": [takes_an_upload_for_sent, doubles_an_upload],
     "visited": [*BROKEN["pages"], tells_the_key_on_a_page, leaves_a_part_of_an_upload],
     "set_up": [*BROKEN["settings"], tells_the_key_of_its_own_network, tells_the_key_to_the_telephone],
-    "updated": BROKEN["software"],
+    "updated": BROKEN["software"][:-1],
+    "deployed": [deploys_a_mixture],
+    "filled": [*BROKEN["filled"], leaves_what_it_was_writing],
 }
 """The run in which a law is broken, where that is not the one of `show`."""
 

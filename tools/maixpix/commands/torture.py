@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from maixpix.torture.run import Verdict
     from maixpix.torture.scenario import Scenario
 
-APPS = ("show", "frame", "get", "snap", "send", "update", "web", "portal")
+APPS = ("show", "frame", "get", "snap", "send", "update", "web", "portal", "deploy", "fill")
 """What `scenario.APPS` has, named here too so that the command line needs no import."""
 
 

@@ -24,7 +24,8 @@ from maixpix.torture.talk import Do, Request, Step, Talk, head
 OLD, NEXT, LAST, BAD = "old", "next", "last", "bad"
 """The version in the other folder, two better ones, and one that crashes; what runs at first is called ""."""
 
-_CRASHES = b"raise ValueError('this version is bad')\n"
+CRASH = "this version is bad"
+"""What the bad one says when it crashes."""
 
 
 @cache
@@ -44,7 +45,7 @@ def version(name: str) -> Version:
     files["apps/more.py"] = b"NAME = %r\n" % name.encode()
     if name == BAD:
         del files["apps/frame.mpy"]
-        files["apps/frame.py"] = _CRASHES
+        files["apps/frame.py"] = f"raise ValueError({CRASH!r})\n".encode()
     return Version.of(bundle.named(replace(built, files=files)))
 
 

@@ -47,6 +47,11 @@ def _runs_the_last(run: Played, board: Board, line: str) -> bool:
     return had or f"{last} is confirmed" in run.last.told("version ")
 
 
+def _told(run: Played, board: Board, line: str) -> bool:
+    """The PC has told that it is done."""
+    return run.world.desk is not None and run.world.desk.done
+
+
 GOALS: dict[str, Goal] = {
     "show": _shows,
     "frame": _shows_the_last,
@@ -56,5 +61,7 @@ GOALS: dict[str, Goal] = {
     "update": _runs_the_last,
     "web": _shows_the_last,
     "portal": _shows_the_last,
+    "deploy": _told,
+    "fill": _told,
 }
 """What ends the last power cycle, for each app."""

@@ -33,7 +33,7 @@ from maixpix.torture.scenario import (
 class Kind:
     """What is particular to an app: its settings and server by lot, what its servers and guests may do wrong, how far
     its bytes go on the way out, the longest recovery in seconds of the board's time, the app that the board `runs`,
-    where that has another name, and whether it `restarts` the board by itself."""
+    where that has another name, whether it `restarts` the board by itself, and whether it comes by the serial cable."""
 
     draw: Callable[[random.Random], dict[str, Any]]
     lies: tuple[str, ...]
@@ -41,6 +41,7 @@ class Kind:
     recovers_s: int
     runs: str = ""
     restarts: bool = False
+    cable: bool = False
 
 
 def _fetches(rng: random.Random) -> dict[str, Any]:
@@ -125,6 +126,15 @@ def _portal(rng: random.Random) -> dict[str, Any]:
     return drawn
 
 
+def _deploy(rng: random.Random) -> dict[str, Any]:
+    """A board whose app looks for a picture that nobody has named, at a PC; `planted` as for an update."""
+    return {"planted": rng.choice([0, 1, 1]), "pictures": rng.sample(range(8), 2)}
+
+
+def _fill(rng: random.Random) -> dict[str, Any]:
+    return {"pictures": rng.sample(range(8), rng.randrange(1, 4))}
+
+
 KINDS = {
     "show": Kind(_fetches, PAGE_LIES, 2_000, 180),
     "frame": Kind(_frame, PAGE_LIES, 8_000, 180),
@@ -133,6 +143,8 @@ KINDS = {
     "send": Kind(_send, SINK_LIES, 60_000, 300),
     "update": Kind(_update, AIR_LIES * 3 + PAGE_LIES, 20_000, 900, runs="frame", restarts=True),
     "web": Kind(_web, GUEST_LIES * 2 + PAGE_LIES, 60_000, 180, runs="panel"),
+    "deploy": Kind(_deploy, (), 30_000, 300, runs="show", cable=True),
+    "fill": Kind(_fill, (), 60_000, 300, runs="show", cable=True),
     "portal": Kind(_portal, PHONE_LIES * 3 + PAGE_LIES, 20_000, 300, runs="frame", restarts=True),
 }
 """The apps that are tortured (get takes whatever a server calls a file). Another one takes a line here, one in
@@ -153,13 +165,17 @@ def draw(seed: int, app: str = "") -> Scenario:
     made.cycles = []
     for number in range(count):
         last = number == count - 1
-        entries = [plans.fault(rng, changes, kind.out_bytes, last) for _ in range(rng.choice([0, 1, 1, 2, 2, 3, 4, 6]))]
+        entries = [
+            plans.fault(rng, changes, kind.out_bytes, last, plans.CABLE if kind.cable else plans.MODEM)
+            for _ in range(rng.choice([0, 1, 1, 2, 2, 3, 4, 6]))
+        ]
         entries = plans.one_flip(entries)
-        if last and kind.restarts:
+        if last and (kind.restarts or kind.cable):
             entries = plans.that_spare_the_start(entries)
         if rng.random() < 0.15:
             plans.at_once(entries)
-        lies = [Lie(rng.randrange(6), rng.choice(kind.lies), round(rng.random(), 2)) for _ in range(rng.randrange(4))]
+        count_of_lies = rng.randrange(4) if kind.lies else 0
+        lies = [Lie(rng.randrange(6), rng.choice(kind.lies), round(rng.random(), 2)) for _ in range(count_of_lies)]
         end_ms = None if last else rng.randrange(700, 25_000)
         made.cycles.append(Cycle(entries, [lie for lie in lies if _can_be_seen(lie, made)], end_ms))
     made.check()
@@ -171,7 +187,8 @@ def _changes(rng: random.Random, scenario: Scenario) -> dict[str, tuple[str, ...
     lost byte and a doubled one together; then only one of the latter happens. A form of a guest has no digest."""
     every = plans.EVERY_CHANGE
     proven = scenario.server.get("digest", True) and scenario.app != "web"
-    return {"to_chip": every if proven else (rng.choice(every[:2]),), "to_modem": every}
+    into = every if proven else (rng.choice(every[:2]),)
+    return {"to_chip": into, "to_modem": every, "console_rx": every, "console_tx": every}
 
 
 def _can_be_seen(lie: Lie, scenario: Scenario) -> bool:

@@ -5,25 +5,29 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from virtualboard.faults import LANES
-
 Entry = dict[str, Any]
+
+MODEM, CABLE = ("to_chip", "to_modem"), ("console_tx", "console_rx")
+"""Lines on which a run goes: that of the module, and that of a PC."""
 
 EVERY_CHANGE = ("drop", "double", "flip")
 """What may happen to bytes of the line."""
 
 
-def fault(rng: random.Random, changes: dict[str, tuple[str, ...]], out_bytes: int, last: bool) -> Entry:
+def fault(
+    rng: random.Random, changes: dict[str, tuple[str, ...]], out_bytes: int, last: bool, lanes: tuple[str, str]
+) -> Entry:
     """One entry of a fault plan. `changes`: what may happen to bytes, by lane; `out_bytes`: how many go out in a run;
-    `last`: it is for the last power cycle, in which nothing may last."""
-    lane = rng.choice(LANES[:2])
-    most = {"to_chip": rng.choice([1_500, 4_000, 40_000]), "to_modem": max(800, out_bytes // rng.choice([1, 4]))}
-    byte = rng.randrange(100, most[lane])
+    `last`: it is for the last power cycle, in which nothing may last; `lanes`: the way in and the way out."""
+    lane = rng.choice(lanes)
+    inside = lane == lanes[0]
+    most = rng.choice([1_500, 4_000, 40_000]) if inside else max(800, out_bytes // rng.choice([1, 4]))
+    byte = rng.randrange(100, most)
     sort = rng.randrange(6)
     if sort == 0:
         # On the way in, bits that flip again and again would take the name of a digest's field, and nothing proves the
         # picture behind it.
-        which = [change for change in changes[lane] if change != "flip" or lane == "to_modem"]
+        which = [change for change in changes[lane] if change != "flip" or lane != "to_chip"]
         return {"when": {"lane": lane, "chance": 10 ** rng.uniform(-5.5, -3.3)}, "do": rng.choice(which)}
     if sort == 1:
         return {"when": {"lane": lane, "byte": byte}, **_of_bytes(rng, lane, changes[lane])}

@@ -60,6 +60,7 @@ def play(scenario: Scenario, how: How | None = None) -> Played:
         run.given = _files(folder / "card")
         for number, cycle in enumerate(scenario.cycles):
             _PowerCycle(run, how, folder, number, cycle).play()
+    world.over()
     run.host_s = time.process_time() - began
     return run
 
@@ -135,10 +136,11 @@ class _PowerCycle:
     def _play_on(self, board: Board) -> None:
         run, clock = self._run, board.clock
         run.world.enter(board, self._number, self._cycle)
-        options = EngineOptions(self._how.engine, repl=False, decode_mpy=_source_of_byte_code())
+        options = EngineOptions(self._how.engine, repl=run.world.desk is not None, decode_mpy=_source_of_byte_code())
         running = RunningBoard(board, options)
         self._running = running
         running.console.listen(self._hear)
+        run.world.plug(running, self._number)
         if self._cycle.end_ms is not None:
             clock.at(self._cycle.end_ms * MS, board.cut_power)
         else:
@@ -170,7 +172,8 @@ class _PowerCycle:
                 self._mark(when, line)
             self._cycled.lines.append((when, line))
             self._judge(line)
-        if self._how.engine == K210 and self._line == b">>> ":
+        at_prompt = self._run.world.desk is None and self._how.engine == K210
+        if at_prompt and self._line == b">>> ":
             self._running.end("finished")  # the chip stays at its prompt, where the hosted engine ends
 
     def _mark(self, when: int, line: str) -> None:

@@ -39,7 +39,7 @@ _FOLDERS = {"send": "dcim", "web": "pics"}
 
 
 def _software(card: Path, scenario: Scenario) -> None:
-    if scenario.app == "update" and scenario.planted:
+    if scenario.app in ("update", "deploy") and scenario.planted:
         shutil.copytree(_of_two_versions(), card)
     else:
         easel.put_software(card, byte_code=True)

@@ -13,7 +13,7 @@ from typing import Any
 
 from virtualboard.faults import check_plan
 
-APPS = ("show", "frame", "get", "snap", "send", "update", "web", "portal")
+APPS = ("show", "frame", "get", "snap", "send", "update", "web", "portal", "deploy", "fill")
 """What is tortured: apps of the board, its pages, its portal, new software through the air."""
 
 SSID, KEY, TOKEN = "home", "sesame-open-42!", "upload-token-77"

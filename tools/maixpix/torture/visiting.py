@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Iterator
@@ -80,9 +81,9 @@ def _may_be(run: Played, told: Any) -> bool:
 def software(run: Played) -> Iterator[str]:
     """Behind every power cycle the loader would start the version that was there, or one that the server has sealed for
     this board, byte by byte. In the end that is the last one, and nobody has any reason to doubt it."""
-    if run.scenario.app != "update":
+    if run.scenario.app not in ("update", "deploy"):
         return
-    allowed = {"", *run.world.air.offered}
+    allowed = {"", *run.world.air.offered} if run.world.desk is None else {"", air.LAST}
     for number, cycled in enumerate(run.cycles):
         slot, state = air.chosen(cycled.files)
         name = air.whole(cycled.files, slot) if slot else None
@@ -92,6 +93,20 @@ def software(run: Played) -> Iterator[str]:
             yield f"cycle {number}: the loader would start the version {name!r}, which nobody has offered"
         if run.goal_ns is not None and number == len(run.cycles) - 1 and (name, state) != (air.LAST, b"ok"):
             yield f"in the end the version {name!r} is in place, {state.decode('latin-1')}"
+
+
+def filled(run: Played) -> Iterator[str]:
+    """What `fill` puts onto a card is under its name only when it is whole, and in the end all of it is there."""
+    desk = run.world.desk
+    if desk is None or run.scenario.app != "fill":
+        return
+    for number, cycled in enumerate(run.cycles):
+        there = {path: hashlib.sha256(data).hexdigest() for path, data in cycled.files.items() if path[:5] == "kept/"}
+        yield from (
+            f"cycle {number}: {path} is no file of the plan" for path in there if there[path] not in desk.sources
+        )
+        if cycled is run.last and run.goal_ns is not None and {*there.values()} != desk.sources:
+            yield f"in the end {len(there)} files of the plan are there"
 
 
 PICTURES = re.compile(r"pics/(?!snap)[\w~-]+\.jpg")

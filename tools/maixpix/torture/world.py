@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from maixpix.torture.air import AirTalk, Software
+from maixpix.torture.desk import Desk
 from maixpix.torture.guests import Guests
 from maixpix.torture.pages import EVIL, EvilTalk, PageTalk, Shelf
 from maixpix.torture.phone import Phone
@@ -18,6 +19,7 @@ from maixpix.torture.scenario import AIR, AIR_LIES, FILES, HOST, PAGE_LIES, RAW,
 from maixpix.torture.sinks import RawTalk, Sink, TusTalk
 from maixpix.torture.talk import Talk
 from virtualboard.board import Board
+from virtualboard.running import RunningBoard
 
 ADDRESSES = {HOST: "10.9.8.7", EVIL: "10.6.6.6"}
 """Names of the board's network."""
@@ -44,6 +46,7 @@ class World:
         self.air = Software()
         self.guests = Guests(scenario) if scenario.app == "web" else None
         self.phone = Phone(scenario) if scenario.app == "portal" else None
+        self.desk = Desk(scenario) if scenario.app in ("deploy", "fill") else None
         self.traffic: list[Heard] = []
         self.told: list[str] = []
         """Lies that were told, in order."""
@@ -70,9 +73,19 @@ class World:
 
     def leave(self) -> None:
         """The power cycle is over, and its board gone."""
-        for visitors in (self.guests, self.phone):
-            if visitors is not None:
-                visitors.leave()
+        for around in (self.guests, self.phone, self.desk):
+            if around is not None:
+                around.leave()
+
+    def plug(self, running: RunningBoard, number: int) -> None:
+        """The board of power cycle `number` is about to be switched on."""
+        if self.desk is not None:
+            self.desk.plug(running, number)
+
+    def over(self) -> None:
+        """The run is over."""
+        if self.desk is not None:
+            self.desk.over()
 
     def quiet(self) -> None:
         """From now on everybody tells the truth and behaves; the servers have their last picture and version."""
