@@ -5,19 +5,22 @@
 # short the next picture, twice the one before, 1 s hold it or go on, 2 s a page about the board, 3 s the portal. With
 # the setting "web" the board has pages of its own beside that.
 
-from pix.courier import Courier  # first: its modules are the largest, and want a heap in one piece
+import pix
 from pix.easel import Easel
 from pix.errors import PixError
 from pix.files import card_answers
 from pix.start import once
 from pix.tell import Tell, begin
-from pix.webrun import Beside
 
 
 def main():
     settings, screen = begin()
     easel = Easel(settings, screen)
-    easel.turn()  # what the card has, at once
+    easel.turn()  # what the card has, at once; what needs the network is loaded while it shows
+    pix.shrink_ring(pix.SMALL_RING)
+    from pix.courier import Courier
+    from pix.webrun import Beside
+
     tell = easel.tell = Tell(None if easel.shown else screen)
     courier = Courier(settings, screen, easel, tell)
     beside = Beside(settings, screen, tell, courier.log, ("next",))

@@ -3,12 +3,22 @@
 # MaixPy loads a picture into one unbroken block of the heap, a receive ring is another, and nothing in the heap ever
 # moves: once the modules of this package are loaded (from source), the longest free block has some 39 kB of 290. So
 # both blocks are set aside here, before anything else comes, and handed over when they are needed.
+#
+# They lie at the end of the heap. MicroPython gives out the first free place that is large enough (gc.c), so small
+# objects come to lie in a block that is handed over only when there is no place for them anywhere before it.
+
+import gc
 
 import uio
+from micropython import const
 
 PICTURE = 320 * 240 * 2  # bytes of one full RGB565 picture on the usual panel
 RING = 49152  # 0.49 s at 1 Mbaud; with all else in use it keeps a fetch within 64 KiB of heap
+SMALL_RING = 24576  # 0.25 s at 1 Mbaud, for apps whose modules and a picture do not fit the heap with more
 
+_STEP = const(4096)  # what lies free in small pieces is guessed to within this
+_NAMES = const(400)  # added at most to make the table of names grow
+_TABLE = const(8192)  # bytes that only a new table takes at once
 _MORE = 4096  # for the small objects that come to lie in a freed block before the large one does
 
 # What runs here, told by pix.start: the folder of the version below `home`, and what names its content.
@@ -46,7 +56,36 @@ def shrink_ring(size):
         hand_over(RING)
         RING = size
         set_aside(RING)
+        _more_names()
 
 
-set_aside(PICTURE)
-set_aside(RING)
+def _more_names():
+    # Make MicroPython's table of names grow now, while there is a block for it. It grows by as much as it has, so the
+    # largest apps need 10 kB in one piece for it at their 1261st name, whenever that comes (MicroPython qstr.c).
+    gc.collect()
+    free = gc.mem_free()
+    for code in range(0x100, 0x100 + _NAMES):
+        chr(code)  # becomes a name
+        if code % 16 == 0 and free - gc.mem_free() > _TABLE:
+            break
+
+
+def _set_aside_both():
+    # What lies before them is filled while they are set aside.
+    size = gc.mem_free() - PICTURE - RING - 2 * _MORE
+    while size > 0:
+        try:
+            filler = uio.BytesIO(size)
+        except MemoryError:
+            filler = None
+        if filler is not None:
+            done = set_aside(RING) and set_aside(PICTURE)
+            filler.close()
+            if done:
+                return
+        size -= _STEP
+    set_aside(PICTURE)
+    set_aside(RING)
+
+
+_set_aside_both()

@@ -18,7 +18,6 @@ from pix.online import Held
 _SLICE_MS = const(50)  # without pages: Ctrl-C acts between two sleeps only
 _PAUSE_MS = const(5)
 _GUEST_MS = const(300)  # for guests between two blocks of a fetch, while there are any
-_RING = const(24576)  # 0.25 s at 1 Mbaud: pages and a picture do not fit the heap with more
 _SELDOM = ("pix.webform", "pix.websets")  # modules that only uploads and settings need
 
 
@@ -37,7 +36,7 @@ class Beside:
         port = settings.web or port
         if not port:
             return
-        pix.shrink_ring(_RING)
+        pix.shrink_ring(pix.SMALL_RING)
         from pix.store import recover
         from pix.web import Web
         from pix.webpages import PICTURES, Pages

@@ -85,7 +85,10 @@ class _PowerCycle:
         self._folder = folder
         self._cycled = Cycled()
         self._line = b""
-        self._limit_ms = run.scenario.quiet_ms + 1000 * KINDS[run.scenario.app].recovers_s
+        kind = KINDS[run.scenario.app]
+        self._stays = kind.restarts or kind.cable
+        """The prompt is not the end: a watchdog may restart the board, or somebody may type."""
+        self._limit_ms = run.scenario.quiet_ms + 1000 * kind.recovers_s
         run.cycles.append(self._cycled)
 
     def play(self) -> None:
@@ -136,7 +139,7 @@ class _PowerCycle:
     def _play_on(self, board: Board) -> None:
         run, clock = self._run, board.clock
         run.world.enter(board, self._number, self._cycle)
-        options = EngineOptions(self._how.engine, repl=run.world.desk is not None, decode_mpy=_source_of_byte_code())
+        options = EngineOptions(self._how.engine, repl=self._stays, decode_mpy=_source_of_byte_code())
         running = RunningBoard(board, options)
         self._running = running
         running.console.listen(self._hear)
@@ -172,8 +175,7 @@ class _PowerCycle:
                 self._mark(when, line)
             self._cycled.lines.append((when, line))
             self._judge(line)
-        at_prompt = self._run.world.desk is None and self._how.engine == K210
-        if at_prompt and self._line == b">>> ":
+        if not self._stays and self._how.engine == K210 and self._line == b">>> ":
             self._running.end("finished")  # the chip stays at its prompt, where the hosted engine ends
 
     def _mark(self, when: int, line: str) -> None:

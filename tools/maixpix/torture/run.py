@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gc
 import multiprocessing
+import os
 import signal
+import threading
 import time
 import traceback
 from collections import Counter
@@ -131,10 +133,19 @@ _how = How()
 
 
 def _begin(how: How) -> None:
-    """A worker: Ctrl-C is the parent's business, and what is there already is not looked at by every gc.collect()."""
+    """A worker: Ctrl-C is the parent's business, what is there already is not looked at by every gc.collect(), and no
+    worker is left behind by a parent that was killed."""
     global _how
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_the_parent, daemon=True).start()
     _how = how
+
+
+def _end_with_the_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _one(seed: int, app: str) -> Verdict:

@@ -35,8 +35,8 @@ class Costs:
     """Receive interrupt, shared by the bytes that wait in the FIFO (Kendryte SDK `uart.c` and `plic.c`)."""
     gc_collect: int = 780000
     """Mark and sweep of 512 KiB in 32-byte blocks with little in them."""
-    import_byte: int = 10000
-    """Compiling source text, a byte (lexer, parser, emitter): up to 14 us where code is dense, less in comments."""
+    import_character: int = 5000
+    """Compiling source text, a character of code (lexer, parser, emitter), 4.2 to 5.6 us (pix on v0.6.2-44)."""
     file_call: int = 6_000
     """FatFs and VFS above the card's own time: path lookup, descriptor."""
     file_byte: int = 3

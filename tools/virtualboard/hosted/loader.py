@@ -7,6 +7,7 @@ win over the weak names (`os`, `json` ...); in each entry of `sys.path` a direct
 
 from __future__ import annotations
 
+import functools
 import types
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -33,9 +34,18 @@ WEAK = {
 Factory = Callable[[], types.ModuleType]
 Decode = Callable[[bytes], "str | None"]
 
-_MODULE_OVERHEAD = 6  # bytes of byte code, names and objects that a byte of source leaves in the heap, in tenths (pix)
+# Measured with the modules of pix on v0.6.2-44, for a character of code (see `weight`), in hundredths of a byte.
+_KEPT_OF_MPY = 118  # byte code, names and objects that stay in the heap
+_KEPT_OF_SOURCE = 131  # the same with the line numbers that byte code goes without
+_TREE = 610  # the parse tree and what is emitted from it, while a module is compiled
 _TREE_PIECE = 1024
-_COMPILE_OVERHEAD = 8  # bytes of parse tree a byte of source, while it is compiled
+
+
+@functools.lru_cache(maxsize=256)
+def weight(source: str | bytes) -> int:
+    """Characters of code in `source`: indentation, empty lines and lines of comment cost next to nothing."""
+    text = source if isinstance(source, str) else source.decode("utf-8", "replace")
+    return sum(len(line) for line in map(str.strip, text.splitlines()) if not line.startswith("#"))
 
 
 class Loader:
@@ -71,12 +81,13 @@ class Loader:
     def compile(self, source: str | bytes, filename: str, mode: str = "exec") -> types.CodeType:
         """Compile device source; costs time and, for the moment, heap."""
         chip = self._chip
-        chip.charge(len(source) * chip.costs.import_byte)
+        size = weight(source)
+        chip.charge(size * chip.costs.import_character)
         heap = chip.heap
         # A parse tree lies in many small pieces: it needs room, but not in one block.
         pieces = []
         try:
-            for _ in range(len(source) * _COMPILE_OVERHEAD // _TREE_PIECE + 1):
+            for _ in range(size * _TREE // 100 // _TREE_PIECE + 1):
                 address = heap.alloc(_TREE_PIECE)
                 if address is None:
                     raise MemoryError(f"memory allocation failed, allocating {_TREE_PIECE} bytes")
@@ -224,11 +235,13 @@ class Loader:
                 text: str | bytes = source
                 self._chip.charge(len(raw) * self._chip.costs.copied_byte)
                 code = compiled(text, filename, "exec", self._chip.costs.node)
+                kept = _KEPT_OF_MPY
             else:
                 text = raw
                 code = self.compile(text, filename)
+                kept = _KEPT_OF_SOURCE
             # What stays: byte code, names, constants. Lives as long as the module.
-            if not self._chip.heap.own_pieces(module, len(text) * _MODULE_OVERHEAD // 10 + 512):
+            if not self._chip.heap.own_pieces(module, weight(text) * kept // 100 + 512):
                 raise MemoryError("memory allocation failed, allocating 512 bytes")
             exec(code, module.__dict__)
         except BaseException:
