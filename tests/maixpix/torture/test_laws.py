@@ -279,6 +279,10 @@ def deploys_a_mixture(run):
     starts_a_mixture(run)
 
 
+def damages_the_loader(run):
+    run.last.files["main.py"] = flipped(run.last.files["main.py"])
+
+
 def fills_in_half_a_file(run):
     run.last.files["kept/p0.jpg"] = run.last.files["kept/p0.jpg"][:-1]
 
@@ -317,6 +321,7 @@ BROKEN = {
         starts_what_nobody_offered,
         stays_with_the_old_version,
         deploys_a_mixture,
+        damages_the_loader,
     ],
     "filled": [fills_in_half_a_file, fills_in_less],
     "leftovers": [leaves_a_part, leaves_a_sidecar, leaves_a_part_of_an_upload, leaves_what_it_was_writing],
@@ -337,8 +342,8 @@ WHERE = {
     "sent": [takes_an_upload_for_sent, doubles_an_upload],
     "visited": [*BROKEN["pages"], tells_the_key_on_a_page, leaves_a_part_of_an_upload],
     "set_up": [*BROKEN["settings"], tells_the_key_of_its_own_network, tells_the_key_to_the_telephone],
-    "updated": BROKEN["software"][:-1],
-    "deployed": [deploys_a_mixture],
+    "updated": BROKEN["software"][:-2],
+    "deployed": [deploys_a_mixture, damages_the_loader],
     "filled": [*BROKEN["filled"], leaves_what_it_was_writing],
 }
 """The run in which a law is broken, where that is not the one of `show`."""

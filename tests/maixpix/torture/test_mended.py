@@ -82,3 +82,22 @@ def test_a_receiver_that_is_none_does_not_have_the_file():
     """Its answer sent the board to a page to log in at, whose status of 200 passed for the end of an upload."""
     played = run("send", UPLOAD, Cycle([], [Lie(0, "other-location")]), planted=1)
     assert breaches(played) == [] and len(played.world.sink.stored) == 1
+
+
+def flips(at):
+    return {"when": {"lane": "console_rx", "byte": at}, "do": "flip", "mask": 1}
+
+
+def test_a_line_that_changes_a_letter_puts_no_file_under_its_name():
+    """`fill` found that out when it read everything back, and the power had gone before."""
+    cut = {"when": {"lane": "console_rx", "byte": 16_800}, "do": "cut-power"}
+    played = run("fill", {"app": "show"}, Cycle([flips(12_900), cut], end_ms=20_000), Cycle(), planted=0)
+    assert breaches(played) == [] and "did not arrive whole" in played.world.desk.troubles[0][1]
+
+
+@pytest.mark.parametrize("at", [10_900, 11_200])
+def test_a_line_that_changes_a_letter_leaves_the_loader(at):
+    """It was written over in place, whatever had come."""
+    older = {"older_loader": True}
+    played = run("deploy", {"app": "show"}, Cycle([flips(at)], end_ms=9000), Cycle(), planted=1, server=older)
+    assert breaches(played) == [] and played.world.desk.troubles

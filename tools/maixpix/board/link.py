@@ -169,11 +169,12 @@ class Link:
                 f"the board gave an unreadable answer ({shorten(text, 60)!r})", "run the command again"
             ) from None
 
-    def stream(self, data: bytes) -> Iterator[str]:
-        """`data` as Python expressions of at most COMMAND_LIMIT characters each, one a piece."""
-        size = COMMAND_LIMIT * 3 // 4 - 48
+    def stream(self, data: bytes) -> Iterator[tuple[str, bytes]]:
+        """`data` in pieces, each as a Python expression of at most COMMAND_LIMIT characters and as its bytes."""
+        size = COMMAND_LIMIT * 3 // 4 - 72
         for at in range(0, len(data), size):
-            yield f'a2b_base64("{base64.b64encode(data[at : at + size]).decode()}")'
+            piece = data[at : at + size]
+            yield f'a2b_base64("{base64.b64encode(piece).decode()}")', piece
 
     def fresh(self) -> None:
         """Another soft reset: an empty heap and nothing imported. Does nothing on a board whose boot.py never ends."""

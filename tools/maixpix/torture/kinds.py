@@ -128,7 +128,8 @@ def _portal(rng: random.Random) -> dict[str, Any]:
 
 def _deploy(rng: random.Random) -> dict[str, Any]:
     """A board whose app looks for a picture that nobody has named, at a PC; `planted` as for an update."""
-    return {"planted": rng.choice([0, 1, 1]), "pictures": rng.sample(range(8), 2)}
+    server = {"older_loader": rng.random() < 0.5}
+    return {"planted": rng.choice([0, 1, 1]), "pictures": rng.sample(range(8), 2), "server": server}
 
 
 def _fill(rng: random.Random) -> dict[str, Any]:

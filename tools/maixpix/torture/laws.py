@@ -57,7 +57,7 @@ KEEPS = {
         (r"frame/[0-9a-f]{8}\.(tag|[$~^](jp|ta))", r"frame/now", r"maixpix/[ab]/[^~$^]*"),
         changes=r"maixpix/.*",
     ),
-    "deploy": Keeps(others=(r"maixpix/[ab]/[^~$^]*",), shows=False, changes=r"maixpix/.*"),
+    "deploy": Keeps(others=(r"maixpix/[ab]/[^~$^]*",), shows=False, changes=r"maixpix/.*|main\.py"),
     "fill": Keeps(others=(r"kept/p\d\.jpg",), shows=False),
     "web": Keeps(PICTURES.pattern, (_SHOT.pattern,), changes=r"pix\.json|pics/.*"),
     "portal": Keeps(

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from maixpix.torture import air
+from maixpix.torture import air, easel
 from maixpix.torture.guests import Guests, Visit
 from maixpix.torture.played import Played
 from maixpix.torture.scenario import KEY, SSID
@@ -84,7 +84,11 @@ def software(run: Played) -> Iterator[str]:
     if run.scenario.app not in ("update", "deploy"):
         return
     allowed = {"", *run.world.air.offered} if run.world.desk is None else {"", air.LAST}
+    loader = easel.software(byte_code=True).loader
     for number, cycled in enumerate(run.cycles):
+        main = cycled.files.get("main.py", b"")
+        if main != loader and (main != run.given["main.py"] or (cycled is run.last and run.goal_ns is not None)):
+            yield f"cycle {number}: the loader is {'another' if main else 'gone'}"
         slot, state = air.chosen(cycled.files)
         name = air.whole(cycled.files, slot) if slot else None
         if name is None:
