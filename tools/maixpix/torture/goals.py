@@ -52,6 +52,12 @@ def _told(run: Played, board: Board, line: str) -> bool:
     return run.world.desk is not None and run.world.desk.done
 
 
+def _guests_have_it(run: Played, board: Board, line: str) -> bool:
+    """The last picture is on the panel, and nobody is in the middle of anything."""
+    guests = run.world.guests
+    return guests is not None and _shows_the_last(run, board, line) and guests.gone_home()
+
+
 GOALS: dict[str, Goal] = {
     "show": _shows,
     "frame": _shows_the_last,
@@ -59,7 +65,7 @@ GOALS: dict[str, Goal] = {
     "snap": _done,
     "send": _done,
     "update": _runs_the_last,
-    "web": _shows_the_last,
+    "web": _guests_have_it,
     "portal": _shows_the_last,
     "deploy": _told,
     "fill": _told,

@@ -59,6 +59,8 @@ class Guests:
         self._pictures = scenario.pictures
         self._key = scenario.settings.get("web_key", "")
         self._final = False
+        self._stays_away = False
+        self._open = 0
         self._cycle = 0
 
     def enter(self, board: Board, cycle: int, lies: dict[int, Lie], told: Callable[[str], None]) -> None:
@@ -70,7 +72,7 @@ class Guests:
         self._rng = random.Random(f"guests {self._scenario.seed} {cycle}")
         self._token = ""
         self._names: list[str] = []
-        self._count = 0
+        self._count = self._open = 0
         self._brought_ns = -(10**12)
         self._later(_AGAIN_MS)
 
@@ -82,12 +84,19 @@ class Guests:
         """The power cycle is over."""
         del self._board
 
+    def gone_home(self) -> bool:
+        """Nobody comes any more; True when nobody is there."""
+        self._stays_away = True
+        return self._open == 0
+
     # -- one after the other ------------------------------------------------------------------------------
 
     def _later(self, ms: int) -> None:
         self._board.clock.after(ms * MS, self._come)
 
     def _come(self) -> None:
+        if self._stays_away:
+            return
         network = self._board.network
         if not network.station_online() or 80 not in network.listening:
             self._later(_AGAIN_MS)
@@ -140,10 +149,13 @@ class Guests:
         def then(answer: Answer) -> None:
             visit.answer = answer
             self._learn(visit)
+            self._open -= 1
             over()
 
         steps = self._steps(visit, share)
+        self._open += 1
         if not self._board.network.call(80, Call(steps, then)):
+            self._open -= 1
             over()
 
     def _steps(self, visit: Visit, share: float) -> list[Step]:
