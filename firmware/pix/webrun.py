@@ -99,7 +99,8 @@ class Beside:
         for name in _SELDOM:
             if name in sys.modules and not self.web.busy:
                 del sys.modules[name]
-                setattr(pix, name[4:], None)
+                if hasattr(pix, name[4:]):
+                    delattr(pix, name[4:])
                 gc.collect()
 
     def between(self):
