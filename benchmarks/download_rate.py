@@ -10,6 +10,7 @@ are left out.
 from __future__ import annotations
 
 import argparse
+import compileall
 import hashlib
 import os
 import random
@@ -22,6 +23,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import maixpix as maixpix_package
 from benchmarks.nginx import Nginx
 
 SMALL_FILES = 500
@@ -46,6 +48,7 @@ def main() -> None:
     parser.add_argument("--mib", type=int, default=256)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
+    compileall.compile_dir(Path(maixpix_package.__file__).parent, quiet=1)  # as it is once installed
     with tempfile.TemporaryDirectory() as name, Nginx(Path(name)) as nginx:
         dice = random.Random(1)
         with (nginx.www / "big").open("wb") as file:

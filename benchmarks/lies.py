@@ -28,6 +28,7 @@ B = random.Random(2).randbytes(300_000)
 C = random.Random(3).randbytes(250_000)
 BIG = random.Random(4).randbytes(6_000_000)
 BIG_B = random.Random(5).randbytes(6_000_000)
+PAGE = b"<html>Please come back later</html>"
 SMALL = random.Random(6).randbytes(20_000)
 
 
@@ -737,13 +738,13 @@ def stale_proxy(talk: Talk) -> None:
 def error_page_instead_of_the_rest(talk: Talk) -> None:
     if talk.number == 1:
         return talk.serve(A, cut_at=100_000)
-    return talk.serve(b"<html>Please come back later</html>", etag=None, modified=None, ranges=False)
+    return talk.serve(PAGE, etag=None, modified=None, ranges=False)
 
 
 @case(RIGHT)
 def error_page_once(talk: Talk) -> None:
     if talk.number == 2:
-        return talk.serve(b"<html>Please come back later</html>", etag=None, modified=None, ranges=False)
+        return talk.serve(PAGE, etag=None, modified=None, ranges=False)
     return talk.serve(A, cut_at=100_000 if talk.number == 1 else None)
 
 

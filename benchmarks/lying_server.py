@@ -8,6 +8,7 @@ from __future__ import annotations
 import email.utils
 import re
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -147,9 +148,13 @@ Behaviour = Callable[[Talk], None]
 
 
 class LyingServer:
-    """Serves `behaviours` by the first part of the path; a context. Every connection has its own thread."""
+    """Serves `behaviours` by the first part of the path; a context. Every connection has its own thread.
 
-    def __init__(self, behaviours: Mapping[str, Behaviour]) -> None:
+    With `tls` it speaks https, by the name of localhost.
+    """
+
+    def __init__(self, behaviours: Mapping[str, Behaviour], tls: ssl.SSLContext | None = None) -> None:
+        self._tls = tls
         self.behaviours = behaviours
         self.sent: Counter[str] = Counter()
         self.talks: dict[str, list[Talk]] = {}
@@ -173,7 +178,8 @@ class LyingServer:
 
     def url(self, path: str) -> str:
         """The address of a behaviour; what follows a slash in `path` tells runs apart."""
-        return f"http://127.0.0.1:{self.port}/{path}"
+        where = "http://127.0.0.1" if self._tls is None else "https://localhost"
+        return f"{where}:{self.port}/{path}"
 
     def _accept(self) -> None:
         while True:
@@ -187,6 +193,12 @@ class LyingServer:
 
     def _attend(self, sock: socket.socket) -> None:
         sock.settimeout(30)
+        if self._tls is not None:
+            try:
+                sock = self._tls.wrap_socket(sock, server_side=True)
+            except OSError:  # the client does not trust it
+                sock.close()
+                return
         buffer = b""
         with sock, suppress(Gone, OSError):
             while True:

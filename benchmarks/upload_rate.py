@@ -9,7 +9,8 @@ of the card are those of the hosted engine; with it, MaixPy itself runs at 403 M
 
 payload: from the first byte of the file's connection on the line to the last acknowledgement. bound: what the line,
 the module and the round trip leave of it when the board loses no time. all: from the call to the proof (CIPSEND by
-tcp:// and the stock driver have none), which includes connecting, and reading the file a first time for its digest;
+tcp:// and the stock driver have none), which includes connecting, and reading the file a first time for its digest,
+unless that is known, as it is of a snapshot;
 tcp:// stays for one second after its first byte, lest the receiver refuses. A busy machine shows in this column.
 """
 
@@ -44,21 +45,24 @@ SIZES = (12_000, 200_000, 1_000_000)
 _OURS = """
 import uos
 from pix import config, wifi
+from pix.files import sum_of
 from pix.upload import Uploader
 modem = wifi.bring_up(config.load())
 class Plain:
     def connect(self, host, port, timeout_ms, pipelined=False):
         return modem.connect(host, port, timeout_ms)
-for name, connector, target in (
-    ("tcp+name CIPSENDBUF", modem, "tcp+name://pc:{tcp}"),
-    ("tus CIPSENDBUF", modem, "http://pc:{port}/files/"),
-    ("tcp CIPSEND", modem, "tcp://pc:{tcp}"),
-    ("tus CIPSEND", Plain(), "http://pc:{port}/files/"),
+for name, connector, target, known in (
+    ("tcp+name CIPSENDBUF", modem, "tcp+name://pc:{tcp}", False),
+    ("tus CIPSENDBUF", modem, "http://pc:{port}/files/", False),
+    ("tus CIPSENDBUF, known", modem, "http://pc:{port}/files/", True),
+    ("tcp CIPSEND", modem, "tcp://pc:{tcp}", False),
+    ("tus CIPSEND", Plain(), "http://pc:{port}/files/", False),
 ):
     up = Uploader(connector, target)
     up.send("/sd/warm.bin")
     for size in {sizes}:
-        sent = up.send("/sd/%d.bin" % size)
+        path = "/sd/%d.bin" % size
+        sent = up.send(path, digest=sum_of(path, 0, size, up.view) if known else "")
         print("rate|%s|%d|%d" % (name, sent.bytes, sent.elapsed_ms))
         note = "%d.^bi" % size
         if note in uos.listdir("/sd"):

@@ -17,7 +17,7 @@ RING = 49152  # 0.49 s at 1 Mbaud; with all else in use it keeps a fetch within 
 SMALL_RING = 24576  # 0.25 s at 1 Mbaud, for apps whose modules and a picture do not fit the heap with more
 
 _STEP = const(4096)  # what lies free in small pieces is guessed to within this
-_NAMES = const(400)  # added at most to make the table of names grow
+_NAMES = const(200)  # added at most to make the table of names grow
 _TABLE = const(8192)  # bytes that only a new table takes at once
 _MORE = 4096  # for the small objects that come to lie in a freed block before the large one does
 
@@ -31,12 +31,17 @@ _aside = {}
 
 
 def set_aside(size):
-    # Keep a block of `size` bytes and a little more for later; returns whether that much is there in one piece.
+    # Keep a block of `size` bytes, and a little more where there is, for later; returns whether that much is there in
+    # one piece.
+    return _keep(size, _MORE) or _keep(size, 0)
+
+
+def _keep(size, more):
     hand_over(size)
     try:
         # A stream and not a bytearray: closing it frees the block in any case, while a stale pointer somewhere on the
         # stack may keep a bytearray alive over many collections (MicroPython objstringio.c, gc.c).
-        _aside[size] = uio.BytesIO(size + _MORE)
+        _aside[size] = uio.BytesIO(size + more)
     except MemoryError:
         return False
     return True
@@ -79,7 +84,7 @@ def _set_aside_both():
         except MemoryError:
             filler = None
         if filler is not None:
-            done = set_aside(RING) and set_aside(PICTURE)
+            done = _keep(RING, _MORE) and _keep(PICTURE, _MORE)
             filler.close()
             if done:
                 return

@@ -2,9 +2,11 @@
 
 import gc
 
+import machine
 import utime
 from micropython import const
 
+import pix
 from pix import clock, online
 from pix.album import OF_THE_CARD
 from pix.log import Log
@@ -91,9 +93,9 @@ class Courier:
             self._card_bad_at = now
         elif utime.ticks_diff(now, self._card_bad_at) >= _CARD_MS:
             # MaixPy mounts a card at the start only: one that was pulled out and is back needs a fresh one.
-            import machine
-
             machine.reset()
+        if error.code == "no-memory" and not pix.set_aside(pix.PICTURE):
+            machine.reset()  # the heap is in pieces
         self._easel.card(error)
         self._tell.screen = None  # the picture or the card stays until the next picture
         gc.collect()

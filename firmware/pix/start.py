@@ -119,6 +119,9 @@ def supervise(settings, log, name=None):
             _tell(settings, log, error, mine)
             if error.code in ("no-card", "card-error"):
                 _fetch_card()
+            elif error.code == "no-memory" and not pix.set_aside(pix.PICTURE):
+                _pause(pause_ms)
+                _reset()
         except Exception as error:  # noqa: BLE001 - apps may raise anything
             sys.print_exception(error)
             if "sd" in uos.listdir("/") and not card_answers():

@@ -95,14 +95,14 @@ def test_a_later_download_must_be_the_same(server, tmp_path):
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
-        ((404, {}, b"none"), "answered 404"),
-        ((500, {}, b"oops"), "answered 500"),
+        ((404, {}, b"none"), r"has no such file \(404\)"),
+        ((500, {}, b"oops"), "answers 500"),
         ((200, {}, b"<html>login</html>"), "is a web page"),
         ((200, {}, maixpy_like()[:-9000]), "is truncated"),
-        ((200, {"Content-Length": "200000"}, maixpy_like()), "broke off|ended after 98,304 of 200,000"),
-        ((200, {"Content-Length": "99999999"}, b""), "more than the 16 MiB flash"),
-        ((200, {"Content-Length": "500"}, None), "stopped sending"),
-        ((302, {"Location": "ftp://x/y"}, b""), "answered 302|cannot reach"),
+        ((200, {"Content-Length": "200000"}, maixpy_like()), "ends the answer too early|at byte 98,304 of 200,000"),
+        ((200, {"Content-Length": "99999999"}, b""), "has more than 16,777,216 bytes"),
+        ((200, {"Content-Length": "500"}, None), "sends nothing"),
+        ((302, {"Location": "ftp://x/y"}, b""), "redirects to .* no http or https address"),
     ],
 )
 def test_bad_answers_leave_the_old_file(server, tmp_path, answer, words):
@@ -117,7 +117,7 @@ def test_bad_answers_leave_the_old_file(server, tmp_path, answer, words):
 
 
 def test_no_server_at_all(tmp_path):
-    with pytest.raises(UserError, match="cannot reach"):
+    with pytest.raises(UserError, match="cannot be reached"):
         firmware_get.download("http://127.0.0.1:9/a.bin", tmp_path / "a.bin", tmp_path / "sums.json")
 
 

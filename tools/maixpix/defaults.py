@@ -24,7 +24,6 @@ from typing import Any
 import click
 
 from maixpix.errors import UserError
-from maixpix.ports import PORT_VARIABLE
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -33,6 +32,7 @@ else:
 
 FILE = "maixpix.toml"
 VARIABLE = "MAIXPIX_CONFIG"
+PORT_VARIABLE = "MAIXPIX_PORT"
 
 
 def read(path: Path | None = None) -> dict[str, Any]:

@@ -14,9 +14,8 @@ import click
 from serial.tools import list_ports
 
 from maixpix.boards import Board
+from maixpix.defaults import PORT_VARIABLE
 from maixpix.errors import UserError, shorten
-
-PORT_VARIABLE = "MAIXPIX_PORT"
 
 # (vendor, product or None for any): what it is. Sources: Krux's flashing script, Sipeed's MaixPy documentation.
 _ADAPTERS: tuple[tuple[int, int | None, str], ...] = (

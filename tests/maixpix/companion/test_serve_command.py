@@ -13,9 +13,9 @@ from types import SimpleNamespace
 import pytest
 from PIL import Image
 
+from maixpix.amounts import bytes_text, parse_bytes, parse_seconds, seconds_text
 from maixpix.cli import run
 from maixpix.commands.serve import DEFAULTS, default_uploads
-from maixpix.companion.amounts import bytes_text, parse_bytes, parse_seconds, seconds_text
 from maixpix.errors import UserError
 from rig.patience import patient
 

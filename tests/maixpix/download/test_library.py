@@ -2,6 +2,8 @@
 
 import asyncio
 import errno
+import gzip
+import hashlib
 import json
 import os
 import socket
@@ -14,13 +16,23 @@ from hypothesis import strategies as st
 
 from benchmarks.lies import BIG, A, B, C
 from benchmarks.lying_server import LyingServer
-from maixpix.download import DownloadError, Downloads, Options, download, download_async, download_many, stream
+from maixpix.download import (
+    DownloadError,
+    Downloads,
+    Options,
+    download,
+    download_async,
+    download_many,
+    downloads,
+    stream,
+)
 from maixpix.download.answer import read_answer, retry_after
 from maixpix.download.extents import Extents
 from maixpix.download.filename import disposition_name
+from maixpix.download.folder import Folder
 from maixpix.download.journal import Journal, read_journal
 from maixpix.download.partfile import PartFile
-from maixpix.download.segments import SMALLEST, Segments
+from maixpix.download.segments import SMALLEST, STOLEN, Segments
 from maixpix.download.sums import read_sums
 from maixpix.download.trouble import Lie
 from maixpix.download.version import Version
@@ -141,6 +153,14 @@ def test_many_files_in_the_order_of_their_addresses(serve, tmp_path):
     assert three.path.read_bytes() == C
 
 
+def test_a_folder_is_looked_into_once_for_many_files(serve, tmp_path, monkeypatch):
+    looked = []
+    monkeypatch.setattr(downloads, "Folder", lambda path: looked.append(path) or Folder(path))
+    server = serve(**{f"f{number}": lambda talk: talk.serve(A) for number in range(20)})
+    download_many([server.url(f"f{number}") for number in range(20)], tmp_path)
+    assert looked == [tmp_path]
+
+
 def test_two_addresses_do_not_share_a_name(serve, tmp_path):
     server = serve(a=lambda talk: talk.serve(A), b=lambda talk: talk.serve(B))
     results = download_many([server.url("a/x"), server.url("b/x")], tmp_path)
@@ -192,6 +212,24 @@ def test_the_rate_is_limited(serve, tmp_path):
     assert time.monotonic() - began > 0.6
 
 
+@pytest.mark.parametrize(
+    "behave",
+    [
+        lambda talk: talk.head("200 OK", Content_Length=len(BIG)),
+        lambda talk: talk.serve(BIG, length=False, etag=None, modified=None),
+        lambda talk: talk.serve(gzip.compress(BIG), shown={"Content_Encoding": "gzip"}),
+    ],
+    ids=["told", "not told", "packed"],
+)
+def test_a_file_may_be_too_big(behave, serve, tmp_path):
+    server = serve(a=behave)
+    with pytest.raises(DownloadError, match="has more than 300,000 bytes"):
+        download(server.url("a"), tmp_path / "f", options=Options(max_bytes=300_000))
+    with pytest.raises(DownloadError, match="has more than 300,000 bytes"):
+        list(stream(server.url("a"), options=Options(max_bytes=300_000)))
+    assert not (tmp_path / "f").exists()
+
+
 def test_parts_share_the_work(serve, tmp_path):
     server = serve(a=lambda talk: talk.serve(BIG, pause_s=0.02))
     result = download(server.url("a"), tmp_path / "f", parts=4)
@@ -241,8 +279,9 @@ def test_what_a_power_failure_took_is_not_believed_and_the_rest_is(tmp_path):
     journal.begin(Version('"v1"', size=len(A)))
     for start, stop in ((0, 100_000), (200_000, 250_000), (100_000, 150_000), (250_000, 300_000)):
         file.write(start, [A[start:stop]])
-        journal.note(file.account(start, [A[start:stop]]))
+        journal.note(file.state([file.account(start, [A[start:stop]])]))
     file.close()
+    journal.close()
     with path.open("r+b") as damaged:
         damaged.seek(120_000)
         damaged.write(bytes(10))
@@ -296,6 +335,40 @@ def test_segments_are_halved_and_given_back():
     segments.release(third)
     assert segments.extend(first)
     assert first.stop == 8 * SMALLEST
+
+
+def test_connections_are_dealt_the_front_half_first_and_then_pieces_of_the_rest():
+    segments = Segments(Extents())
+    segments.total = 8 * STOLEN + 3
+    first = segments.claim()
+    shares = segments.deal(4)
+    cuts = [0, *(share.start for share in shares), shares[-1].stop]
+    assert cuts == [number * (STOLEN + 1) for number in range(5)] and first.stop == cuts[1]
+    assert (shares[-1].stop, segments.claim().stop) == (cuts[4], cuts[4] + STOLEN + 1)
+    little = Segments(Extents())
+    little.total = 8 * STOLEN - 1
+    little.claim()
+    assert little.deal(4)[-1].stop == little.total and little.claim() is None
+    resumed = Segments(Extents([(SMALLEST, 4 * STOLEN)]))
+    resumed.total = 8 * STOLEN
+    first = resumed.claim()
+    shares = resumed.deal(4)
+    assert (first.start, first.stop) == (0, SMALLEST)
+    assert [share.start for share in shares] == [4 * STOLEN, 5 * STOLEN + SMALLEST // 4, 6 * STOLEN + SMALLEST // 2]
+
+
+def test_what_is_complete_at_the_front_is_hashed_while_the_rest_is_written(tmp_path):
+    file = PartFile(tmp_path / "f")
+    file.open()
+    half = len(A) // 2
+    for start, piece in ((half, A[half:]), (0, memoryview(A)[:half])):
+        file.write(start, [piece])
+    file.account(half, [A[half:]])
+    assert file.state([]).hashed == 0
+    file.account(0, [memoryview(A)[:half]])
+    file.hash_on(len(A))
+    assert (file.state([]).hashed, file.state([]).sha256) == (len(A), hashlib.sha256(A).hexdigest())
+    file.close()
 
 
 @pytest.mark.parametrize(

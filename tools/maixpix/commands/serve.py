@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from maixpix import ui
-from maixpix.companion.amounts import bytes_text, parse_bytes, parse_seconds, seconds_text
+from maixpix.amounts import bytes_text, parse_bytes, parse_seconds, seconds_text
 from maixpix.companion.frames import ORDERS
 from maixpix.companion.settings import PictureLimits, ServeSettings, UploadLimits
 from maixpix.companion.sniff import MORE_FORMATS

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from maixpix.companion.amounts import bytes_text
+from maixpix.amounts import bytes_text
 from maixpix.companion.app import Companion
 from maixpix.companion.saying import logged_by
 from maixpix.companion.settings import ServeSettings

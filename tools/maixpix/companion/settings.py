@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from maixpix.companion.amounts import bytes_text
+from maixpix.amounts import bytes_text
 from maixpix.errors import UserError
 from maixpix.paths import require_folder
 

@@ -8,7 +8,7 @@ import os
 import socket
 import ssl
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -22,6 +22,7 @@ from multidict import CIMultiDictProxy
 from yarl import URL
 
 from maixpix.download.answer import Answer, read_answer
+from maixpix.download.long_body import LongBody
 from maixpix.download.options import Options
 from maixpix.download.trouble import Broken, DownloadError, Lie, Stalled, Trouble
 from maixpix.download.version import Version, linked_digest
@@ -34,6 +35,9 @@ else:
 MAX_REDIRECTS = 12
 READ_BUFFER = 256 * 1024
 """Bytes that aiohttp keeps ahead of us on one connection; it stops reading at twice as many."""
+
+LONG = 4 * 1024 * 1024
+"""Bytes still to come that are worth going past aiohttp, though the connection then serves no second request."""
 
 WATCH_S = 1.0
 HEAD_S = 5.0
@@ -56,6 +60,7 @@ class Reply:
         self._failure: BaseException | None = None
         # After the body the response forgets its connection, which alone knows of bytes behind the body.
         self._protocol = response.connection.protocol if response.connection is not None else None
+        self._long: LongBody | None = None
         self._idle_s = idle_s
         self._waits_since: float | None = None
         self._loop = asyncio.get_running_loop()
@@ -63,6 +68,12 @@ class Reply:
 
     def _look(self) -> None:
         """End a wait that aiohttp has forgotten: it does not tell of damage in the middle of a body, nor time out."""
+        if self._long is not None:
+            if self._waits_since is not None and self._loop.time() - self._waits_since > self._idle_s:
+                self._long.fail(Stalled("sends nothing"))
+            else:
+                self._watch = self._loop.call_later(WATCH_S, self._look)
+            return
         content = self._response.content
         if content.is_eof() or content.exception() is not None:
             return
@@ -74,8 +85,25 @@ class Reply:
         else:
             self._watch = self._loop.call_later(WATCH_S, self._look)
 
-    async def read(self) -> bytes:
+    def take_over(self, block: Callable[[], int]) -> None:
+        """Let the rest of a long body come in blocks of `block()` bytes, if that can be done; see `LongBody`."""
+        content, protocol = self._response.content, self._protocol
+        length = self.headers.get("Content-Length", "")
+        if not length.isdecimal() or "Transfer-Encoding" in self.headers or protocol is None:
+            return
+        missing, transport = int(length) - content.total_bytes, protocol.transport
+        if missing < LONG or transport is None or content.exception() is not None or protocol.exception() is not None:
+            return
+        protocol.pause_reading()  # which ends its own watch over the time, too
+        self._long = LongBody(transport, protocol, content.read_nowait(), missing, block)
+
+    async def read(self) -> bytes | memoryview:
         """The next bytes of the body, b"" at its proper end. Raises `Broken`, `Stalled` or `Lie`."""
+        if self._long is not None:
+            self._waits_since = self._loop.time()
+            data = await self._long.read()
+            self._waits_since = None
+            return data
         content = self._response.content
         if self._failure is None and content.exception() is not None:
             # aiohttp tells a cut at once and would keep for itself what came before; that may be all of a short answer.
@@ -100,12 +128,15 @@ class Reply:
 
     def check_surplus(self) -> None:
         """Raises `Lie` when the server sent more than the length that it had told."""
-        if self._protocol is not None and isinstance(self._protocol.exception(), HttpProcessingError):
+        is_too_long = self._long is not None and self._long.has_surplus
+        if is_too_long or (self._protocol is not None and isinstance(self._protocol.exception(), HttpProcessingError)):
             raise Lie("sends more bytes than the Content-Length that it told")
 
     def close(self) -> None:
         """Give the connection back after a whole body, else close it."""
         self._watch.cancel()
+        if self._long is not None:
+            self._long.give_back()
         self._response.release() if self._response.content.is_eof() else self._response.close()
 
 
@@ -199,6 +230,7 @@ class Client:
         if response.status == 304 and is_conditional:
             return Reply(response, headers, Answer(304, 0, 0, Version()), self._options.idle_s)
         answer = read_answer(response.status, headers, is_gzip_wanted)
+        check_size(answer.version.size or 0, self._options)
         if digests:
             version = replace(answer.version, digests={**answer.version.digests, **digests})
             answer = replace(answer, version=version)
@@ -219,6 +251,12 @@ def check_url(url: str) -> None:
         scheme, host = "", ""
     if scheme not in ("http", "https") or not host:
         raise DownloadError(f"{url[:200]} is no http or https address", "write http://... or https://...", "refused")
+
+
+def check_size(size: int, options: Options) -> None:
+    """Raises `DownloadError` for a file of more than `max_bytes`."""
+    if options.max_bytes and size > options.max_bytes:
+        raise DownloadError(f"the file has more than {options.max_bytes:,} bytes", "check the address", "refused")
 
 
 def _redirected(url: str, target: str) -> str:

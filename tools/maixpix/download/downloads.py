@@ -45,6 +45,7 @@ class Downloads:
         self._little = LittleFiles(self._executor)
         self._taken: dict[Path, str] = {}
         self._folders: dict[Path, Folder] = {}
+        self._looking = asyncio.Lock()
 
     async def __aenter__(self) -> Downloads:
         await self._client.__aenter__()
@@ -89,8 +90,7 @@ class Downloads:
         began = time.monotonic()
         check_url(url)
         folder = path.parent if path is not None else folder or Path()
-        home = self._folders.get(folder) or await self._in_thread(Folder, folder)
-        home = self._folders.setdefault(folder, home)
+        home = await self._home(folder)
         place = Place.of(path) if path is not None else home.place_of(url)
         reply = None
         try:
@@ -117,6 +117,14 @@ class Downloads:
             if reply is not None:
                 reply.close()
         return replace(result, seconds=time.monotonic() - began)
+
+    async def _home(self, folder: Path) -> Folder:
+        """The folder, looked into once, however many files of it begin at the same time."""
+        if folder not in self._folders:
+            async with self._looking:
+                if folder not in self._folders:
+                    self._folders[folder] = await self._in_thread(Folder, folder)
+        return self._folders[folder]
 
     async def _fetch_little(self, url: str, place: Place, options: Options, reply: Reply) -> Result | None:
         """A file that fits into memory, in one go; None when that came to nothing."""
@@ -208,6 +216,7 @@ class Downloads:
         if is_wrong or read_journal(journal.path) is None:
             file.discard()
             journal.remove()
+        journal.close()
         file.close()
 
     async def _existing(self, url: str, place: Place, options: Options, reply: Reply | None) -> Result | Reply | None:

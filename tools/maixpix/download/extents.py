@@ -22,6 +22,11 @@ class Extents:
         """Bytes in all ranges together."""
         return sum(self._stops) - sum(self._starts)
 
+    @property
+    def front(self) -> int:
+        """Up to where everything is there from the first byte on."""
+        return self._stops[0] if self._starts[:1] == [0] else 0
+
     def copy(self) -> Extents:
         """The same ranges, independent of these."""
         return Extents(self)

@@ -68,8 +68,7 @@ class Helpers:
                 self._start(self._grow())
             return
         # All shares are dealt out before any is asked for, so that nobody asks for what another one gets.
-        shares = [self._transfer.segments.steal(SMALLEST) for _ in range(self._parts - 1)]
-        self._shares = [share for share in shares if share is not None]
+        self._shares = self._transfer.segments.deal(self._parts)
         for share in self._shares:
             self._start(self._help(share))
 

@@ -1,6 +1,6 @@
 """The journal of an unfinished download: what is safe on the disk, so that the next run goes on from there.
 
-One JSON object a line. The first names the file, its address and version. A line with `written` follows every block:
+One JSON object a line. The first names the file, its address and version. A line with `written` follows every write:
 a killed program's bytes are still with the system, and come to the disk. A line with `safe` was written after the bytes
 that it names had been made durable, which a power failure leaves, too. Either is only believed as far as its digests
 are those of the file. A line torn by a crash is left out.
@@ -13,7 +13,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from maixpix.download.partfile import Block, PartFile, Snapshot, disk_error, open_private
 from maixpix.download.version import Version
@@ -48,7 +48,7 @@ class Journal:
         self.path = path
         self._name = name
         self._url = url
-        self._is_begun = False
+        self._file: BinaryIO | None = None
 
     def begin(self, version: Version) -> None:
         """Start anew: nothing is safe. Blocks."""
@@ -59,15 +59,15 @@ class Journal:
                 file.write(json.dumps(head).encode() + b"\n")
                 os.fsync(file.fileno())
             new.replace(self.path)
+            self.close()
+            self._file = open_private(self.path, "ab")
         except OSError as error:
             raise disk_error(error, self.path) from None
-        self._is_begun = True
 
     def go_on(self) -> None:
         """Append to what `read_journal` found; a line torn by a crash is ended first. Blocks."""
-        with self.path.open("ab", buffering=0) as journal:
-            journal.write(b"\n")
-        self._is_begun = True
+        self._file = open_private(self.path, "ab")
+        self._file.write(b"\n")
 
     def note(self, snapshot: Snapshot) -> None:
         """Write down what is in the part file and not yet durable. Blocks."""
@@ -78,19 +78,24 @@ class Journal:
         self._append("safe", file.sync())
 
     def _append(self, state: str, snapshot: Snapshot) -> None:
-        if not self._is_begun or not snapshot.blocks:
+        if self._file is None or not snapshot.blocks:
             return
         line = json.dumps(_line(state, snapshot), separators=(",", ":")).encode() + b"\n"
         try:
-            with self.path.open("ab", buffering=0) as journal:
-                journal.write(line)
+            self._file.write(line)
         except OSError as error:
             raise disk_error(error, self.path) from None
 
     def remove(self) -> None:
         """The download is finished, or nothing of it can be used."""
+        self.close()
         self.path.unlink(missing_ok=True)
-        self._is_begun = False
+
+    def close(self) -> None:
+        """Let go of the journal, which stays as it is."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
 
 
 def read_journal(path: Path) -> Left | None:

@@ -20,10 +20,10 @@ from maixpix.download.partfile import PartFile, sync_together
 from maixpix.download.record import Entry
 from maixpix.download.version import ALGORITHMS, Version, check_digest
 
-LITTLE = 256 * 1024
+LITTLE = 128 * 1024
 """Bytes up to which a file is fetched into memory first."""
 
-MOST = 64
+MOST = 128
 """Files that are kept at once: as many file descriptors."""
 
 T = TypeVar("T")

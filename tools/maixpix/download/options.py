@@ -43,6 +43,8 @@ class Options:
     bearer: str = ""
     """Token; never sent to another host either."""
     cookies: Mapping[str, str] = field(default_factory=dict)
+    max_bytes: int = 0
+    """Bytes that a file may have at most, 0 for no limit."""
     limit: int = 0
     """Bytes a second at most, 0 for no limit."""
     retries: int = 5
@@ -58,7 +60,7 @@ class Options:
     """The longest `Retry-After` that is waited for."""
     per_host: int = 8
     """Connections to one host at a time."""
-    at_once: int = 64
+    at_once: int = 128
     """Files at a time in `download_many`: more than connections, since some are on their way to the disk."""
 
 

@@ -28,6 +28,9 @@ if sys.platform != "win32":
 READ = 1024 * 1024
 """Bytes read at once when a file is hashed."""
 
+_AHEAD = 4 * 1024 * 1024
+"""Bytes that are hashed at most before the next ones are written."""
+
 _MAX_BUFFERS = 512
 """Buffers in one vectored write; Linux takes 1,024 (IOV_MAX)."""
 
@@ -51,17 +54,17 @@ class Block:
 class Snapshot:
     """Blocks that were written, and the digest of the file's first `hashed` bytes: what a next run can check."""
 
-    blocks: list[Block]
+    blocks: Sequence[Block]
     hashed: int
     sha256: str
 
 
 class PartFile:
-    """All methods block and belong into a thread, except `discard` and `close`; no two write the same range at once.
+    """All methods block and belong into a thread, except `discard` and `close`; only one at a time may write.
     What has been written is hashed in a step of its own, while the next bytes are written.
 
-    The SHA-256 runs along while bytes arrive in order from the start, which a plain stream does; the rest is hashed
-    from the file when the download is proven.
+    The SHA-256 runs along while bytes arrive in order from the start, which a plain stream does; of parts it follows
+    what is there without a gap, and the rest is hashed from the file when the download is proven.
     """
 
     def __init__(self, path: Path) -> None:
@@ -111,27 +114,36 @@ class PartFile:
         with self._told():
             os.ftruncate(self._fd, size)
 
-    def write(self, position: int, pieces: Sequence[bytes]) -> None:
+    def write(self, position: int, pieces: Sequence[bytes | memoryview]) -> None:
         """Write `pieces` one behind the other; `account` must follow."""
         with self._told():
             self._write_all(position, pieces)
 
-    def account(self, position: int, pieces: Sequence[bytes]) -> Snapshot:
-        """Hash what was written, and let the next `sync` tell it, too."""
-        size = sum(map(len, pieces))
+    def account(self, position: int, pieces: Sequence[bytes | memoryview]) -> Block:
+        """Hash what was written."""
         with self._lock:
+            crc = None
             if position == self._hashed:
                 for piece in pieces:
                     self._sha.update(piece)
-                self._hashed += size
-                crc = None
+                    self._hashed += len(piece)
             else:
                 crc = 0
                 for piece in pieces:
                     crc = zlib.crc32(piece, crc)
-            block = Block(position, position + size, crc)
+            block = Block(position, position + sum(map(len, pieces)), crc)
             self._fresh.append(block)
-            return Snapshot([block], self._hashed, self._sha.copy().hexdigest())
+        return block
+
+    def hash_on(self, front: int) -> None:
+        """Hash some of what is there without a gap, up to `front`, so that there is less to do at the end."""
+        with self._told(), self._lock:
+            self._hash_up_to(min(front, self._hashed + _AHEAD))
+
+    def state(self, blocks: Sequence[Block]) -> Snapshot:
+        """What is to be told of `blocks`, before a `sync` tells it again."""
+        with self._lock:
+            return Snapshot(blocks, self._hashed, self._sha.copy().hexdigest())
 
     def put(self, body: bytes) -> None:
         """Write a whole file at once, which no journal needs to know of."""
@@ -252,7 +264,7 @@ class PartFile:
             return
         self.path.unlink()
 
-    def _write_all(self, position: int, pieces: Sequence[bytes]) -> None:
+    def _write_all(self, position: int, pieces: Sequence[bytes | memoryview]) -> None:
         size = sum(map(len, pieces))
         if not hasattr(os, "pwritev"):
             with self._lock:

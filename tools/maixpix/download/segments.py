@@ -14,6 +14,10 @@ SMALLEST = 1024 * 1024
 STOLEN = 4 * 1024 * 1024
 """The same for bytes that a neighbour has asked for already: its connection has to be closed, with what is in it."""
 
+ROUNDS = 2
+"""Pieces that each connection is to fetch one after the other: while the second half of a file comes, the first is
+hashed, which at the end of a fast download is what would still have to be done."""
+
 ENDLESS = math.inf
 
 
@@ -37,6 +41,7 @@ class Segments:
     def __init__(self, there: Extents) -> None:
         self.there = there
         self.total: int | None = None
+        self._piece = ENDLESS
         self._active: list[Segment] = []
 
     def __iter__(self) -> Iterator[Segment]:
@@ -48,10 +53,23 @@ class Segments:
         return self.total is not None and len(self.there) >= self.total
 
     def claim(self) -> Segment | None:
-        """The first range that is neither there nor being fetched; None when there is none."""
+        """A piece of the first range that is neither there nor being fetched; None when there is none."""
         for start, stop in self._open():
-            return self._begin(start, stop)
+            return self._begin(start, min(stop, start + self._piece))
         return None
+
+    def deal(self, count: int) -> list[Segment]:
+        """Cut the only segment being fetched for `count` connections; the segments of all others than its own.
+
+        What is left open behind them is for whoever is through first.
+        """
+        first = self._active[0]
+        left = first.left + sum(stop - start for start, stop in self._open())
+        rounds = ROUNDS if left >= ROUNDS * count * STOLEN else 1
+        self._piece = max(SMALLEST, math.ceil(left / (rounds * count)))
+        first.stop = min(first.stop, first.position + self._piece)
+        shares = [self.claim() for _ in range(count - 1)]
+        return [share for share in shares if share is not None]
 
     def steal(self, smallest: int = STOLEN) -> Segment | None:
         """An open range, or the second half of the longest one being fetched; None when less than `smallest` is it."""
@@ -68,7 +86,7 @@ class Segments:
         """Let a segment at its end go on into an open range right behind it. False when there is none."""
         for start, stop in self._open():
             if start == segment.stop:
-                segment.stop = stop
+                segment.stop = min(stop, start + self._piece)
                 return True
         return False
 
@@ -91,6 +109,6 @@ class Segments:
         if self.total is not None:
             yield from taken.gaps(self.total)
         else:
-            end = next((stop for start, stop in self.there if start == 0), 0)
+            end = self.there.front
             if not self._active:
                 yield end, ENDLESS

@@ -9,7 +9,7 @@ import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, Generic, TypeVar
 
-from maixpix.download.client import Client, Reply
+from maixpix.download.client import Client, Reply, check_size
 from maixpix.download.options import Options
 from maixpix.download.rate import Pace, RateLimit
 from maixpix.download.retries import Retries
@@ -125,6 +125,7 @@ class _Source:
 
     def _hand_out(self, data: bytes) -> None:
         self._position += len(data)
+        check_size(self._position, self._options)
         self._tail = (self._tail + data)[-_OVERLAP:]
         for running in self._hashes.values():
             running.update(data)

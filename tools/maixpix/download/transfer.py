@@ -18,7 +18,7 @@ from contextlib import suppress
 from typing import TypeVar
 
 from maixpix.download.answer import Answer
-from maixpix.download.client import Client, Reply
+from maixpix.download.client import Client, Reply, check_size
 from maixpix.download.helpers import Helpers
 from maixpix.download.journal import KEPT_FROM, Left
 from maixpix.download.options import OnProgress, Options, Progress
@@ -28,7 +28,7 @@ from maixpix.download.segments import ENDLESS, Segment, Segments
 from maixpix.download.trouble import Broken, Changed, DownloadError, Lie, Stalled, Trouble
 from maixpix.download.unpacking import Unpacker
 from maixpix.download.version import ALGORITHMS, Version, check_digest, expected_digests
-from maixpix.download.writing import Pouring, Writer
+from maixpix.download.writing import SMALLEST, Pouring, Writer
 
 SEAM = 1024
 TICK_S = 0.1
@@ -260,7 +260,7 @@ class Transfer:
 
     def _take_end(self, answer: Answer) -> None:
         """A 416: right only where the file ends."""
-        end = next((stop for start, stop in self.file.there if start == 0), 0)
+        end = self.file.there.front
         if self.segments.total is None and answer.version.size in (None, end):
             self.segments.total = end
             return
@@ -289,6 +289,7 @@ class Transfer:
         pace = Pace(self.options.idle_s, self.options.min_rate)
         pouring = Pouring(self.writer, segment.position)
         self._pourings.add(pouring)
+        reply.take_over(lambda: SMALLEST if self.options.limit else self.writer.block)
         try:
             while segment.position < segment.stop:
                 data = await reply.read()
@@ -308,9 +309,10 @@ class Transfer:
                 if len(data) > room and (stop is None or stop > segment.stop + SEAM) and self.segments.extend(segment):
                     room = segment.stop - segment.position
                 if len(data) > room:
-                    self._seams.append((int(segment.stop), data[int(room) : int(room) + SEAM]))
+                    self._seams.append((int(segment.stop), bytes(data[int(room) : int(room) + SEAM])))
                     data = data[: int(room)]
                 segment.position += len(data)
+                check_size(segment.position, self.options)
                 await pouring.take(data)
                 self._tell()
             else:
@@ -341,7 +343,7 @@ class Transfer:
             if position + len(data) > stop:
                 self._must_restart = True
                 raise Lie("sends more bytes than it told")
-            self._seams.append((position, data))
+            self._seams.append((position, bytes(data)))
             position += len(data)
         self._check_surplus(reply)
         self._read_out.append(reply)
@@ -373,8 +375,9 @@ class Transfer:
                 self.received += len(data)
                 await self._limit.take(len(data))
                 for plain in unpacker.feed(data):
-                    await self.writer.write(position, [plain], len(plain), None)
+                    await self.writer.put(position, [plain])
                     position += len(plain)
+                    check_size(position, self.options)
                 self._tell()
         finally:
             self._must_restart = True

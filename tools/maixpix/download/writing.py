@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from maixpix.download.journal import INTERVAL_BYTES, INTERVAL_S, LAG_BYTES, Journal
 from maixpix.download.partfile import PartFile
@@ -18,12 +21,53 @@ what is in memory only, a killed program fetches again."""
 SMALLEST = 64 * 1024
 """A block of one connection is no smaller, however many there are."""
 
-DEPTH = 2
-"""Blocks of one connection that are on their way: one is written while the one before is hashed."""
+DEPTH = 3
+"""Blocks of one connection that are on their way: one is written while the one before is hashed, and one waits."""
+
+T = TypeVar("T")
+
+
+class Stage(Generic[T]):
+    """A thread of `executor` that does `work` with all that was handed in meanwhile, in order, as long as there is
+    something: to be asked by the event loop each time would take longer than most of the work."""
+
+    def __init__(self, executor: Executor, work: Callable[[Sequence[T]], None]) -> None:
+        self._executor = executor
+        self._work = work
+        self._lock = threading.Lock()
+        self._waiting: list[T] = []
+        self._is_busy = False
+
+    def put(self, one: T) -> None:
+        """Hand in; from any thread."""
+        with self._lock:
+            self._waiting.append(one)
+            is_idle, self._is_busy = not self._is_busy, True
+        if is_idle:
+            self._executor.submit(self._run)
+
+    def _run(self) -> None:
+        while True:
+            with self._lock:
+                taken, self._waiting = self._waiting, []
+                self._is_busy = bool(taken)
+            if not taken:
+                return
+            self._work(taken)
+
+
+@dataclass
+class _Handed:
+    position: int
+    pieces: list[bytes | memoryview]
+    front: int
+    done: asyncio.Future[None]
+    failure: Exception | None = None
 
 
 class Writer:
-    """Writes for all connections of one download."""
+    """Writes for all connections of one download, in the order in which it is told; one thread writes, another hashes
+    behind it. What is hashed together has one line in the journal."""
 
     def __init__(self, file: PartFile, journal: Journal, executor: Executor) -> None:
         self.file = file
@@ -33,6 +77,8 @@ class Writer:
         self.executor = executor
         self.connections = 0
         """Answers that are being poured into the file."""
+        self._hashing = Stage(executor, self._hash_all)
+        self._writing = Stage(executor, self._write_all)
         self._unsaved = 0
         self._saving = 0
         self._save: asyncio.Future[None] | None = None
@@ -43,25 +89,42 @@ class Writer:
         """Bytes of one connection that are handed to a thread at once."""
         return max(SMALLEST, BLOCK // max(1, self.connections))
 
-    def write(
-        self, position: int, pieces: list[bytes], size: int, before: asyncio.Task[None] | None
-    ) -> asyncio.Task[None]:
-        """Start writing; the task is done when the bytes are in the file and hashed, behind those of `before`."""
-        return asyncio.ensure_future(self._write(position, pieces, size, before))
+    def put(self, position: int, pieces: list[bytes | memoryview]) -> asyncio.Future[None]:
+        """Have `pieces` written; the future is done when they are in the file and hashed, and the journal says so."""
+        done = asyncio.get_running_loop().create_future()
+        self._writing.put(_Handed(position, pieces, self.file.there.front, done))
+        return done
 
-    async def _write(self, position: int, pieces: list[bytes], size: int, before: asyncio.Task[None] | None) -> None:
-        in_thread = asyncio.get_running_loop().run_in_executor
-        await in_thread(self.executor, self.file.write, position, pieces)
-        if before is not None:
-            await asyncio.wait([before])  # its failure is its own
-        await in_thread(self.executor, self._account, position, pieces)
-        self.file.there.add(position, position + size)
-        self._unsaved += size
+    def _write_all(self, handed: Sequence[_Handed]) -> None:
+        for one in handed:
+            try:
+                self.file.write(one.position, one.pieces)
+            except Exception as error:  # noqa: BLE001  whatever it is, it is raised where the block is waited for
+                one.failure = error
+            self._hashing.put(one)
 
-    def _account(self, position: int, pieces: Sequence[bytes]) -> None:
-        snapshot = self.file.account(position, pieces)
-        if self.is_kept:
-            self.journal.note(snapshot)
+    def _hash_all(self, handed: Sequence[_Handed]) -> None:
+        written = [one for one in handed if one.failure is None]
+        try:
+            blocks = [self.file.account(one.position, one.pieces) for one in written]
+            if self.is_kept:
+                self.journal.note(self.file.state(blocks))
+            self.file.hash_on(handed[-1].front)
+        except Exception as error:  # noqa: BLE001  the same
+            for one in written:
+                one.failure = error
+        handed[0].done.get_loop().call_soon_threadsafe(self._tell, handed)
+
+    def _tell(self, handed: Sequence[_Handed]) -> None:
+        for one in handed:
+            if one.failure is None:
+                size = sum(map(len, one.pieces))
+                self.file.there.add(one.position, one.position + size)
+                self._unsaved += size
+                one.done.set_result(None)
+            else:
+                one.done.set_exception(one.failure)
+                one.done.exception()  # has been told: of several that fail together only the first is asked
 
     async def keep_up(self) -> None:
         """Save when it is time; wait when the disk has fallen too far behind. Raises `DownloadError` when it failed."""
@@ -110,12 +173,12 @@ class Pouring:
     def __init__(self, writer: Writer, position: int) -> None:
         self.position = position
         self._writer = writer
-        self._pieces: list[bytes] = []
+        self._pieces: list[bytes | memoryview] = []
         self._held = 0
-        self._pending: deque[asyncio.Task[None]] = deque()
+        self._pending: deque[asyncio.Future[None]] = deque()
         writer.connections += 1
 
-    async def take(self, data: bytes) -> None:
+    async def take(self, data: bytes | memoryview) -> None:
         """Keep `data`; full blocks go to the file while the next ones are received."""
         self._pieces.append(data)
         self._held += len(data)
@@ -128,25 +191,23 @@ class Pouring:
 
     def tick(self) -> None:
         """Called from time to time, so that a slow connection's bytes do not wait for a block to be full."""
-        if self._held and all(task.done() and task.exception() is None for task in self._pending):
+        if self._held and all(done.done() and done.exception() is None for done in self._pending):
             self._begin()
 
     async def finish(self) -> None:
         """Everything into the file. Raises `DownloadError` when the disk failed."""
         self._writer.connections -= 1
-        await self._settle()
         if self._held:
             self._begin()
-            await self._settle()
+        await self._settle()
 
     def _begin(self) -> None:
         pieces, held = self._pieces, self._held
         self._pieces, self._held = [], 0
-        before = self._pending[-1] if self._pending else None
-        self._pending.append(self._writer.write(self.position - held, pieces, held, before))
+        self._pending.append(self._writer.put(self.position - held, pieces))
 
     async def _settle(self, most: int = 0) -> None:
-        """Wait until at most so many writes are under way."""
+        """Wait until at most so many blocks are on their way."""
         while len(self._pending) > most:
             first = self._pending[0]
             await asyncio.wait([first])

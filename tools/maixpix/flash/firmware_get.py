@@ -7,20 +7,14 @@ must be what they are known to be, and of others the SHA-256 of the first good d
 
 from __future__ import annotations
 
-import hashlib
-import http.client
 import json
 import re
-import socket
+import tempfile
 import time
-import urllib.error
 import urllib.parse
-import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
-from http.client import HTTPMessage
 from pathlib import Path
-from typing import IO, BinaryIO
 
 from maixpix.errors import UserError
 from maixpix.flash import images, known_builds
@@ -30,7 +24,6 @@ STALL_S = 30
 TOTAL_S = 600
 
 _NAME = re.compile(r"(?:maixpy_)?(v\d+\.\d+\.\d+_\d+_g[0-9a-f]{7,12})((?:_\w+)?)(?:\.(bin|kfpkg))?\Z")
-_CHUNK = 64 * 1024
 
 Progress = Callable[[int, int], None]
 
@@ -81,20 +74,19 @@ def download(
         if not name or not re.fullmatch(r"[\w.\-]+", name):
             raise UserError(f"the address {url} ends in no file name", "name the file with --output")
         target = target / name
-    unfinished = target.with_name(target.name + ".part")
     try:
-        digest = _transfer(url, unfinished, progress, stall_s)
-        # The package check looks at the name, so the part file is judged under its final one.
-        image = images.identify_bytes(unfinished.read_bytes(), target)
-        if image.kind not in ("maixpy", "kfpkg"):
-            raise UserError(f"{url} is no MaixPy firmware but: {image.title}", "check the build's name")
-        is_pinned = _is_pinned(name, url, digest)
-        first = _remember(sums, url, digest, image.size)
-        unfinished.replace(target)
+        # What comes has a folder of its own until it is known to be firmware, on the disk that it is to stay on.
+        with tempfile.TemporaryDirectory(prefix=".maixpix-", dir=target.parent) as folder:
+            path = Path(folder) / target.name
+            digest = _transfer(url, path, progress, stall_s)
+            image = images.identify_bytes(path.read_bytes(), target)
+            if image.kind not in ("maixpy", "kfpkg"):
+                raise UserError(f"{url} is no MaixPy firmware but: {image.title}", "check the build's name")
+            is_pinned = _is_pinned(name, url, digest)
+            first = _remember(sums, url, digest, image.size)
+            path.replace(target)
     except OSError as error:
         raise UserError(f"cannot write {target}: {error.strerror}", "choose another place with --output") from None
-    finally:
-        unfinished.unlink(missing_ok=True)
     return Download(target, url, image, first, is_pinned)
 
 
@@ -109,47 +101,16 @@ def _is_pinned(name: str, url: str, digest: str) -> bool:
     return known is not None
 
 
-def _transfer(url: str, unfinished: Path, progress: Progress | None, stall_s: float) -> str:
-    request = urllib.request.Request(url, headers={"User-Agent": "maixpix", "Accept-Encoding": "identity"})
-    opener = urllib.request.build_opener(_NoDowngrade)
-    deadline = time.monotonic() + TOTAL_S
+def _transfer(url: str, path: Path, progress: Progress | None, stall_s: float) -> str:
+    """Fetch `url` to `path`; the SHA-256."""
+    from maixpix import download as web  # takes a third of a second, which recognising files should not pay
+
+    options = web.Options(parts=1, retries=2, idle_s=stall_s, total_s=TOTAL_S, max_bytes=images.MAX_FILE)
+    on_progress = None if progress is None else lambda now: progress(now.done, now.total or 0)
     try:
-        with opener.open(request, timeout=stall_s) as answer, unfinished.open("wb") as file:
-            total = int(answer.headers.get("Content-Length") or 0)
-            if total > images.MAX_FILE:
-                raise UserError(f"{url} announces {total:,} bytes, more than the 16 MiB flash", "check the address")
-            digest, done = _copy(answer, file, total, deadline, progress)
-    except urllib.error.HTTPError as error:
-        remedy = "check the build's name on the download site" if error.code in (403, 404, 410) else "try again later"
-        raise UserError(f"the server answered {error.code} {error.reason} for {url}", remedy) from None
-    except urllib.error.URLError as error:
-        if isinstance(error.reason, (TimeoutError, socket.timeout)):
-            raise UserError(f"{url} did not answer within {stall_s:g} s", "try again later") from None
-        raise UserError(f"cannot reach {url}: {error.reason}", "check the network and the address") from None
-    except TimeoutError:
-        raise UserError(f"{url} stopped sending for {stall_s:g} s", "try again") from None
-    except (http.client.HTTPException, ConnectionError) as error:
-        raise UserError(f"the download of {url} broke off ({type(error).__name__})", "try again") from None
-    except ValueError:
-        raise UserError(f"the server sent no usable length for {url}", "try again later") from None
-    if total and done != total:
-        raise UserError(f"the download of {url} ended after {done:,} of {total:,} bytes", "try again")
-    return digest
-
-
-def _copy(answer: BinaryIO, file: BinaryIO, total: int, deadline: float, progress: Progress | None) -> tuple[str, int]:
-    digest, done = hashlib.sha256(), 0
-    while piece := answer.read(_CHUNK):
-        done += len(piece)
-        if done > images.MAX_FILE:
-            raise UserError("the server sends more than the 16 MiB flash holds", "check the address")
-        if time.monotonic() > deadline:
-            raise UserError(f"the download took more than {TOTAL_S // 60} minutes", "try again on a better network")
-        digest.update(piece)
-        file.write(piece)
-        if progress is not None:
-            progress(done, total)
-    return digest.hexdigest(), done
+        return web.download(url, path, options=options, on_progress=on_progress).sha256
+    except web.DownloadError as error:
+        raise UserError(f"{url}: {error.message}", error.remedy) from None
 
 
 def _remember(sums: Path, url: str, digest: str, size: int) -> bool:
@@ -174,14 +135,3 @@ def _remember(sums: Path, url: str, digest: str, size: int) -> bool:
     unfinished.write_text(json.dumps(known, indent=2, sort_keys=True) + "\n", "utf-8")
     unfinished.replace(sums)
     return True
-
-
-class _NoDowngrade(urllib.request.HTTPRedirectHandler):
-    """Follows redirects, but never from https to http."""
-
-    def redirect_request(
-        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
-    ) -> urllib.request.Request | None:
-        if req.full_url.startswith("https:") and not newurl.startswith("https:"):
-            raise UserError(f"{req.full_url} leads to an unprotected address", "download the file in a browser")
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
