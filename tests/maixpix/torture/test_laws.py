@@ -170,6 +170,11 @@ def logs_twice(run):
     run.last.files["pix.log"] = LOGGED % ERROR.encode() * 2
 
 
+def logs_an_episode_twice(run):
+    run.last.lines += [(10**9, "error " + ERROR)] * 2
+    run.last.files["pix.log"] = LOGGED % ERROR.encode() * 2
+
+
 def logs_nothing(run):
     run.last.lines.append((10**9, "error " + ERROR))
 
@@ -327,7 +332,7 @@ BROKEN = {
     "leftovers": [leaves_a_part, leaves_a_sidecar, leaves_a_part_of_an_upload, leaves_what_it_was_writing],
     "room": [fills_the_card],
     "heap": [keeps_memory],
-    "log": [logs_what_was_not_told, logs_twice, logs_nothing, crashes, logs_noise],
+    "log": [logs_what_was_not_told, logs_twice, logs_an_episode_twice, logs_nothing, crashes, logs_noise],
     "secrets": [
         tells_the_key,
         writes_the_token,

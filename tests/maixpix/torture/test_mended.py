@@ -108,3 +108,11 @@ def test_the_portal_opens_once_the_module_answers():
     stalled = {"when": {"ms": 2100}, "do": "stall-modem", "ms": 8000}
     played = run("portal", {**PICTURE, "app": "frame", "wifi": []}, Cycle([stalled]), quiet_ms=20_000)
     assert breaches(played) == [] and "error no-modem: " in played.last.text
+
+
+def test_a_card_that_takes_nothing_is_one_line_in_the_log():
+    """`snap` told it, and raised it to the supervisor, which told it again."""
+    full = {"when": {"ms": 900}, "do": "fill-card", "leave": 0}
+    played = run("snap", {**SNAP, "reserve_kb": 512}, Cycle([full], end_ms=6000), Cycle())
+    assert breaches(played) == []
+    assert played.cycles[0].text.count("error card-full: ") == played.cycles[0].text.count("snap starts again in ") + 1

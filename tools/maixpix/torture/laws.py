@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 from maixpix.torture import air, easel
 from maixpix.torture.cards import same_card
@@ -28,6 +29,9 @@ _SETTINGS = ("pix.json", "pix.new")
 _LOG_BYTES = 2 * 8192
 _LOG_TEXT = 370
 """Characters of an error that a line of the log holds for sure."""
+
+_EPISODE_S = 0.2
+"""Two lines of the log about the same that are no further apart are of one episode."""
 
 _LOG_LINE = re.compile(r"(\d+) \d+\.\d{3} (\w+) (.*)")
 _SNAP = re.compile(r"outbox/s\d{7}\.jpg")
@@ -247,12 +251,20 @@ def log(run: Played) -> Iterator[str]:
                 yield f"cycle {number}: the app crashed: {found[3]}"
             elif found[2] == "error":
                 said.append(found[3][:_LOG_TEXT])
+        for one, other in pairwise([line for line in lines if _LOG_LINE.fullmatch(line)]):
+            if "error " in one and one.split(" ", 2)[2] == other.split(" ", 2)[2] and _seconds(one, other) < _EPISODE_S:
+                yield f"cycle {number}: the log has twice {one}"
         for line, count in Counter(said).items():
             if count > told.count(line) and _console_tells_all(run):
                 yield f"cycle {number}: the log has {count} lines, and the console {told.count(line)}, of {line}"
         missing = {_code(line) for line in told} - {_code(line) for line in said}
         if not card_faults(cycled) and cycled.ended != "power cut":
             yield from (f"cycle {number}: the log has no line of {code}" for code in sorted(missing))
+
+
+def _seconds(one: str, other: str) -> float:
+    """How long after the line `one` of the log `other` was written."""
+    return float(other.split(" ")[1]) - float(one.split(" ")[1])
 
 
 def _console_tells_all(run: Played) -> bool:
