@@ -268,7 +268,7 @@ def delays_bytes(rig):
         assert len(lane.take()) == 3
         rig.do("delay", lane=lane.name, ms=300)
         lane.write(b"x")
-        assert lane.arrival(8) - lane.arrival(1) == pytest.approx(7 * SECOND / 11520, abs=10)
+        assert lane.arrival(8) - lane.arrival(2) == pytest.approx(6 * SECOND / 11520, abs=10)
         # The byte that has begun comes in time, what is behind it later.
         rig.clock.advance(1 * MS)
         assert len(lane.take()) == 1
@@ -328,6 +328,8 @@ EFFECTS = {
     "change-address": ("joined", changes_the_address),
     "roam": ("joined", roams),
     "jump-clock": ("booted", jumps_the_clock),
+    "delay": ("booted", delays_bytes),
+    "lock-card": ("booted", locks_the_card),
     "store-baud": ("booted", stores_an_odd_rate),
     "close-link": ("linked", closes_a_link),
     "stall-modem": ("booted", stalls_the_modem),
