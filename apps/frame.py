@@ -21,7 +21,7 @@ def main():
     from pix.courier import Courier
     from pix.webrun import Beside
 
-    tell = Tell(None if easel.shown else screen)
+    tell = easel.tell = Tell(None if easel.shown else screen)
     courier = Courier(settings, screen, easel, tell)
     beside = Beside(settings, screen, tell, courier.log, ("next",))
     while True:
@@ -44,7 +44,6 @@ def main():
                 raise  # pix.start tells it and looks after the card
             courier.trouble(error)
         if easel.shown:
-            tell.screen = None  # the picture stays
             beside.shown(easel.path())
         if not busy:
             easel.rest(beside.rest)

@@ -43,9 +43,10 @@ class Snap:
         settings = self.settings
         while not self.shutter.finished() or (self.waiting and settings.upload):
             if self.shutter.wanted() or self.asked():
-                error = self.take()
-                if error and settings.snaps:
-                    raise error
+                if settings.snaps:
+                    self.take()
+                else:
+                    self.try_to_take()
             if self.waiting and settings.upload and self.uplink.rested():
                 self.deliver()
             if self.beside.waits and self.uplink.rested():
@@ -69,14 +70,10 @@ class Snap:
             self.portal = False
 
     def take(self):
-        # Returns the PixError that kept it from taking a picture, else None.
+        # Raises PixError; whoever catches it tells it.
         for _ in range(self.settings.burst):
-            try:
-                path = self.outbox.new()
-                size = self.camera.take(path, self.preview)
-            except PixError as error:
-                self.trouble(error)
-                return error
+            path = self.outbox.new()
+            size = self.camera.take(path, self.preview)
             self.shutter.taken += 1
             self.waiting += 1
             self.logged = ""
@@ -84,12 +81,15 @@ class Snap:
             self.outbox.know(name, self.camera.digest)
             print("taken %s %d bytes" % (name, size))
             self.state.say("%s taken, %d waiting" % (name, self.waiting))
-        return None
+
+    def try_to_take(self):
+        try:
+            self.take()
+        except PixError as error:
+            self.trouble(error)
 
     def take_for_pages(self):
-        error = self.take()
-        if error:
-            raise error
+        self.take()
         return "Taken, %d waiting" % self.waiting
 
     def serve(self):
@@ -100,7 +100,7 @@ class Snap:
 
     def take_if_due(self):
         if self.shutter.wanted():
-            self.take()
+            self.try_to_take()
 
     def preview(self, img):
         if not self.portal and img.width() <= self.screen.width and img.height() <= self.screen.height:

@@ -134,7 +134,11 @@ class AtCommands(AtPort):
     def send(self, command, on_line=None):
         # Run the send command AT`command` up to its prompt: b"OK", and `payload` must follow. Else the final line that
         # refused it, or None when there was none.
-        return self._prompted(self.command(command, 5000, on_line, tries=1))
+        self.prompting = True
+        try:
+            return self._prompted(self.command(command, 5000, on_line, tries=1))
+        finally:
+            self.prompting = False
 
     def _prompted(self, final):
         if final != b"OK":
@@ -156,12 +160,14 @@ class AtCommands(AtPort):
         if fill is not None:
             self.meanwhile(fill, piece)
         self.on_line = on_line
+        self.prompting = True
         try:
             if self.expect(expected, first):
                 return True
             return self._prompted(self.wait_final(ANSWER_MS))
         finally:
             self.on_line = None
+            self.prompting = False
 
     def expect(self, text, first=b""):
         # True when exactly `text` comes, `first` included; anything else goes the usual way. Does not wait longer than

@@ -88,6 +88,7 @@ class AtPort:
         self.owing = None  # the link whose payload's confirmation was not read
         self.idle = None  # called while an answer is awaited and the line is quiet; see pix.wifi.Station
         self.noise = False  # out of step: commands settle first
+        self.prompting = False  # a command goes on to whose answer a prompt belongs
         self.final = None  # the final line that came last
         self.busy = False  # the module said `busy` to what was written last
         self.prompt = False  # it has asked for a payload
@@ -208,10 +209,11 @@ class AtPort:
 
     def _handle(self, tok):
         event = tok.event
-        if event == atparse.DAMAGED:
+        last = self._last
+        if event == atparse.DAMAGED or (event == atparse.PROMPT and last is not None and not self.prompting):
+            # A prompt that nobody waits for is a ">" which a doubled byte has pushed out of the payload.
             self.damaged()
             return
-        last = self._last
         if last is not None:
             self._last = None
             if not last.error:

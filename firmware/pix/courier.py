@@ -28,7 +28,7 @@ class Courier:
         self._tell = tell
         self.log = Log()
         self.report = Report(settings, easel.clock)
-        self._online = Tries(settings, screen, tell.stage, easel.idle, _LONGEST_PAUSE_MS, warm=True)
+        self._online = Tries(settings, screen, tell.stage, self._idle, _LONGEST_PAUSE_MS, warm=True)
         self._good_at = utime.ticks_ms()  # the tick of the last errand that ended well
         self._update_at = None  # the tick at which an update was last asked for
         self._time_at = None  # and of the last time that was told
@@ -54,21 +54,28 @@ class Courier:
 
     def errand(self):
         # Do one thing that is due, True when there was one. Raises PixError: after that, `ready` is False for a while.
-        try:
-            did = self._online.attempt(self._errand)
-        finally:
-            if online.uncovered():
-                self._easel.back()  # the portal was on the panel
-        self._good()
-        return did
+        return self._attempt(self._errand)
 
     def ask_for_due(self):
         # See to it that the picture to be shown next is the newest, where its list does not prove it. Raises PixError.
         album = self._easel.album
         item = album.asked_when_due()
         if item is not None and self.ready():
-            self._online.attempt(lambda modem: album.bring(modem, item, self._tell, lambda: self._fields(modem)))
-            self._good()
+            self._attempt(lambda modem: album.bring(modem, item, self._tell, lambda: self._fields(modem)))
+
+    def _attempt(self, action):
+        try:
+            did = self._online.attempt(action)
+        finally:
+            if online.uncovered():
+                self._easel.back()  # the portal was on the panel
+        self._good()
+        return did
+
+    def _idle(self):
+        # The code of the portal must not vanish behind the next picture.
+        if not online.covered():
+            self._easel.idle()
 
     def trouble(self, error):
         # Tell the PixError `error` where it belongs; the picture stays, and an error card is for an empty panel.

@@ -36,6 +36,7 @@ class Easel:
         self._light = "on"
         self._chosen = ""  # the schedule's own picture, while it is on the panel
         self.face = None
+        self.tell = None  # the pix.tell.Tell that has the panel until a picture is there
 
     def settle(self, report):
         # After the first picture: the key, the schedule and the overlays. `report` is a pix.report.Report.
@@ -66,6 +67,8 @@ class Easel:
         seconds = item.seconds or (self._plan and self._plan.seconds) or self._settings.interval_s
         self._due_at = utime.ticks_add(began, seconds * 1000)
         self.shown = True
+        if self.tell is not None:
+            self.tell.screen = None  # the picture stays, also when it came while the network was looked for
         print("shown %s %s" % (item.caption or "%08x" % item.stem, utime.ticks_diff(utime.ticks_ms(), began)), "ms")
         if self.face is not None:
             self._report.shown += 1

@@ -38,11 +38,16 @@ def bring_up(settings, screen, progress=None, recover=True, idle=None, asked=Fal
         if error.code != "no-network" or not by_itself:
             raise
         missing = error
-    _tried = True
     modem = portal(settings, screen, progress, recover, idle)
+    _tried = True  # not where the module did not answer: then nobody could come
     if modem is None:
         raise missing
     return modem
+
+
+def covered():
+    # True while the portal is on the panel, and after it until `uncovered` is asked.
+    return _covered
 
 
 def uncovered():
@@ -86,7 +91,7 @@ def _forget(before):
         if name not in before:
             del sys.modules[name]
             if name[:4] == "pix." and hasattr(pix, name[4:]):
-                setattr(pix, name[4:], None)
+                delattr(pix, name[4:])  # with None there, `from pix import` would give that
     gc.collect()
 
 

@@ -68,6 +68,8 @@ def _ask_offset(up, job):
     _check(job, response)
     job.offset = _offset(job, response, -1)
     if job.offset < 0:
+        # Whatever is there is no tus server, such as a page to log in at: the next attempt begins anew.
+        job.keep("")
         raise PixError("bad-answer", "HEAD tells no offset")
     job.resumed = max(job.resumed, job.offset if job.attempts == 1 else 0)
     _finished(up, job, response)
@@ -85,7 +87,9 @@ def _patch(up, job):
         # The server is somewhere else: an earlier connection got further than we know.
         return
     _check(job, response)
-    now = _offset(job, response, end)
+    now = _offset(job, response, -1)
+    if now < 0:
+        return  # it must tell (tus 1.0, PATCH): a page to log in at says 200 as well, so ask
     if now <= at:
         raise PixError("bad-answer", "the offset does not grow")
     job.offset = now

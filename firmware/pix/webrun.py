@@ -12,6 +12,7 @@ from micropython import const
 
 import pix
 from pix.errors import PixError
+from pix.files import size_of
 from pix.online import Held
 
 _SLICE_MS = const(50)  # without pages: Ctrl-C acts between two sleeps only
@@ -36,9 +37,15 @@ class Beside:
         if not port:
             return
         pix.shrink_ring(pix.SMALL_RING)
+        from pix.store import recover
         from pix.web import Web
-        from pix.webpages import Pages
+        from pix.webpages import PICTURES, Pages
 
+        try:
+            if size_of(PICTURES) is not None:
+                recover(PICTURES)  # what the power has left of an upload
+        except PixError as error:
+            log.error(error)  # what keeps the app from working it will say itself
         able = {"show": self.show, "fetch": self._fetch}
         for name in actions:
             able[name] = self._hurry if name == "next" and not isinstance(actions, dict) else actions[name]
@@ -92,7 +99,8 @@ class Beside:
         for name in _SELDOM:
             if name in sys.modules and not self.web.busy:
                 del sys.modules[name]
-                setattr(pix, name[4:], None)
+                if hasattr(pix, name[4:]):
+                    delattr(pix, name[4:])
                 gc.collect()
 
     def between(self):

@@ -131,6 +131,22 @@ class Behind:
         return self._change(byte)
 
 
+@pytest.mark.parametrize("profile", BOTH)
+def test_a_doubled_byte_that_pushes_a_prompt_out_of_the_payload(profile, boards):
+    """The last byte is ">" and comes behind what was told as the payload: it passed for the prompt of a CIPSEND."""
+    bench = boards(profile)
+    body = bytes(range(128, 250)) + b">"
+    bench.network.attach(SERVER, 80, lambda: Once(body))
+    modem = bench.bring_up()
+    link = modem.connect(SERVER, 80)
+    link.write(REQUEST)
+    spoil = Behind(bench.to_chip, body[:1], 20, lambda byte: bytes((byte, byte)))
+    with bench.raises("bytes-lost"):
+        read_all(link)
+        link.prove()
+    assert spoil.done and link.trusted < len(body)
+
+
 SPOILS = {
     "high": lambda byte: b"\xb1",
     "lost": lambda byte: b"",

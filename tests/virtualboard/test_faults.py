@@ -247,6 +247,37 @@ def fails_writes(rig):
     assert f.write(bytes(512)) == 512
 
 
+def locks_the_card(rig):
+    f = rig.card.files.open("a.bin", "wb")
+    rig.do("lock-card", for_ms=500)
+    for _ in range(3):
+        with pytest.raises(OSError, match="5"):
+            f.write(bytes(512))
+    assert rig.card.files.stat("a.bin")[6] == 0
+    rig.wait(501)
+    assert rig.card.files.open("b.bin", "wb").write(bytes(512)) == 512
+    rig.do("lock-card")
+    with pytest.raises(OSError, match="5"):
+        rig.card.files.remove("b.bin")
+
+
+def delays_bytes(rig):
+    for lane in (rig.board.to_chip, rig.board.console_tx):
+        lane.write(bytes(10))
+        rig.clock.advance(lane.arrival(3) - rig.clock.now)
+        assert len(lane.take()) == 3
+        rig.do("delay", lane=lane.name, ms=300)
+        lane.write(b"x")
+        assert lane.arrival(8) - lane.arrival(2) == pytest.approx(6 * SECOND / 11520, abs=1000)
+        # The byte that has begun comes in time, what is behind it later.
+        rig.clock.advance(1 * MS)
+        assert len(lane.take()) == 1
+        rig.clock.advance(299 * MS)
+        assert lane.take() == b""
+        rig.clock.advance(2 * MS)
+        assert lane.take() == bytes(6) + b"x"
+
+
 def fills_the_card(rig):
     rig.do("fill-card", leave=65536)
     block, free = rig.card.files.statvfs("/")[0], rig.card.files.statvfs("/")[3]
@@ -297,6 +328,8 @@ EFFECTS = {
     "change-address": ("joined", changes_the_address),
     "roam": ("joined", roams),
     "jump-clock": ("booted", jumps_the_clock),
+    "delay": ("booted", delays_bytes),
+    "lock-card": ("booted", locks_the_card),
     "store-baud": ("booted", stores_an_odd_rate),
     "close-link": ("linked", closes_a_link),
     "stall-modem": ("booted", stalls_the_modem),

@@ -129,6 +129,17 @@ def _remove_card(board: Board, entry: Entry) -> None:
         board.clock.after(round(entry["for_ms"] * MS), back)
 
 
+def _lock_card(board: Board, entry: Entry) -> None:
+    board.card.lock()
+    if "for_ms" in entry:
+        board.clock.after(round(entry["for_ms"] * MS), lambda: board.card.lock(False))
+
+
+def _delay(board: Board, entry: Entry) -> None:
+    lane: Lane = getattr(board, entry["lane"])
+    lane.pause(round(entry.get("ms", 20) * MS))
+
+
 def _rejoin(board: Board, entry: Entry, **changed: Any) -> None:
     """The network throws its stations out and is another one when they come back; with "for_ms" it changes back."""
     points = board.air.points
@@ -190,6 +201,7 @@ ACTIONS: dict[str, tuple[Act, Options]] = {
         {"mac": Text(required=False), "ip": Text(required=False)},
     ),
     "lose-clients": (lambda b, e: b.modem.server.lose_clients(), {}),
+    "delay": (_delay, {"lane": Text(LANES), "ms": _DURATION}),
     "say": (lambda b, e: b.modem.inject(e["text"].encode()), {"text": Text()}),
     "stall-card": (lambda b, e: b.card.stall(round(e.get("ms", 300) * MS)), {"ms": _DURATION}),
     "stall-card-every": (
@@ -198,6 +210,7 @@ ACTIONS: dict[str, tuple[Act, Options]] = {
     ),
     "fail-card-reads": (lambda b, e: b.card.fail_reads(e.get("count", 1)), {"count": _COUNT}),
     "fail-card-writes": (lambda b, e: b.card.fail_writes(e.get("count", 1)), {"count": _COUNT}),
+    "lock-card": (_lock_card, {"for_ms": _DURATION}),
     "fill-card": (lambda b, e: b.card.fill(e.get("leave", 0)), {"leave": Number(0, 1 << 40)}),
     "remove-card": (_remove_card, {"for_ms": _DURATION}),
     "cut-power": (lambda b, e: b.cut_power(), {}),
@@ -344,6 +357,7 @@ class Faults:
                 board.card.insert()
             board.card.fail_reads(0)
             board.card.fail_writes(0)
+            board.card.lock(False)
             board.card.stall_every(0, 0)
 
     def _note(self, what: str) -> None:

@@ -104,6 +104,10 @@ class Lane:
         if baud == self._rx_baud:
             return
         self._rx_baud = baud
+        self._change_rest(rx_baud=baud)
+
+    def _change_rest(self, rx_baud: int | None = None, later_ns: int = 0) -> None:
+        """Give everything whose start bit has not come yet another rate of the receiver, or have it come later."""
         now = self._clock.now
         later: deque[_Burst] = deque()
         for burst in self._bursts:
@@ -114,8 +118,16 @@ class Lane:
                 continue
             if begun > burst.done:
                 later.append(_Burst(burst.data[:begun], burst.start, burst.tx_baud, burst.rx_baud, burst.done))
-            later.append(_Burst(burst.data[begun:], burst.arrival(begun), burst.tx_baud, baud))
+            start = burst.arrival(begun) + later_ns
+            later.append(_Burst(burst.data[begun:], start, burst.tx_baud, rx_baud or burst.rx_baud))
         self._bursts = later
+
+    def pause(self, duration_ns: int) -> None:
+        """Nothing leaves for `duration_ns`: what has not begun, and what is written meanwhile, comes so much later."""
+        self._change_rest(later_ns=duration_ns)
+        self._free_at = self.busy_until + duration_ns
+        if self.on_write is not None:
+            self.on_write()  # the receiver looks anew when its bytes come
 
     def write(self, data: bytes) -> int:
         """Queue `data` behind what is still leaving; returns the virtual time when its last bit is out."""

@@ -7,11 +7,14 @@ import copy
 import pytest
 from PIL import Image
 
-from maixpix.torture import easel, laws
+from maixpix.torture import air, easel, laws
 from maixpix.torture.cards import same_card
+from maixpix.torture.client import Answer
+from maixpix.torture.guests import Visit
 from maixpix.torture.pictures import planted, pool
-from maixpix.torture.play import How, Mark, play
-from maixpix.torture.scenario import HOST, KEY, RAW, SSID, TOKEN, Lie, Scenario
+from maixpix.torture.play import How, play
+from maixpix.torture.played import Mark
+from maixpix.torture.scenario import AIR, HOST, KEY, RAW, SSID, TOKEN, UPDATE_KEY, WEB_KEY, Lie, Scenario
 from maixpix.torture.world import Heard
 
 ERROR = "no-card: There is no readable card in the slot; Insert a FAT32 card and reset the board"
@@ -34,9 +37,41 @@ def sent():
     return play(scenario("send", planted=2, settings=to))
 
 
-def test_a_run_to_which_nothing_happens_keeps_all_laws(shown, sent):
-    assert laws.breaches(shown) == laws.breaches(sent) == []
-    assert shown.goal_ns and sent.goal_ns and len(sent.world.sink.stored) == 2
+@pytest.fixture(scope="module")
+def visited():
+    return play(scenario("web", seed=5, settings={"app": "panel", "web_key": WEB_KEY}, planted=1, quiet_ms=12_000))
+
+
+@pytest.fixture(scope="module")
+def set_up():
+    settings = {"app": "frame", "picture": f"http://{HOST}/a.jpg", "wifi": []}
+    return play(scenario("portal", pictures=[3, 3], settings=settings))
+
+
+@pytest.fixture(scope="module")
+def updated():
+    picture = {"picture": f"http://{HOST}/a.jpg"}
+    more = {"app": "frame", "server": f"http://{HOST}:{AIR}", "name": "shelf", "update_key": UPDATE_KEY}
+    return play(scenario("update", pictures=[3, 3], planted=1, settings={**picture, **more}))
+
+
+@pytest.fixture(scope="module")
+def deployed():
+    return play(scenario("deploy", settings={"app": "show"}))
+
+
+@pytest.fixture(scope="module")
+def filled():
+    return play(scenario("fill", settings={"app": "show"}))
+
+
+def test_a_run_to_which_nothing_happens_keeps_all_laws(shown, sent, visited, set_up, updated, deployed, filled):
+    for run in (shown, sent, visited, set_up, updated, deployed, filled):
+        assert laws.breaches(run) == [] and run.goal_ns
+    assert len(sent.world.sink.stored) == 2
+    kinds = {visit.what for visit in visited.world.guests.visits if visit.answer.status in (200, 303)}
+    assert {"index", "upload"} < kinds and len(set_up.world.phone.keys) == 1
+    assert updated.world.air.offered[0] == air.LAST
 
 
 def flipped(data, at=-9):
@@ -135,6 +170,11 @@ def logs_twice(run):
     run.last.files["pix.log"] = LOGGED % ERROR.encode() * 2
 
 
+def logs_an_episode_twice(run):
+    run.last.lines += [(10**9, "error " + ERROR)] * 2
+    run.last.files["pix.log"] = LOGGED % ERROR.encode() * 2
+
+
 def logs_nothing(run):
     run.last.lines.append((10**9, "error " + ERROR))
 
@@ -167,6 +207,99 @@ def sends_the_token_elsewhere(run):
     talks_to(run, 81, b"Authorization: Basic eA==\r\n")
 
 
+def first_upload(run):
+    return next(visit for visit in run.world.guests.visits if visit.what == "upload" and visit.answer.status == 303)
+
+
+def loses_a_picture_of_a_guest(run):
+    del run.last.files[f"pics/{first_upload(run).name}"]
+
+
+def tears_a_picture_of_a_guest(run):
+    run.last.files[f"pics/{first_upload(run).name}"] = b"\xff\xd8"
+
+
+def lets_everybody_in(run):
+    visit = run.world.guests.visits[0]
+    visit.lie, visit.answer.status = "no-key", 200
+
+
+def gives_out_another_file(run):
+    visit = first_upload(run)
+    given = Answer(200, {}, b"another")
+    run.world.guests.visits.append(Visit(visit.cycle, "file", visit.name, "", given))
+
+
+def tells_the_key_on_a_page(run):
+    run.world.guests.visits[0].answer.raw += WEB_KEY.encode()
+
+
+def leaves_a_part_of_an_upload(run):
+    run.last.files["pics/g001.$jp"] = b"\xff\xd8"
+
+
+def tells_the_key_of_its_own_network(run):
+    (key,) = run.world.phone.keys
+    run.last.lines.append((10**9, f"the key is {key.decode()}"))
+
+
+def tells_the_key_to_the_telephone(run):
+    run.world.phone.heard.append((0, b"value=" + KEY.encode()))
+
+
+def tears_the_settings(run):
+    run.last.files["pix.json"] = run.last.files["pix.json"][:-9]
+
+
+def has_settings_of_nobody(run):
+    run.last.files["pix.json"] = b'{"app": "show"}'
+
+
+def forgets_the_network(run):
+    run.last.files["pix.json"] = run.given["pix.json"]
+
+
+def slot_of(run):
+    return air.chosen(run.last.files)[0]
+
+
+def starts_a_mixture(run):
+    run.last.files[f"{slot_of(run)}/pix/led.py"] = b"# another\n"
+
+
+def starts_nothing(run):
+    for slot in "ab":
+        run.last.files[f"maixpix/{slot}/ready"] = b"00000001 0"
+
+
+def starts_what_nobody_offered(run):
+    run.world.air.offered.clear()
+
+
+def stays_with_the_old_version(run):
+    run.last.files[f"{slot_of(run)}/ready"] = b"00000003 0"
+
+
+def deploys_a_mixture(run):
+    starts_a_mixture(run)
+
+
+def damages_the_loader(run):
+    run.last.files["main.py"] = flipped(run.last.files["main.py"])
+
+
+def fills_in_half_a_file(run):
+    run.last.files["kept/p0.jpg"] = run.last.files["kept/p0.jpg"][:-1]
+
+
+def fills_in_less(run):
+    del run.last.files["kept/p0.jpg"]
+
+
+def leaves_what_it_was_writing(run):
+    run.last.files["_fill.new"] = b""
+
+
 BROKEN = {
     "recovers": [never_ends],
     "panel": [shows_another, shows_one_pixel_wrong, shows_no_card, shows_an_unknown_error],
@@ -185,18 +318,46 @@ BROKEN = {
         sends_what_never_was,
         loses_a_picture_that_was_told,
     ],
-    "leftovers": [leaves_a_part, leaves_a_sidecar],
+    "pages": [loses_a_picture_of_a_guest, tears_a_picture_of_a_guest, lets_everybody_in, gives_out_another_file],
+    "settings": [tears_the_settings, has_settings_of_nobody, forgets_the_network],
+    "software": [
+        starts_a_mixture,
+        starts_nothing,
+        starts_what_nobody_offered,
+        stays_with_the_old_version,
+        deploys_a_mixture,
+        damages_the_loader,
+    ],
+    "filled": [fills_in_half_a_file, fills_in_less],
+    "leftovers": [leaves_a_part, leaves_a_sidecar, leaves_a_part_of_an_upload, leaves_what_it_was_writing],
     "room": [fills_the_card],
     "heap": [keeps_memory],
-    "log": [logs_what_was_not_told, logs_twice, logs_nothing, crashes, logs_noise],
-    "secrets": [tells_the_key, writes_the_token, sends_the_key, sends_the_token_elsewhere],
+    "log": [logs_what_was_not_told, logs_twice, logs_an_episode_twice, logs_nothing, crashes, logs_noise],
+    "secrets": [
+        tells_the_key,
+        writes_the_token,
+        sends_the_key,
+        sends_the_token_elsewhere,
+        tells_the_key_on_a_page,
+        tells_the_key_of_its_own_network,
+        tells_the_key_to_the_telephone,
+    ],
 }
-OF_UPLOADS = {takes_an_upload_for_sent, doubles_an_upload}
+WHERE = {
+    "sent": [takes_an_upload_for_sent, doubles_an_upload],
+    "visited": [*BROKEN["pages"], tells_the_key_on_a_page, leaves_a_part_of_an_upload],
+    "set_up": [*BROKEN["settings"], tells_the_key_of_its_own_network, tells_the_key_to_the_telephone],
+    "updated": BROKEN["software"][:-2],
+    "deployed": [deploys_a_mixture, damages_the_loader],
+    "filled": [*BROKEN["filled"], leaves_what_it_was_writing],
+}
+"""The run in which a law is broken, where that is not the one of `show`."""
 
 
 @pytest.mark.parametrize(("law", "breach"), [(law, breach) for law in BROKEN for breach in BROKEN[law]])
-def test_a_breach_is_seen(law, breach, shown, sent):
-    run = copy.deepcopy(sent if breach in OF_UPLOADS else shown)
+def test_a_breach_is_seen(law, breach, request):
+    fixture = next((name for name, breaches in WHERE.items() if breach in breaches), "shown")
+    run = copy.deepcopy(request.getfixturevalue(fixture))
     breach(run)
     assert law in {told.partition(":")[0] for told in laws.breaches(run)}
 

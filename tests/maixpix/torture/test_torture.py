@@ -12,12 +12,14 @@ import pytest
 
 from maixpix.cli import run as maixpix
 from maixpix.commands.torture import APPS
+from maixpix.torture.goals import GOALS
+from maixpix.torture.kinds import KINDS, draw
 from maixpix.torture.laws import KEEPS
 from maixpix.torture.minimise import Part, minimise, parts, with_only
 from maixpix.torture.pages import PATH, Shelf
-from maixpix.torture.play import GOALS, How
+from maixpix.torture.play import How
 from maixpix.torture.run import Total, Verdict, judge, torture
-from maixpix.torture.scenario import KINDS, PAGE_LIES, SINK_LIES, Cycle, Lie, Scenario, draw
+from maixpix.torture.scenario import AIR_LIES, GUEST_LIES, PAGE_LIES, PHONE_LIES, SINK_LIES, Cycle, Lie, Scenario
 from maixpix.torture.sinks import Sink
 from maixpix.torture.talk import Do, Request
 from virtualboard.faults import ACTIONS, WIRE_ACTIONS
@@ -39,7 +41,7 @@ def test_every_app_fault_and_lie_is_drawn():
     others = {"join-station", "lose-clients", "lack-command", "split-echo"}
     assert faults == (set(ACTIONS) | set(WIRE_ACTIONS)) - others
     lies = {lie.do for each in drawn for cycle in each.cycles for lie in cycle.lies}
-    assert lies == set(PAGE_LIES) | set(SINK_LIES)
+    assert lies == {*PAGE_LIES, *SINK_LIES, *AIR_LIES, *GUEST_LIES, *PHONE_LIES}
 
 
 @pytest.mark.parametrize(
@@ -120,7 +122,9 @@ def test_a_sample_of_runs_keeps_all_laws():
     total = Total()
     torture(iter(range(700, 706)), "", How(), 1, lambda: False, total.add)
     assert total.runs == 6 and [each.wrong for each in total.failed] == []
-    assert "6 runs" in next(total.lines())
+    told = list(total.lines())
+    assert [line.split()[:3] for line in told if line.startswith("all ")] == [["all", "6", "0"]]
+    assert sum(each.runs for each in total.apps.values()) == 6
 
 
 def test_a_failing_run_is_made_small():

@@ -331,11 +331,20 @@ def test_same_run_same_instant(device):
     assert first.board.clock.now == second.board.clock.now
 
 
+def test_a_card_that_cannot_be_read_at_the_start_is_none(device, tmp_path):
+    (tmp_path / "other").mkdir()
+    board = Board(BoardConfig(card=str(tmp_path / "other")))
+    board.card.fail_reads(1)
+    assert device.run("import uos\nprint(uos.listdir('/'))", board=board).lines == ["['flash']"]
+
+
 def test_a_board_that_is_done_with_leaves_the_memory(tmp_path):
-    """Also one whose program left a file unclosed and a block in the heap: suites play hundreds, of 16 MiB each."""
+    """Also one whose program left a file unclosed, a block and a module in the heap: suites play hundreds, of 16 MiB
+    each."""
     (tmp_path / "sd").mkdir()
+    (tmp_path / "sd" / "mine.py").write_text("open('/sd/y', 'w').write('text')\nTEXT = 'x' * 2000\n")
     board = Board(BoardConfig(card=str(tmp_path / "sd")))
-    program = Program("open('/sd/x', 'w').write('text')\nblock = bytearray(50000)\n")
+    program = Program("import mine\nopen('/sd/x', 'w').write('text')\nblock = bytearray(50000)\n")
     assert Engine(board, program=program).run() == 0
     there = weakref.ref(board)
     del board

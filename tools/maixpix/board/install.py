@@ -89,7 +89,11 @@ def install(
         number = current.number + 1
         sent = _fill(place, bundle, wanted, current, spare, progress, trial)
         # The number is of fixed width, so the loader can compare the texts; one sector is written whole or not.
-        place.write(f"{HOME}/{spare.slot}/{READY}", b"%08d ok" % number)
+        ready, state = f"{HOME}/{spare.slot}/{READY}", b"%08d ok" % number
+        place.write(ready, state)
+        if place.read(ready) != state:
+            place.remove(ready)
+            raise UserError(f"{ready} did not arrive whole on {place.name}", "the old version stays; run it again")
     elif trial is not None and _first_of(wanted):
         trial(f"{HOME}/{current.slot}")
     loader_changed, notes = install_loader(place, bundle.loader)

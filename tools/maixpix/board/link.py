@@ -15,7 +15,6 @@ import errno
 import io
 import re
 import struct
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -69,12 +68,20 @@ class Link:
     Entering stops the board's app. With `restart` the app is started again when the context ends, however it ends.
     """
 
-    def __init__(self, port: str, note: Callable[[str], None] | None = None, restart: bool = False) -> None:
+    def __init__(
+        self,
+        port: str,
+        note: Callable[[str], None] | None = None,
+        restart: bool = False,
+        clock: Callable[[str], BoardTime] = BoardTime,
+    ) -> None:
+        """`clock(port)` tells the time in which the board answers."""
         self.port = port
+        self._clock_of = clock
         self.restart = restart
         self._note = note or (lambda text: None)
         self._transport: Transport | None = None
-        self._clock = BoardTime(port)
+        self._clock = clock(port)
         self._busy = False
         self.soft_reset_works = True
         self.restarts = False
@@ -162,11 +169,12 @@ class Link:
                 f"the board gave an unreadable answer ({shorten(text, 60)!r})", "run the command again"
             ) from None
 
-    def stream(self, data: bytes) -> Iterator[str]:
-        """`data` as Python expressions of at most COMMAND_LIMIT characters each, one a piece."""
-        size = COMMAND_LIMIT * 3 // 4 - 48
+    def stream(self, data: bytes) -> Iterator[tuple[str, bytes]]:
+        """`data` in pieces, each as a Python expression of at most COMMAND_LIMIT characters and as its bytes."""
+        size = COMMAND_LIMIT * 3 // 4 - 72
         for at in range(0, len(data), size):
-            yield f'a2b_base64("{base64.b64encode(data[at : at + size]).decode()}")'
+            piece = data[at : at + size]
+            yield f'a2b_base64("{base64.b64encode(piece).decode()}")', piece
 
     def fresh(self) -> None:
         """Another soft reset: an empty heap and nothing imported. Does nothing on a board whose boot.py never ends."""
@@ -182,7 +190,7 @@ class Link:
                 return True
             if self._clock.now() > deadline:
                 return False
-            time.sleep(0.2)
+            self._clock.sleep(0.2)
 
     def start_main(self) -> None:
         """Leave the raw REPL by a soft reset, so that main.py runs; the session is over then."""
@@ -238,7 +246,7 @@ class Link:
         try:
             with contextlib.redirect_stdout(io.StringIO()):
                 transport = Transport(self.port, baudrate=baud, wait=0, timeout=_CHARACTER_TIMEOUT_S)
-            self._clock = transport.clock = BoardTime(self.port)
+            self._clock = transport.clock = self._clock_of(self.port)
         except (OSError, serial.SerialException, TransportError) as error:
             raise open_error(self.port, _real_reason(self.port, error)) from None
         if not _is_url(self.port):
@@ -286,14 +294,14 @@ class Link:
             # Ctrl-C stops a program, Ctrl-B leaves the raw REPL, and both lead to the prompt. One Ctrl-C at a time:
             # while a program waits in C, a second one takes the first one back (MaixPy-v1 machine_uart.c).
             line.write(b"\r\x03")
-            time.sleep(0.05)
+            self._clock.sleep(0.05)
             line.write(b"\x02")
             recent = b""
             quiet_since = self._clock.now()
             while self._clock.now() - quiet_since < 0.3 and self._clock.now() < deadline:
                 count = line.in_waiting
                 if not count:
-                    time.sleep(0.01)
+                    self._clock.sleep(0.01)
                     continue
                 before = recent[-len(START_MARK) :]
                 new = line.read(count)
@@ -312,7 +320,7 @@ class Link:
             heard = (heard + recent)[-4000:]
             if recent.endswith(b">>> "):
                 return True, heard
-            time.sleep(0.2)
+            self._clock.sleep(0.2)
         return False, heard
 
     def _answers(self) -> bool:
@@ -322,7 +330,7 @@ class Link:
                 if self.run("print(6*7)").strip() == "42":
                     return True
             except UserError:
-                time.sleep(1)
+                self._clock.sleep(1)
             if not (self._settle()[0] and self._raw_repl(False)):
                 return False
         return False

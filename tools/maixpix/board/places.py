@@ -9,6 +9,7 @@ import base64
 import contextlib
 import os
 import shutil
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
@@ -58,7 +59,7 @@ class Place(Protocol):
 # Runs once a session. The flash has no folders and lists all its files whatever is asked, so one function serves both.
 _HELPERS = """
 import uos
-from ubinascii import hexlify,a2b_base64,b2a_base64
+from ubinascii import hexlify,a2b_base64,b2a_base64,crc32
 from uhashlib import sha256
 def _h(p):
  h=sha256();b=bytearray(1024);m=memoryview(b)
@@ -131,9 +132,14 @@ class BoardPlace:
         self._make_folders(path)
         try:
             self.link.run(f"f=open({self.root + '/' + path!r},'wb')\nw=f.write")
-            for piece in self.link.stream(data):
-                if self.link.run(f"print(w({piece}))").strip() == "":
+            for text, piece in self.link.stream(data):
+                # A line that changes a letter of it must not get it under its name.
+                told = self.link.run(f"d={text}\nprint(w(d),crc32(d)&0xffffffff)").split()
+                if told[:1] in ([], ["None"]):
                     raise UserError(f"{self.name} took no data for {path}", "check it on a PC")
+                if told != [str(len(piece)), str(zlib.crc32(piece))]:
+                    self._abandon(path)
+                    raise UserError(f"{path} did not arrive whole on {self.name}", "run the command again")
         except BoardError as error:
             raise self._failed(error, path) from None
         self.link.run("f.close()")
@@ -160,9 +166,15 @@ class BoardPlace:
         self.rename(source, target)
 
     def patch(self, path: str, data: bytes) -> None:
-        # All of the data arrives before the command runs, so a cut cable cannot tear it.
-        (piece,) = self.link.stream(data)
-        self.link.run(f"f=open({self.root + '/' + path!r},'r+b')\nf.write({piece})\nf.close()")
+        # All of the data arrives before the command runs, so a cut cable cannot tear it; and what the line has damaged
+        # is not written over what was good.
+        ((text, _),) = self.link.stream(data)
+        told = self.link.run(
+            f"d={text}\ng=hexlify(sha256(d).digest())[:16]==b{bundle.digest(data)!r}\nif g:\n"
+            f" f=open({self.root + '/' + path!r},'r+b')\n f.write(d)\n f.close()\nprint(g)"
+        )
+        if told.strip() != "True":
+            raise UserError(f"{path} did not arrive whole on {self.name}", "the old one stays; run the command again")
 
     def free(self) -> int:
         block, free = self.link.eval(f"(lambda s:(s[0],s[3]))(uos.statvfs({self.root!r}))")

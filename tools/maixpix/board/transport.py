@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 from mpremote.transport import TransportError
@@ -65,7 +64,7 @@ class Transport(SerialTransport):
             elif timeout is not None and self.clock.now() >= heard + timeout:
                 break
             else:
-                time.sleep(0.01)
+                self.clock.sleep(0.01)
         return data
 
     def exec_raw_no_follow(self, command: str | bytes) -> None:
@@ -79,7 +78,7 @@ class Transport(SerialTransport):
         data = command if isinstance(command, bytes) else command.encode("utf-8")
         for at in range(0, len(data), _PIECE):
             self.serial.write(data[at : at + _PIECE])
-            time.sleep(_PIECE_S)
+            self.clock.sleep(_PIECE_S)
         self.serial.write(b"\x04")
         answer = self.read_until(2, b"OK", timeout=_ANSWER_S)
         if answer != b"OK":

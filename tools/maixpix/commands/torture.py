@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from maixpix.torture.run import Verdict
     from maixpix.torture.scenario import Scenario
 
-APPS = ("show", "frame", "get", "snap", "send")
-"""What `scenario.KINDS` has, named here too so that the command line needs no import."""
+APPS = ("show", "frame", "get", "snap", "send", "update", "web", "portal", "deploy", "fill")
+"""What `scenario.APPS` has, named here too so that the command line needs no import."""
 
 
 @click.command()
@@ -134,7 +134,8 @@ def _replay(text: str, app: str, how: How) -> int:
 
 
 def _scenario(text: str, app: str) -> Scenario:
-    from maixpix.torture.scenario import Scenario, draw
+    from maixpix.torture.kinds import draw
+    from maixpix.torture.scenario import Scenario
 
     if text.isascii() and text.isdigit() and len(text) < 16:
         return draw(int(text), app)

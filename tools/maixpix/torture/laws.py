@@ -10,24 +10,32 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
-from maixpix.torture import easel
+from maixpix.torture import air, easel
 from maixpix.torture.cards import same_card
+from maixpix.torture.kinds import KINDS
 from maixpix.torture.pages import EVIL
 from maixpix.torture.pictures import is_whole, pool
-from maixpix.torture.play import Cycled, Played
-from maixpix.torture.scenario import FILES, HOST, KEY, KINDS, RAW, TOKEN
+from maixpix.torture.played import Cycled, Played
+from maixpix.torture.scenario import FILES, HOST, KEY, RAW, TOKEN, UPDATE_KEY, WEB_KEY
+from maixpix.torture.visiting import PICTURES, filled, pages, settings, software
 
 HEAP_GROWTH = 16 * 1024
 """Bytes that a program may keep more behind its last file than behind its second: the heap is in pieces of 512."""
 
 _LOGS = ("pix.log", "pix.old")
+_SETTINGS = ("pix.json", "pix.new")
 _LOG_BYTES = 2 * 8192
 _LOG_TEXT = 370
 """Characters of an error that a line of the log holds for sure."""
 
+_EPISODE_S = 0.2
+"""Two lines of the log about the same that are no further apart are of one episode."""
+
 _LOG_LINE = re.compile(r"(\d+) \d+\.\d{3} (\w+) (.*)")
 _SNAP = re.compile(r"outbox/s\d{7}\.jpg")
+_SHOT = re.compile(r"pics/snap\d*\.jpg")
 _SENT = re.compile(r"sent/s\d{7}\.jpg")
 
 
@@ -38,6 +46,8 @@ class Keeps:
     picture: str = ""
     others: tuple[str, ...] = ()
     shows: bool = True
+    changes: str = ""
+    """What that was given with the card it may change, a pattern; there are laws of its own for that."""
 
 
 KEEPS = {
@@ -46,6 +56,17 @@ KEEPS = {
     "frame": Keeps(r"frame/[0-9a-f]{8}\.jpg", (r"frame/[0-9a-f]{8}\.(tag|[$~^](jp|ta))", r"frame/now")),
     "get": Keeps(r"got/got\.jpg", (r"get\.lst",), shows=False),
     "snap": Keeps(others=(r"outbox/number", r"outbox/s\d{7}\.jpg", r"sent/s\d{7}\.jpg")),
+    "update": Keeps(
+        r"frame/[0-9a-f]{8}\.jpg",
+        (r"frame/[0-9a-f]{8}\.(tag|[$~^](jp|ta))", r"frame/now", r"maixpix/[ab]/[^~$^]*"),
+        changes=r"maixpix/.*",
+    ),
+    "deploy": Keeps(others=(r"maixpix/[ab]/[^~$^]*",), shows=False, changes=r"maixpix/.*|main\.py"),
+    "fill": Keeps(others=(r"kept/p\d\.jpg",), shows=False),
+    "web": Keeps(PICTURES.pattern, (_SHOT.pattern,), changes=r"pix\.json|pics/.*"),
+    "portal": Keeps(
+        r"frame/[0-9a-f]{8}\.jpg", (r"frame/[0-9a-f]{8}\.(tag|[$~^](jp|ta))", r"frame/now"), changes=r"pix\.json"
+    ),
     "send": Keeps(others=(r"dcim/p\d\.\^jp", r"outbox/number")),
 }
 """What each app leaves behind."""
@@ -68,7 +89,13 @@ def panel(run: Played) -> Iterator[str]:
         where = f"cycle {mark.cycle}, {mark.ns / 1e9:.3f} s"
         if mark.line.startswith("shown ") and mark.panel not in had:
             yield f"{where}: the panel shows no picture that the server had"
-        if "starts again in" in mark.line and mark.error and not same_card(mark.panel, easel.error_card(mark.error)):
+        heard = not any(" of console_" in what for _, what in run.cycles[mark.cycle].faults)
+        if (
+            heard
+            and "starts again in" in mark.line
+            and mark.error
+            and not same_card(mark.panel, easel.error_card(mark.error))
+        ):
             yield f"{where}: the panel shows no card of the error {mark.error!r}"
     if run.goal_ns is not None and keeps.picture and keeps.shows and run.panel not in had:
         yield "in the end the panel shows no picture that the server had"
@@ -79,23 +106,28 @@ def card(run: Played) -> Iterator[str]:
     picture one that the server had, pictures of the camera whole and unchanged."""
     keeps = KEEPS[run.scenario.app]
     had = {pool()[number] for number in run.scenario.pictures}
+    if run.world.guests is not None:
+        had |= {*run.world.guests.sent.values(), *run.given.values()}
     seen: dict[str, bytes] = {}
     for number, cycled in enumerate(run.cycles):
         files = cycled.files
         for path, data in run.given.items():
-            if path != "outbox/number" and files.get(path) != data and not _SNAP.fullmatch(path):
+            own = path == "outbox/number" or _SNAP.fullmatch(path) or re.fullmatch(keeps.changes, path)
+            if not own and files.get(path) != data:
                 yield f"cycle {number}: {path} is {'changed' if path in files else 'gone'}"
         for path, data in files.items():
             if re.fullmatch(keeps.picture, path) and data not in had:
                 yield f"cycle {number}: {path} is no picture that the server had"
-            if _SNAP.fullmatch(path) or _SENT.fullmatch(path):
+            if _SNAP.fullmatch(path) or _SENT.fullmatch(path) or _SHOT.fullmatch(path):
                 if not is_whole(data):
                     yield f"cycle {number}: {path} is no whole picture"
                 name = path.rpartition("/")[2]
                 if seen.setdefault(name, data) != data:
                     yield f"cycle {number}: {path} has changed"
         counter = files.get("outbox/number", b"0000000\n")
-        if len(counter) != 8 or not counter[:7].isdigit():
+        # Made anew on a card that then took nothing, it is empty, and the pictures tell the number.
+        nothing = not counter and card_faults(cycled)
+        if not nothing and (len(counter) != 8 or not counter[:7].isdigit()):
             yield f"cycle {number}: outbox/number is {counter[:20]!r}"
 
 
@@ -171,7 +203,9 @@ def leftovers(run: Played) -> Iterator[str]:
     keeps = KEEPS[run.scenario.app]
     for path in run.last.files:
         known = path in run.given or path in _LOGS
-        if not known and not any(re.fullmatch(pattern, path) for pattern in (keeps.picture, *keeps.others)):
+        # What a guest has left on a card that refused to be cleaned goes with the next start.
+        later = keeps.picture == PICTURES.pattern and card_faults(run.last) and re.fullmatch(r"pics/.*\.[$~]..", path)
+        if not known and not later and not any(re.fullmatch(each, path) for each in (keeps.picture, *keeps.others)):
             yield f"{path} was left on the card"
 
 
@@ -185,6 +219,8 @@ def room(run: Played) -> Iterator[str]:
     kept = sum(len(data) for path, data in files.items() if path not in run.given and path not in _LOGS)
     keeps = KEEPS[run.scenario.app]
     most = (1 + len(keeps.others)) * (1024 + max(map(len, pool()))) if keeps.picture else kept
+    if keeps.changes:
+        most = kept  # visitors bring things, and a version is no small matter: `leftovers` knows what may be there
     logs = sum(len(files.get(path, b"")) for path in _LOGS)
     if kept > most or logs > _LOG_BYTES:
         yield f"{kept + logs} bytes more than the {before} before are in use"
@@ -211,16 +247,30 @@ def log(run: Played) -> Iterator[str]:
             found = _LOG_LINE.fullmatch(line)
             if found is None:
                 yield f"cycle {number}: a line of the log is {line[:60]!r}"
-            elif found[2] == "crash" and not card_faults(cycled):
+            elif found[2] == "crash" and not card_faults(cycled) and air.CRASH not in found[3]:
                 yield f"cycle {number}: the app crashed: {found[3]}"
             elif found[2] == "error":
                 said.append(found[3][:_LOG_TEXT])
+        for one, other in pairwise([line for line in lines if _LOG_LINE.fullmatch(line)]):
+            if "error " in one and one.split(" ", 2)[2] == other.split(" ", 2)[2] and _seconds(one, other) < _EPISODE_S:
+                yield f"cycle {number}: the log has twice {one}"
         for line, count in Counter(said).items():
-            if count > told.count(line):
+            if count > told.count(line) and _console_tells_all(run):
                 yield f"cycle {number}: the log has {count} lines, and the console {told.count(line)}, of {line}"
         missing = {_code(line) for line in told} - {_code(line) for line in said}
         if not card_faults(cycled) and cycled.ended != "power cut":
             yield from (f"cycle {number}: the log has no line of {code}" for code in sorted(missing))
+
+
+def _seconds(one: str, other: str) -> float:
+    """How long after the line `one` of the log `other` was written."""
+    return float(other.split(" ")[1]) - float(one.split(" ")[1])
+
+
+def _console_tells_all(run: Played) -> bool:
+    """What went wrong with a guest's page is logged alone: it is nobody's business at the console. And a PC hears less
+    than was said where its line loses bytes, or while it keeps the board from running."""
+    return run.world.guests is None and run.world.desk is None
 
 
 def _log_lines(files: dict[str, bytes], last: int) -> tuple[list[str], int]:
@@ -238,30 +288,44 @@ def _code(line: str) -> str:
 
 def card_faults(cycled: Cycled) -> bool:
     """Whether the card failed, was full or away in that power cycle: what happened then may be missing in its log."""
-    wrong = ("fail-card", "fill-card", "remove-card")
+    wrong = ("fail-card", "fill-card", "remove-card", "lock-card")
     return any(what.startswith(wrong) for _, what in cycled.faults)
 
 
 def secrets(run: Played) -> Iterator[str]:
-    """Key and token stand in the settings and nowhere else: not on the console, not in another file of the card; the
-    token goes to the server that it belongs to and to nobody else, the key to nobody."""
+    """Keys and token stand in the settings and nowhere else: not on the console, not in another file of the card, on no
+    page; the token goes to the server that it belongs to and to nobody else, keys to nobody. The key of the board's own
+    network is on the panel alone."""
+    own_keys = {key.decode() for key in run.world.phone.keys} if run.world.phone is not None else set()
+    secrets_ = {KEY, TOKEN, WEB_KEY, UPDATE_KEY, *own_keys}
+    yield from _told_to_visitors(run, secrets_)
     for number, cycled in enumerate(run.cycles):
-        for secret in (KEY, TOKEN):
+        for secret in secrets_:
             if secret in cycled.text:
                 yield f"cycle {number}: the console tells {_masked(secret)}"
             for path, data in cycled.files.items():
-                if path != "pix.json" and secret.encode() in data:
+                if path not in _SETTINGS and secret.encode() in data:
                     yield f"cycle {number}: {path} has {_masked(secret)} in it"
     asked = [run.scenario.settings.get(name, "") for name in ("picture", "get")]
     basic = any(url.startswith("http://reader:") for url in asked)
     own = {(HOST, FILES), (HOST, RAW)} if run.scenario.settings.get("upload") else {(HOST, 80)} if basic else set()
     for heard in run.world.traffic:
         data = bytes(heard.data)
-        if KEY.encode() in data:
-            yield f"{heard.host}:{heard.port} was told the key of the Wi-Fi"
+        for secret in secrets_ - {TOKEN}:
+            if secret.encode() in data:
+                yield f"{heard.host}:{heard.port} was told {_masked(secret)}"
         lettered = b"Authorization:" in data or TOKEN.encode() in data
         if lettered and (heard.host, heard.port) not in own:
             yield f"{'the hostile host' if heard.host == EVIL else heard.host} at port {heard.port} was told the token"
+
+
+def _told_to_visitors(run: Played, secrets_: set[str]) -> Iterator[str]:
+    guests, phone = run.world.guests, run.world.phone
+    told = [(visit.cycle, visit.answer.raw) for visit in guests.visits] if guests is not None else []
+    for number, data in told + (phone.heard if phone is not None else []):
+        for secret in secrets_:
+            if secret.encode() in data:
+                yield f"cycle {number}: a page tells {_masked(secret)}"
 
 
 def _masked(secret: str) -> str:
@@ -269,7 +333,8 @@ def _masked(secret: str) -> str:
 
 
 LAWS: dict[str, Callable[[Played], Iterator[str]]] = {
-    law.__name__: law for law in (recovers, panel, card, uploads, leftovers, room, heap, log, secrets)
+    law.__name__: law
+    for law in (recovers, panel, card, uploads, pages, settings, software, filled, leftovers, room, heap, log, secrets)
 }
 """Every law by its name."""
 

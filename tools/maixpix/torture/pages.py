@@ -251,10 +251,13 @@ def _to(place: str) -> Callable[[], list[Step]]:
 
 PAGE = b"<!DOCTYPE html><html><head><title>Log in</title></head><body>Who are you?</body></html>"
 _TYPE = ("Content-Type", "text/html")
+_MORE = ("Content-Length", 5000)
+"""More than comes: whoever can read such a head sees that."""
 
 _WORDS: dict[str, Callable[[], list[Step]]] = {
-    "head-flood": lambda: [head("200 OK", *((f"X-{n}", "y" * 50) for n in range(300))) + b"x"],
-    "long-field": lambda: [head("200 OK", ("X-Long", "y" * 20_000)) + b"x"],
+    "head-flood": lambda: [head("200 OK", *((f"X-{n}", "y" * 50) for n in range(300)), _MORE) + b"x"],
+    "long-field": lambda: [head("200 OK", ("X-Long", "y" * 20_000), _MORE) + b"x"],
+    "half-close": lambda: [],
     "junk": lambda: [bytes(range(256)) * 8],
     "404": _status("404 Not Found"),
     "500": _status("500 Internal Server Error"),
@@ -269,6 +272,8 @@ _WORDS: dict[str, Callable[[], list[Step]]] = {
     "redirect-nowhere": lambda: [head("302 Found", ("Content-Length", 0))],
     "redirect-flood": _to(f"http://{HOST}/" + "a/../" * 900 + "\x1b[2J"),
     "redirect-port": _to(f"http://{HOST}:1/"),
+    "redirect-home": _to("http://192.168.4.50/file/card/pix.json"),
+    "redirect-scheme": _to("file:///sd/pix.json"),
 }
 """Answers that have nothing of the picture."""
 

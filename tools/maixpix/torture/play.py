@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from maixpix.board import bundle
 from maixpix.paths import board_files
-from maixpix.torture import easel
-from maixpix.torture.pictures import planted
-from maixpix.torture.scenario import KEY, KINDS, SSID, Cycle, Scenario
+from maixpix.torture.goals import GOALS, rgb
+from maixpix.torture.kinds import KINDS
+from maixpix.torture.played import Cycled, Mark, Played
+from maixpix.torture.prepare import prepare
+from maixpix.torture.scenario import KEY, SSID, Cycle, Scenario
 from maixpix.torture.world import ADDRESSES, World
 from maixpix.virtual.byte_code import SourceOfByteCode
 from maixpix.virtual.engines import fill_flash
 from virtualboard.board import Board, BoardConfig, WifiNetwork
-from virtualboard.clock import MS, SECOND
+from virtualboard.clock import MS
 from virtualboard.engine import HOSTED, K210, EngineOptions
 from virtualboard.running import RunningBoard
 
@@ -49,148 +48,21 @@ class How:
     plant: dict[str, tuple[str, str]] = field(default_factory=dict)
 
 
-@dataclass
-class Mark:
-    """A moment at which the panel is at rest: the console line that told of it, and what the panel showed (RGB)."""
-
-    cycle: int
-    ns: int
-    line: str
-    panel: bytes
-    error: str
-    """The error that the console told right before, "" for none."""
-    kept: int
-    """Bytes in use on the heap after its last collection; 0 where the engine does not tell."""
-
-
-@dataclass
-class Cycled:
-    """What one power cycle showed. `lines` are (virtual ns, text); `files` the card afterwards, path -> content."""
-
-    lines: list[tuple[int, str]] = field(default_factory=list)
-    ended: str = ""
-    faults: list[tuple[int, str]] = field(default_factory=list)
-    files: dict[str, bytes] = field(default_factory=dict)
-
-    @property
-    def text(self) -> str:
-        """The console."""
-        return "\n".join(line for _, line in self.lines)
-
-    def told(self, start: str) -> list[str]:
-        """What stands behind `start` in the lines that begin so."""
-        return [line[len(start) :] for _, line in self.lines if line.startswith(start)]
-
-
-@dataclass
-class Played:
-    """A whole run. `given` are the files that were on the card at its start."""
-
-    scenario: Scenario
-    world: World
-    given: dict[str, bytes] = field(default_factory=dict)
-    cycles: list[Cycled] = field(default_factory=list)
-    marks: list[Mark] = field(default_factory=list)
-    panel: bytes = b""
-    goal_ns: int | None = None
-    """When the last power cycle reached what its app is for; None: never."""
-    virtual_ns: int = 0
-    host_s: float = 0.0
-
-    @property
-    def last(self) -> Cycled:
-        """The cycle that recovered, or not."""
-        return self.cycles[-1]
-
-    @property
-    def recovered_s(self) -> float | None:
-        """Seconds from the end of all faults to the goal; None: it was never reached."""
-        quiet_ns = self.scenario.quiet_ms * MS
-        return None if self.goal_ns is None else max(0, self.goal_ns - quiet_ns) / SECOND
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 over everything that the run showed: the same for the same scenario, engine and software."""
-        shown = hashlib.sha256()
-        for cycled in self.cycles:
-            shown.update(json.dumps([cycled.lines, cycled.ended, cycled.faults]).encode())
-            for path, data in sorted(cycled.files.items()):
-                shown.update(path.encode() + hashlib.sha256(data).digest())
-        for mark in self.marks:
-            shown.update(mark.panel)
-        shown.update(self.panel + repr((self.goal_ns, self.world.told, sorted(self.world.sink.times))).encode())
-        return shown.hexdigest()
-
-
-Goal = Callable[[Played, Board, str], bool]
-"""(run so far, board, the console line that came, "" at other times) -> the app has reached what it is for."""
-
-
-def _shows(run: Played, board: Board, line: str) -> bool:
-    return line.startswith("shown ")
-
-
-def _shows_the_last(run: Played, board: Board, line: str) -> bool:
-    wanted = run.world.shelf.pictures[-1]
-    quiet = board.clock.now >= run.scenario.quiet_ms * MS
-    return quiet and not line and _rgb(board) == easel.picture(wanted)
-
-
-def _done(run: Played, board: Board, line: str) -> bool:
-    return line.startswith("done, ") and (not line.endswith(" not sent") or line == "done, 0 not sent")
-
-
-def _has_it(run: Played, board: Board, line: str) -> bool:
-    return line == "done 1 files"
-
-
-GOALS: dict[str, Goal] = {
-    "show": _shows,
-    "frame": _shows_the_last,
-    "get": _has_it,
-    "snap": _done,
-    "send": _done,
-}
-"""What ends the last power cycle, for each app."""
-
-
 def play(scenario: Scenario, how: How | None = None) -> Played:
     """Play `scenario` from its first power cycle to its goal, or to the end of the time that recovery may take."""
     how = how or How()
-    began = time.monotonic()
+    began = time.process_time()
     world = World(scenario)
     run = Played(scenario, world)
     with tempfile.TemporaryDirectory(prefix="maixpix-torture-") as name:
         folder = Path(name)
-        _prepare(folder, scenario, how)
+        prepare(folder / "card", scenario, how.plant)
         run.given = _files(folder / "card")
         for number, cycle in enumerate(scenario.cycles):
             _PowerCycle(run, how, folder, number, cycle).play()
-    run.host_s = time.monotonic() - began
+    world.over()
+    run.host_s = time.process_time() - began
     return run
-
-
-def _prepare(folder: Path, scenario: Scenario, how: How) -> None:
-    card = folder / "card"
-    easel.put_software(card, byte_code=True)
-    (card / "pix.json").write_text(json.dumps(scenario.settings))
-    pictures = planted(scenario.planted)
-    if scenario.app == "send":
-        (card / "dcim").mkdir()
-        for number, data in enumerate(pictures):
-            (card / "dcim" / f"p{number}.jpg").write_bytes(data)
-    elif pictures:
-        (card / "outbox").mkdir()
-        (card / "outbox" / "number").write_bytes(b"%07d\n" % len(pictures))
-        for number, data in enumerate(pictures, 1):
-            (card / "outbox" / f"s{number:07}.jpg").write_bytes(data)
-    for path, (text, other) in how.plant.items():
-        before = bundle.device_text(bundle.source_root(), path.removeprefix("maixpix/a/")) or ""
-        if text not in before:
-            raise ValueError(f"{path} has no {text!r} to change")
-        # As source, in the place of its byte code; all others stay: from source alone the heap is too small.
-        (card / path).with_suffix(".mpy").unlink(missing_ok=True)
-        (card / path).write_text(before.replace(text, other))
 
 
 def _files(card: Path) -> dict[str, bytes]:
@@ -200,10 +72,6 @@ def _files(card: Path) -> dict[str, bytes]:
         if file.is_file():
             found[file.relative_to(card).as_posix().lower()] = file.read_bytes()
     return found
-
-
-def _rgb(board: Board) -> bytes:
-    return board.panel.image().convert("RGB").tobytes()
 
 
 class _PowerCycle:
@@ -217,7 +85,10 @@ class _PowerCycle:
         self._folder = folder
         self._cycled = Cycled()
         self._line = b""
-        self._limit_ms = run.scenario.quiet_ms + 1000 * KINDS[run.scenario.app].recovers_s
+        kind = KINDS[run.scenario.app]
+        self._stays = kind.restarts or kind.cable
+        """The prompt is not the end: a watchdog may restart the board, or somebody may type."""
+        self._limit_ms = run.scenario.quiet_ms + 1000 * kind.recovers_s
         run.cycles.append(self._cycled)
 
     def play(self) -> None:
@@ -243,6 +114,7 @@ class _PowerCycle:
                 self._play_on(board)
         finally:
             board.power_off()
+            self._run.world.leave()
             self._cycled.files = _files(self._folder / "card")
             self._run.virtual_ns += board.clock.now
 
@@ -267,10 +139,11 @@ class _PowerCycle:
     def _play_on(self, board: Board) -> None:
         run, clock = self._run, board.clock
         run.world.enter(board, self._number, self._cycle)
-        options = EngineOptions(self._how.engine, repl=False, decode_mpy=_source_of_byte_code())
+        options = EngineOptions(self._how.engine, repl=self._stays, decode_mpy=_source_of_byte_code())
         running = RunningBoard(board, options)
         self._running = running
         running.console.listen(self._hear)
+        run.world.plug(running, self._number)
         if self._cycle.end_ms is not None:
             clock.at(self._cycle.end_ms * MS, board.cut_power)
         else:
@@ -283,7 +156,7 @@ class _PowerCycle:
         if self._line:
             self._cycled.lines.append((clock.now, self._line.decode("utf-8", "replace")))
         if self._cycle.end_ms is None:
-            run.panel = _rgb(board)
+            run.panel = rgb(board)
 
     def _quiet(self) -> None:
         self._running.faults.end()
@@ -302,12 +175,12 @@ class _PowerCycle:
                 self._mark(when, line)
             self._cycled.lines.append((when, line))
             self._judge(line)
-        if self._how.engine == K210 and self._line == b">>> ":
+        if not self._stays and self._how.engine == K210 and self._line == b">>> ":
             self._running.end("finished")  # the chip stays at its prompt, where the hosted engine ends
 
     def _mark(self, when: int, line: str) -> None:
         heap: dict[str, Any] = self._running.engine.figures().get("heap", {})
-        panel = _rgb(self._running.board)
+        panel = rgb(self._running.board)
         before = self._cycled.lines[-1][1] if self._cycled.lines else ""
         error = before.removeprefix("error ") if before.startswith("error ") else ""
         self._run.marks.append(Mark(self._number, when, line, panel, error, heap.get("kept", 0)))

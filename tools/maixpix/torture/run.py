@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import gc
 import multiprocessing
+import os
 import signal
+import threading
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
+from maixpix.torture.kinds import draw
 from maixpix.torture.laws import breaches
 from maixpix.torture.minimise import minimise
-from maixpix.torture.play import How, Played, play
-from maixpix.torture.scenario import Scenario, draw
+from maixpix.torture.play import How, play
+from maixpix.torture.played import Played
+from maixpix.torture.scenario import Scenario
 
 
 @dataclass
@@ -34,8 +40,13 @@ class Verdict:
 
 
 def judge(scenario: Scenario, how: How) -> Verdict:
-    """Play `scenario` and hold the laws against it."""
-    run = play(scenario, how)
+    """Play `scenario` and hold the laws against it. That it can be played at all is one of them."""
+    try:
+        run = play(scenario, how)
+    except Exception as error:  # noqa: BLE001 - of the virtual board or its servers: what of it is to be told
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        what = f"{type(error).__name__}: {error} ({Path(where.filename).name}, line {where.lineno})"
+        return Verdict(scenario, [f"plays: {what}"])
     gc.collect()  # a board is a circle of objects, some 20 MB
     faults = _happened(run)
     return Verdict(
@@ -70,7 +81,7 @@ def smallest(verdict: Verdict, how: How, on_trial: Callable[[int, int], None]) -
 
 @dataclass
 class Total:
-    """All runs so far."""
+    """All runs so far, or those of one app. `host_s` is processor time."""
 
     runs: int = 0
     failed: list[Verdict] = field(default_factory=list)
@@ -80,9 +91,15 @@ class Total:
     worst: Scenario | None = None
     virtual_s: float = 0.0
     host_s: float = 0.0
+    apps: dict[str, Total] = field(default_factory=dict)
+    """The same by app."""
 
     def add(self, verdict: Verdict) -> None:
         """Count one more run."""
+        self._count(verdict)
+        self.apps.setdefault(verdict.scenario.app, Total())._count(verdict)
+
+    def _count(self, verdict: Verdict) -> None:
         self.runs += 1
         self.faults += verdict.faults
         self.virtual_s += verdict.virtual_s
@@ -96,24 +113,39 @@ class Total:
 
     def lines(self) -> Iterator[str]:
         """What the runs showed, for people."""
-        yield f"{self.runs} runs, {sum(self.faults.values())} faults, {len(self.failed)} runs broke a law"
+        yield f"{'app':8} {'runs':>6} {'failed':>6} {'faults':>7} {'recovered':>9} {'worst':>8} {'board':>9} {'cpu':>7}"
+        for app, each in sorted(self.apps.items()):
+            yield each.row(app)
+        yield self.row("all")
         if self.worst is not None:
-            yield (
-                f"{self.recoveries} recoveries, the worst {self.worst_s:.1f} s after the last fault "
-                f"({self.worst.app}, seed {self.worst.seed})"
-            )
-        yield f"{self.virtual_s:.0f} s of the board's time, {self.host_s:.0f} s of host time in all processes"
+            yield f"the worst recovery: {self.worst.app}, seed {self.worst.seed}"
         yield "faults: " + ", ".join(f"{what} {count}" for what, count in self.faults.most_common())
+
+    def row(self, name: str) -> str:
+        """The figures in a line; times in seconds."""
+        return (
+            f"{name:8} {self.runs:6} {len(self.failed):6} {sum(self.faults.values()):7} {self.recoveries:9} "
+            f"{self.worst_s:6.1f} s {self.virtual_s:7.0f} s {self.host_s:5.0f} s"
+        )
 
 
 _how = How()
 
 
 def _begin(how: How) -> None:
-    """A worker: Ctrl-C is the parent's business, and what is there already is not looked at by every gc.collect()."""
+    """A worker: Ctrl-C is the parent's business, what is there already is not looked at by every gc.collect(), and no
+    worker is left behind by a parent that was killed."""
     global _how
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_the_parent, daemon=True).start()
     _how = how
+
+
+def _end_with_the_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _one(seed: int, app: str) -> Verdict:

@@ -13,6 +13,8 @@ class Do(enum.Enum):
     """What a server may do instead of saying something."""
 
     RESET = enum.auto()
+    FINISH = enum.auto()
+    """Close in order, as it does after its last step anyway."""
     STAY = enum.auto()
     """Say nothing more and keep the connection open."""
 
@@ -52,6 +54,8 @@ class Talk(Script):
             elif step is Do.RESET:
                 self.reset()
                 return
+            elif step is Do.FINISH:
+                break
             else:
                 return
         if not self.over:

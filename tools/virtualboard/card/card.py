@@ -93,6 +93,7 @@ class SdCard:
         self._stall_every = (0, 0)
         self._failing_reads = 0
         self._failing_writes = 0
+        self._locked = False
         if folder is not None:
             self.insert(folder)
 
@@ -168,6 +169,10 @@ class SdCard:
         """Refuse the next `count` block writes."""
         self._failing_writes = count
 
+    def lock(self, on: bool = True) -> None:
+        """Refuse every block write, as a card does whose controller has made it read-only, or (`on` False) no more."""
+        self._locked = on
+
     def fill(self, leave_free: int) -> None:
         """Make the card nearly full: at most `leave_free` bytes (rounded down to clusters) stay free."""
         if leave_free < 0:
@@ -196,6 +201,8 @@ class SdCard:
 
     def take_write_fault(self) -> bool:
         """Whether the block now to be written fails."""
+        if self._locked:
+            return True
         if self._failing_writes > 0:
             self._failing_writes -= 1
             return True

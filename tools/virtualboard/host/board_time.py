@@ -117,6 +117,10 @@ class BoardTime:
         self._passed += had
         self._marked, self._mark = real, virtual
 
+    def sleep(self, seconds: float) -> None:
+        """Do nothing for so long: real seconds, which a board that runs beside this program has, too."""
+        time.sleep(seconds)
+
     @property
     def speed(self) -> float:
         """Board's seconds for a real second, since this object was made; 1.0 for a real board."""

@@ -246,11 +246,12 @@ class Engine:
         chip, volumes = self.chip, self.volumes
         path = self.loader.path
         path[:] = ["", "."]
+        try:
+            volumes.chdir("/sd" if "sd" in volumes.mounted else "/flash")
+        except OSError:
+            volumes.chdir("/flash")  # the card is there and cannot be read just now
         if "sd" in volumes.mounted:
-            volumes.chdir("/sd")
             path.append("/sd")
-        else:
-            volumes.chdir("/flash")
         path.append("/flash")
         chip.console("[MaixPy] init end\r\n")
         chip.wait(200 * MS)

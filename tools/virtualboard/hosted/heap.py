@@ -73,8 +73,7 @@ class Heap:
                 return False
             pieces.append((address, min(size, PIECE)))
             size -= PIECE
-        for piece in pieces:
-            weakref.finalize(owner, self.release, *piece).atexit = False
+        self._release_with(owner, pieces)
         return True
 
     def own(self, owner: Any, size: int) -> bool:
@@ -82,9 +81,13 @@ class Heap:
         address = self.alloc(size)
         if address is None:
             return False
-        # Weakly: the registry of finalizers would keep the heap, and by its finalisers the whole board, for ever.
-        weakref.finalize(owner, _release, weakref.ref(self), address, size).atexit = False
+        self._release_with(owner, [(address, size)])
         return True
+
+    def _release_with(self, owner: Any, blocks: list[tuple[int, int]]) -> None:
+        """Release `blocks` when `owner` is gone. Weakly: the registry of finalizers would keep the heap, and by its
+        finalisers the whole board, for ever."""
+        weakref.finalize(owner, _release, weakref.ref(self), blocks).atexit = False
 
     def collect(self) -> None:
         """Make garbage free again."""
@@ -128,7 +131,8 @@ class Heap:
         return None
 
 
-def _release(heap: weakref.ref[Heap], address: int, size: int) -> None:
+def _release(heap: weakref.ref[Heap], blocks: list[tuple[int, int]]) -> None:
     there = heap()
     if there is not None:
-        there.release(address, size)
+        for address, size in blocks:
+            there.release(address, size)

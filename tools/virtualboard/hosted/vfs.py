@@ -42,11 +42,14 @@ class Volumes:
         self.cwd_volume = "flash"
 
     def mount_card(self) -> bool:
-        """What the background task does: mount the card when there is one; it becomes the current volume."""
+        """What the background task does: mount the card when there is one; it becomes the current volume. One that
+        cannot be read is none (MaixPy-v1 maixpy_main.c mount_sdcard)."""
         if not self.card.present:
             return False
-        with device_errors():
+        try:
             self.card.files.mount()
+        except OSError:
+            return False
         self.card.files.seconds_since_boot = lambda: self.chip.clock.now // SECOND
         if "sd" not in self.mounted:
             self.mounted.append("sd")
