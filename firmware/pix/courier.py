@@ -59,7 +59,8 @@ class Courier:
         finally:
             if online.uncovered():
                 self._easel.back()  # the portal was on the panel
-        self._good()
+        if did or not self._easel.album.held_up:
+            self._good()
         return did
 
     def ask_for_due(self):
@@ -104,6 +105,7 @@ class Courier:
             self._heard_at = now
             self.report.look_at(modem)
         did = self._easel.album.work(modem, self._tell, lambda: self._fields(modem))
+        self._look_at_wrong(did)
         if did:
             print(did, "is up to date")
             self._easel.arrived()
@@ -117,6 +119,15 @@ class Courier:
             if told is not None:
                 self._tell_time(told, now, "")
         return False
+
+    def _look_at_wrong(self, did):
+        # An entry of the list that is none is told; it is the trouble itself where there is nothing else to show.
+        album = self._easel.album
+        wrong, album.wrong = album.wrong, None
+        if wrong is not None:
+            self.report.trouble(wrong)
+            if not did and not self._easel.shown:
+                raise wrong
 
     def _update_due(self, now):
         settings = self._settings

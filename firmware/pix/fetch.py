@@ -71,6 +71,7 @@ def fetch(connector, url, path, progress=None, **options):
     # total_ms: the longest time for everything. buffer: at least 4096 bytes to work in, made here when absent.
     # body_kb, body_s: how much of a body without a told length is taken, and for how long; 0: 4 MB or half of the
     #   card's room, and 300 s.
+    # most: the longest body in bytes that is taken, however it tells its length; 0: no limit of its own.
     # check(path): looks at the whole, proven file before it takes the place of the old one; the PixError it raises
     #   ends the fetch, and the old file stays.
     #   With it, and for URLs that end like a picture's, a web page is refused by name.
@@ -93,7 +94,7 @@ def get(connector, url, **options):
 class _Fetch(Retried):
     def __init__(
         self, connector, url, path, progress, headers=(), token="", etag="", retries=4, connect_ms=10000, idle_ms=10000,
-        total_ms=1800000, buffer=None, body_kb=0, body_s=0, check=None, again=None,
+        total_ms=1800000, buffer=None, body_kb=0, body_s=0, check=None, again=None, most=0,
     ):  # fmt: skip
         super().__init__(retries, total_ms)
         self.again = again
@@ -109,6 +110,7 @@ class _Fetch(Retried):
         self.idle_ms = idle_ms
         self.view = memoryview(buffer if buffer is not None else bytearray(BLOCK))[:BLOCK]
         self.body_kb = body_kb
+        self.longest = most
         self.body_ms = (body_s or _BODY_S) * 1000
         self.check = check
         ending = self.url.target.split("?")[0].lower()
@@ -271,12 +273,15 @@ class _Fetch(Retried):
         if needed > all_bytes(folder):
             # Some streams tell a length that no file has: no room on the card would be enough.
             raise PixError("too-much", "%d MB" % (needed >> 20))
+        if 0 < self.longest < self.part.size + needed:
+            raise PixError("too-much", "%d bytes, %d are expected" % (self.part.size + needed, self.longest))
         if needed > free:
             raise PixError("card-full", "%d kB needed, %d kB free" % (needed + 1023 >> 10, free >> 10))
         if needed < 0:
             if free < _NO_ROOM:
                 raise PixError("card-full", "%d kB free" % (free >> 10))
             self.most = min(self.body_kb << 10 or _MOST_BYTES, max(free >> 1, min(free, _LITTLE_ROOM)))
+            self.most = min(self.most, self.longest or self.most)
 
     def bounded(self, size):
         # Raise PixError "endless" when a body of which nobody told the length got as far as `size` bytes in vain.

@@ -18,6 +18,7 @@ from pix.store import BLOCK, recover
 _MAGIC = b"pix-kept 1\n"
 _MAX_NOTE = const(1024)
 _MAX_ETAG = const(200)
+_MOST_LIST = const(66560)  # bytes: somewhat more than pix.plist reads
 _RETRIES = const(1)
 _CONNECT_MS = const(8000)
 _IDLE_MS = const(8000)
@@ -56,6 +57,10 @@ class Keep:
         size = self._taken().get(item.stem, -1)
         return size >= 0 and item.size in (-1, size)
 
+    def has(self, stem):
+        # True when there is a file of the number `stem`, right or wrong.
+        return stem in self._taken()
+
     def lacks(self, stem):
         # True when there is certainly no file of the number `stem`; nothing is asked of the card for that.
         return self._sizes is not None and stem not in self._sizes
@@ -87,7 +92,8 @@ class Keep:
 
         got = fetch(
             modem, item.url, path, tell.progress if tell else None, etag=etag, check=right, retries=_RETRIES,
-            connect_ms=_CONNECT_MS, idle_ms=_IDLE_MS, total_ms=_TOTAL_MS, buffer=self._buffer, **options
+            connect_ms=_CONNECT_MS, idle_ms=_IDLE_MS, total_ms=_TOTAL_MS, buffer=self._buffer,
+            most=item.size if item.size >= 0 else self._most_bytes, **options
         )  # fmt: skip
         if self._same(got):
             return False
@@ -108,7 +114,7 @@ class Keep:
             etag = ""
         got = fetch(
             modem, url, path, etag=etag, again=again, retries=_RETRIES, connect_ms=_CONNECT_MS, idle_ms=_IDLE_MS,
-            total_ms=_TOTAL_MS, buffer=self._buffer, **options
+            total_ms=_TOTAL_MS, buffer=self._buffer, most=_MOST_LIST, **options
         )  # fmt: skip
         if self._same(got):
             return False
@@ -124,12 +130,20 @@ class Keep:
         digest = self._read_note(self._folder + "/list.tag", url)[1]
         return path if digest and self._is(path, digest) else ""
 
-    def make_room(self, needed, last):
+    def forget_list(self):
+        # Remove the list: it will be fetched anew.
+        remove(self._folder + "/list.tag")
+
+    def make_room(self, needed, last, more=1):
         # Remove pictures until one of `needed` bytes (-1 unknown) fits, those first that last(stems) names: it gets
-        # all and returns that which is wanted latest, None when all others are wanted sooner. False when none may go.
+        # all and returns that which is wanted latest, None when all others are wanted sooner. False when none may go,
+        # and, before any goes, when all together would not be enough. `more` is 0 for a picture that is there already.
         needed = max(needed, 0)
+        self._taken()
+        if needed and (needed > self._most_bytes or needed > free_bytes(self._folder) + self._held):
+            return False
         while True:
-            full = len(self._taken()) >= self._most or self._held + needed > self._most_bytes
+            full = len(self._sizes) + more > self._most or self._held + needed > self._most_bytes
             if not full and free_bytes(self._folder) >= needed:
                 return True
             victim = last(self._sizes)
