@@ -182,6 +182,10 @@ class Album:
                 raise
             return False
 
+    def covered(self):
+        # Something else is on the panel: what comes next is drawn even if it is the same picture.
+        self._fresh = True
+
     def again(self):
         # Show the present picture once more, after something else was on the panel. False when there is none.
         item, self.item = self.item, None

@@ -85,14 +85,18 @@ class Courier:
             self._card_bad_at = None
         elif self._card_bad_at is None:
             self._card_bad_at = now
-        elif utime.ticks_diff(now, self._card_bad_at) >= _CARD_MS:
-            # MaixPy mounts a card at the start only: one that was pulled out and is back needs a fresh one.
+        elif utime.ticks_diff(now, self._card_bad_at) >= _CARD_MS and self._has_written():
+            # MaixPy mounts a card at the start only: one that was pulled out and is back needs a fresh one. A worn one
+            # that takes nothing any more since the start needs none: its pictures go on.
             machine.reset()
         if error.code == "no-memory" and not pix.set_aside(pix.PICTURE):
             machine.reset()  # the heap is in pieces
         self._easel.card(error)
         self._tell.screen = None  # the picture or the card stays until the next picture
         gc.collect()
+
+    def _has_written(self):
+        return self._easel.wrote or self._easel.album.keep.writes > 0
 
     def _good(self):
         self._card_bad_at = None
