@@ -14,7 +14,7 @@ from micropython import const
 from pix import content, http
 from pix.errors import PixError
 from pix.files import all_bytes, free_bytes, size_of
-from pix.resume import content_range, range_fields, repr_digest, strong_validator, wrong_range
+from pix.resume import content_range, last_change, range_fields, repr_digest, strong_validator, wrong_range
 from pix.retry import Retried
 from pix.store import BLOCK, Part
 from pix.url import parse, resolve
@@ -37,14 +37,16 @@ _USELESS = (
 
 class Fetched:
     # The outcome of a fetch. `status` is 200, 206 or 304; `bytes` the size of the file; `etag` and `content_type` as
-    # the server told them ("" if not); `digest` the proven SHA-256 as hex text ("" without one from the server);
-    # `elapsed_ms`; `rate` in bytes of content a second; `resumed` the bytes that were on the card already, from a
-    # fetch before this one; `not_modified` True when the target is still the server's file; `attempts` from 1. `date`
-    # and `zone` are the server's clock as it told it, and `at` the tick at which that came.
+    # the server told them ("" if not); `unless` what the next fetch may give as `etag`, "" if nothing; `digest` the
+    # proven SHA-256 as hex text ("" without one from the server); `elapsed_ms`; `rate` in bytes of content a second;
+    # `resumed` the bytes that were on the card already, from a fetch before this one; `not_modified` True when the
+    # target is still the server's file; `attempts` from 1. `date` and `zone` are the server's clock as it told it, and
+    # `at` the tick at which that came.
     def __init__(self, job, response, size):
         self.status = response.status
         self.bytes = size
         self.etag = response.header("etag")
+        self.unless = self.etag or last_change(response)
         self.content_type = response.header("content-type")
         self.date = response.header("date")
         self.zone = response.header("maixpix-zone")
@@ -66,7 +68,8 @@ def fetch(connector, url, path, progress=None, **options):
     #   right) has what lies beyond fetched again; `timeout_ms` is set on it, the longest silence.
     # progress(done, total): after every block, in bytes; total is None when unknown.
     # headers, token: more (name, value) fields, a bearer token; none of them leaves the host and port of `url`.
-    # etag: of the file at `path`; when the server still has it, nothing is fetched (`not_modified`).
+    # etag: of the file at `path`, or the date of its last change (`unless` of the fetch that brought it); when the
+    #   server still has it, nothing is fetched (`not_modified`).
     # retries: attempts after the first in which nothing new arrived; pauses of 0.25 s doubling to 8 s.
     # total_ms: the longest time for everything. buffer: at least 4096 bytes to work in, made here when absent.
     # body_kb, body_s: how much of a body without a told length is taken, and for how long; 0: 4 MB or half of the
@@ -219,7 +222,8 @@ class _Fetch(Retried):
         # The caller's fields may hold any secret of the first host.
         fields = list(self.headers) if self.url.same_origin(url) else []
         if self.etag and size_of(self.path) is not None:
-            fields.append(("If-None-Match", self.etag))
+            name = "If-Modified-Since" if self.etag[-4:] == " GMT" else "If-None-Match"
+            fields.append((name, self.etag))
         return fields + range_fields(self.part.size, self.validator)
 
     def accept(self, response, status):

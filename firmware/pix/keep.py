@@ -1,10 +1,10 @@
 # Files from elsewhere that stay on the card: the pictures of a playlist and the list itself, none of them unproven.
 #
 # A picture is "1a2b3c4d.jpg" in the folder, after the CRC-32 of its URL. What proves it is the SHA-256 of the playlist,
-# or, where that tells none, a note beside it ("1a2b3c4d.tag": SHA-256 of the URL, ETag, SHA-256). Files come by
-# pix.fetch, so a name appears by a commit only; the note is written behind it, and a power cut between the two leaves a
-# picture whose note is of another one: it counts as not there. The content is hashed again whenever it is used, so that
-# a card that rots shows nothing wrong. What is unchanged is never written again.
+# or, where that tells none, a note beside it ("1a2b3c4d.tag": SHA-256 of the URL, ETag or date of the last change,
+# SHA-256). Files come by pix.fetch, so a name appears by a commit only; the note is written behind it, and a power cut
+# between the two leaves a picture whose note is of another one: it counts as not there. The content is hashed again
+# whenever it is used, so that a card that rots shows nothing wrong. What is unchanged is never written again.
 
 import ubinascii
 import uhashlib
@@ -100,7 +100,7 @@ class Keep:
         self._note_size(item.stem, got.bytes)
         self._wrote(got.bytes)
         if not item.digest:
-            note = self._packed(item.url, got.etag, sums[-1])
+            note = self._packed(item.url, got.unless, sums[-1])
             on_card(path, put, self.path(item.stem, "tag"), note)
             self._wrote(len(note))
         return sums[-1] != old
@@ -118,7 +118,7 @@ class Keep:
         )  # fmt: skip
         if self._same(got):
             return False
-        packed = self._packed(url, got.etag, sum_of(path, 0, got.bytes, self._buffer))
+        packed = self._packed(url, got.unless, sum_of(path, 0, got.bytes, self._buffer))
         on_card(note, put, note, packed)
         self._wrote(got.bytes)
         self._wrote(len(packed))

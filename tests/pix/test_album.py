@@ -37,6 +37,9 @@ class _Link:
         self.shop.asked.append(target)
         found = self.shop.files.get(target.split("?")[0][1:], (404, "", b""))
         status, fields, body = found if isinstance(found, tuple) else (200, "", found)
+        since = [line for line in fields.split("\r\n") if line.startswith("Last-Modified: ")]
+        if since and since[0].replace("Last-Modified", "If-Modified-Since").encode() in bytes(head):
+            status, body = 304, b""
         length = "" if "Content-Length" in fields else f"Content-Length: {len(body)}\r\n"
         self.said = f"HTTP/1.1 {status} so\r\n{fields}{length}\r\n".encode() + body
 
@@ -331,3 +334,19 @@ def test_pictures_of_which_few_fit_are_all_shown(frame):
     one.turns(9)
     assert set(one.panel.shown) == set(names.values()) and not one.codes
     assert len([path for path in one.shop.asked if path.startswith("/p/")]) < 14
+
+
+DATE = "Date: Sat, 28 Nov 2026 14:00:00 GMT\r\n"
+
+
+@pytest.mark.parametrize(("changed", "writes"), [("13:00:00", 0), ("14:00:00", 4)], ids=["long ago", "just now"])
+def test_a_server_that_tells_dates_only_costs_no_writes(frame, device, changed, writes):
+    fields = f"{DATE}Last-Modified: Sat, 28 Nov 2026 {changed} GMT\r\n"
+    files = {"list.txt": (200, fields, f"{SERVER}/p/a\n".encode()), "p/a": (200, fields, A)}
+    one = frame(files, playlist=f"{SERVER}/list.txt", list_s=10)
+    one.turns(2)
+    before = one.album.keep.writes
+    one.album.bring(one.shop, one.album.asked_when_due(), Silent(), lambda: ())
+    device.skipped_ms += 10_000
+    one.work()
+    assert one.album.keep.writes - before == writes
