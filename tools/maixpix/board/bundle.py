@@ -17,10 +17,12 @@ import tempfile
 import tokenize
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 from maixpix.errors import UserError
 from maixpix.paths import board_files
+from virtualboard.cache import kept
 
 LOADER_SIZE = 512
 """One sector of an SD card: replacing it in place happens wholly or not at all."""
@@ -287,12 +289,25 @@ def digest(data: bytes) -> str:
 
 
 def compile_text(cross: str, name: str, text: str) -> bytes:
-    """What the compiler `cross` makes of the device file `name` with the source `text`; UserError says what it met."""
+    """What the compiler `cross` makes of the device file `name` with the source `text`; UserError says what it met.
+
+    Made once and kept: a board's worth of files is as many runs of the compiler.
+    """
+    # Line numbers are a sixteenth of the code and lie in the heap: apps keep theirs, in pix the function tells.
+    options = ["-O3"] if name.startswith("pix") else []
+    key = hashlib.sha256(repr((_sum_of(cross), options, name, text)).encode()).hexdigest()
+    return kept(key, lambda: _compile(cross, options, name, text))
+
+
+@cache
+def _sum_of(program: str) -> str:
+    return digest(Path(program).read_bytes())
+
+
+def _compile(cross: str, options: list[str], name: str, text: str) -> bytes:
     with tempfile.TemporaryDirectory(prefix="maixpix-") as folder:
         source, output = Path(folder) / "in.py", Path(folder) / "out.mpy"
         source.write_text(text, "utf-8")
-        # Line numbers are a sixteenth of the code and lie in the heap: apps keep theirs, in pix the function tells.
-        options = ["-O3"] if name.startswith("pix") else []
         done = subprocess.run(
             [cross, *options, "-s", name, "-o", str(output), str(source)], capture_output=True, text=True, timeout=60
         )
