@@ -65,8 +65,7 @@ class Clock:
             if -2 < off < 2 and ran_ms < _LEARN_MS:
                 return True  # as good as what a date tells
             if ran_ms >= _LEARN_MS:
-                self._ppm += off * 1000000 // (ran_ms // 1000) // 2
-                self._ppm = max(-_MOST_PPM, min(_MOST_PPM, self._ppm))
+                self._learn(off * 1000000 // (ran_ms // 1000))
         self._base = seconds
         self._at = at
         self._dirty = self._dirty or not self.sure
@@ -86,6 +85,11 @@ class Clock:
         body += b" " * (_SIZE - 1 - len(body)) + b"\n"
         on_card(self._path, put, self._path, body, "r+b" if size_of(self._path) == _SIZE else "wb")
         return True
+
+    def _learn(self, missed):
+        # The counter was `missed` millionths off. What no crystal can be was somebody's clock that was put right.
+        if -_MOST_PPM <= missed <= _MOST_PPM:
+            self._ppm = max(-_MOST_PPM, min(_MOST_PPM, self._ppm + missed // 2))
 
     def _run(self, tick):
         # Milliseconds that have passed from `_at` to `tick`.
@@ -139,6 +143,8 @@ def http_seconds(text):
         else:
             return None
         hour, minute, second = [int(part) for part in time.split(":")]
+        if not (0 <= hour < 24 and 0 <= minute < 60 and 0 <= second <= 60 and 0 < int(day) < 32):
+            return None
         return seconds_of(int(year), _MONTHS.index(month) + 1, int(day), hour, minute, second)
     except ValueError:
         return None

@@ -54,7 +54,10 @@ class Courier:
 
     def errand(self):
         # Do one thing that is due, True when there was one. Raises PixError: after that, `ready` is False for a while.
-        return self._attempt(self._errand)
+        did = self._attempt(self._errand)
+        if did or not self._easel.album.held_up:
+            self._good()
+        return did
 
     def ask_for_due(self):
         # See to it that the picture to be shown next is the newest, where its list does not prove it. Raises PixError.
@@ -62,15 +65,14 @@ class Courier:
         item = album.asked_when_due()
         if item is not None and self.ready():
             self._attempt(lambda modem: album.bring(modem, item, self._tell, lambda: self._fields(modem)))
+            self._good()
 
     def _attempt(self, action):
         try:
-            did = self._online.attempt(action)
+            return self._online.attempt(action)
         finally:
             if online.uncovered():
                 self._easel.back()  # the portal was on the panel
-        self._good()
-        return did
 
     def _idle(self):
         # The code of the portal must not vanish behind the next picture.
@@ -91,14 +93,18 @@ class Courier:
             self._card_bad_at = None
         elif self._card_bad_at is None:
             self._card_bad_at = now
-        elif utime.ticks_diff(now, self._card_bad_at) >= _CARD_MS:
-            # MaixPy mounts a card at the start only: one that was pulled out and is back needs a fresh one.
+        elif utime.ticks_diff(now, self._card_bad_at) >= _CARD_MS and self._has_written():
+            # MaixPy mounts a card at the start only: one that was pulled out and is back needs a fresh one. A worn one
+            # that takes nothing any more since the start needs none: its pictures go on.
             machine.reset()
         if error.code == "no-memory" and not pix.set_aside(pix.PICTURE):
             machine.reset()  # the heap is in pieces
         self._easel.card(error)
         self._tell.screen = None  # the picture or the card stays until the next picture
         gc.collect()
+
+    def _has_written(self):
+        return self._easel.wrote or self._easel.album.keep.writes > 0
 
     def _good(self):
         self._card_bad_at = None
@@ -111,6 +117,7 @@ class Courier:
             self._heard_at = now
             self.report.look_at(modem)
         did = self._easel.album.work(modem, self._tell, lambda: self._fields(modem))
+        self._look_at_wrong(did)
         if did:
             print(did, "is up to date")
             self._easel.arrived()
@@ -124,6 +131,15 @@ class Courier:
             if told is not None:
                 self._tell_time(told, now, "")
         return False
+
+    def _look_at_wrong(self, did):
+        # An entry of the list that is none is told; it is the trouble itself where there is nothing else to show.
+        album = self._easel.album
+        wrong, album.wrong = album.wrong, None
+        if wrong is not None:
+            self.report.trouble(wrong)
+            if not did and not self._easel.shown:
+                raise wrong
 
     def _update_due(self, now):
         settings = self._settings

@@ -15,7 +15,7 @@ from pix.errors import PixError
 _AGAIN_MS = const(5000)  # between two looks for a picture while there is none
 _SLICE_MS = const(75)  # a press is longer, and Ctrl-C acts between two slices only
 _REST_MS = const(975)
-_INFO_MS = const(20000)  # for which the page about the board stays
+_VISIT_MS = const(20000)  # for which the page about the board stays, or what a key shows at night
 _SERVER_KNOWS = const(1000)  # the setting "zone" that leaves it to the server
 
 
@@ -30,7 +30,9 @@ class Easel:
         self._due_at = utime.ticks_ms()
         self._held = False
         self._idled_at = self._due_at
-        self._info_until = None
+        self._visit_until = None  # the tick until which a key's wish is on the panel instead of what is due
+        self._peeks = False  # that wish was a picture
+        self.wrote = False  # the card has taken something since the start
         self._minute = -1
         self._plan = None
         self._light = "on"
@@ -53,7 +55,7 @@ class Easel:
 
     def due(self):
         # True when the next picture is to be shown.
-        if self._held or self._chosen or self._light == "off" or self._info_until is not None:
+        if self._held or self._chosen or self._light == "off" or self._visit_until is not None:
             return False
         return utime.ticks_diff(utime.ticks_ms(), self._due_at) >= 0
 
@@ -87,9 +89,9 @@ class Easel:
         wish = self._gestures.wish()
         if wish:
             self._obey(wish)
-        if self._info_until is not None:
-            if utime.ticks_diff(utime.ticks_ms(), self._info_until) >= 0:
-                self._close_info()
+        if self._visit_until is not None:
+            if utime.ticks_diff(utime.ticks_ms(), self._visit_until) >= 0:
+                self._end_visit()
             return
         local = self.clock.local()
         minute = -1 if local is None else local[4]
@@ -133,7 +135,8 @@ class Easel:
     def keep_time(self, at_once=False):
         # Remember the time and the picture, should the power go. Raises PixError of the card.
         item = self.album.item
-        self.clock.keep(item.stem if item is not None else self.clock.mark, at_once)
+        if self.clock.keep(item.stem if item is not None else self.clock.mark, at_once):
+            self.wrote = True
 
     # -- the schedule -------------------------------------------------------------------------------------
 
@@ -159,8 +162,11 @@ class Easel:
             self.back()
 
     def back(self):
-        # The picture of the album again, after something else was on the panel. Raises PixError of the card.
-        if self._chosen:
+        # What is due on the panel again, after something else was: at night nothing. Raises PixError of the card.
+        if self._light == "off":
+            if not board.light(self._settings.board, "off"):
+                self._screen.blank()
+        elif self._chosen:
             self._screen.show(self._chosen)
         elif self.album.again():
             self.face.fresh(self.album.item.caption)
@@ -171,18 +177,29 @@ class Easel:
 
     def _obey(self, wish):
         print("key:", wish)
-        if self._info_until is not None:
-            self._close_info()
+        if self._visit_until is not None and not self._peeks:
+            self._end_visit()
         elif wish == "info":
-            self._info_until = utime.ticks_add(utime.ticks_ms(), _INFO_MS)
+            self._visit(False)
             self.face.info(self._report.page())
-        elif wish == "hold":
-            self._held = not self._held
-            self.face.note("held" if self._held else "goes on")
-            self._due_at = utime.ticks_add(utime.ticks_ms(), self._settings.interval_s * 1000)
         else:
-            self.turn(1 if wish == "next" else -1)
+            if self._light == "off" or self._chosen:
+                self._visit(True)
+            if wish == "hold":
+                self._held = not self._held
+                self.face.note("held" if self._held else "goes on")
+                self._due_at = utime.ticks_add(utime.ticks_ms(), self._settings.interval_s * 1000)
+            else:
+                self.turn(1 if wish == "next" else -1)
 
-    def _close_info(self):
-        self._info_until = None
+    def _visit(self, peeks):
+        # Somebody wants to see something, also at night: for a while.
+        self._visit_until = utime.ticks_add(utime.ticks_ms(), _VISIT_MS)
+        self._peeks = peeks
+        self.album.covered()
+        if self._light == "off":
+            board.light(self._settings.board, "on")
+
+    def _end_visit(self):
+        self._visit_until = None
         self.back()

@@ -14,7 +14,7 @@ from micropython import const
 from pix import content, http
 from pix.errors import PixError
 from pix.files import all_bytes, free_bytes, size_of
-from pix.resume import content_range, range_fields, repr_digest, strong_validator, wrong_range
+from pix.resume import content_range, last_change, range_fields, repr_digest, strong_validator, wrong_range
 from pix.retry import Retried
 from pix.store import BLOCK, Part
 from pix.url import parse, resolve
@@ -37,14 +37,16 @@ _USELESS = (
 
 class Fetched:
     # The outcome of a fetch. `status` is 200, 206 or 304; `bytes` the size of the file; `etag` and `content_type` as
-    # the server told them ("" if not); `digest` the proven SHA-256 as hex text ("" without one from the server);
-    # `elapsed_ms`; `rate` in bytes of content a second; `resumed` the bytes that were on the card already, from a
-    # fetch before this one; `not_modified` True when the target is still the server's file; `attempts` from 1. `date`
-    # and `zone` are the server's clock as it told it, and `at` the tick at which that came.
+    # the server told them ("" if not); `unless` what the next fetch may give as `etag`, "" if nothing; `digest` the
+    # proven SHA-256 as hex text ("" without one from the server); `elapsed_ms`; `rate` in bytes of content a second;
+    # `resumed` the bytes that were on the card already, from a fetch before this one; `not_modified` True when the
+    # target is still the server's file; `attempts` from 1. `date` and `zone` are the server's clock as it told it, and
+    # `at` the tick at which that came.
     def __init__(self, job, response, size):
         self.status = response.status
         self.bytes = size
         self.etag = response.header("etag")
+        self.unless = self.etag or last_change(response)
         self.content_type = response.header("content-type")
         self.date = response.header("date")
         self.zone = response.header("maixpix-zone")
@@ -66,11 +68,13 @@ def fetch(connector, url, path, progress=None, **options):
     #   right) has what lies beyond fetched again; `timeout_ms` is set on it, the longest silence.
     # progress(done, total): after every block, in bytes; total is None when unknown.
     # headers, token: more (name, value) fields, a bearer token; none of them leaves the host and port of `url`.
-    # etag: of the file at `path`; when the server still has it, nothing is fetched (`not_modified`).
+    # etag: of the file at `path`, or the date of its last change (`unless` of the fetch that brought it); when the
+    #   server still has it, nothing is fetched (`not_modified`).
     # retries: attempts after the first in which nothing new arrived; pauses of 0.25 s doubling to 8 s.
     # total_ms: the longest time for everything. buffer: at least 4096 bytes to work in, made here when absent.
     # body_kb, body_s: how much of a body without a told length is taken, and for how long; 0: 4 MB or half of the
     #   card's room, and 300 s.
+    # most: the longest body in bytes that is taken, however it tells its length; 0: no limit of its own.
     # check(path): looks at the whole, proven file before it takes the place of the old one; the PixError it raises
     #   ends the fetch, and the old file stays.
     #   With it, and for URLs that end like a picture's, a web page is refused by name.
@@ -93,7 +97,7 @@ def get(connector, url, **options):
 class _Fetch(Retried):
     def __init__(
         self, connector, url, path, progress, headers=(), token="", etag="", retries=4, connect_ms=10000, idle_ms=10000,
-        total_ms=1800000, buffer=None, body_kb=0, body_s=0, check=None, again=None,
+        total_ms=1800000, buffer=None, body_kb=0, body_s=0, check=None, again=None, most=0,
     ):  # fmt: skip
         super().__init__(retries, total_ms)
         self.again = again
@@ -109,6 +113,7 @@ class _Fetch(Retried):
         self.idle_ms = idle_ms
         self.view = memoryview(buffer if buffer is not None else bytearray(BLOCK))[:BLOCK]
         self.body_kb = body_kb
+        self.longest = most
         self.body_ms = (body_s or _BODY_S) * 1000
         self.check = check
         ending = self.url.target.split("?")[0].lower()
@@ -217,7 +222,8 @@ class _Fetch(Retried):
         # The caller's fields may hold any secret of the first host.
         fields = list(self.headers) if self.url.same_origin(url) else []
         if self.etag and size_of(self.path) is not None:
-            fields.append(("If-None-Match", self.etag))
+            name = "If-Modified-Since" if self.etag[-4:] == " GMT" else "If-None-Match"
+            fields.append((name, self.etag))
         return fields + range_fields(self.part.size, self.validator)
 
     def accept(self, response, status):
@@ -271,12 +277,15 @@ class _Fetch(Retried):
         if needed > all_bytes(folder):
             # Some streams tell a length that no file has: no room on the card would be enough.
             raise PixError("too-much", "%d MB" % (needed >> 20))
+        if 0 < self.longest < self.part.size + needed:
+            raise PixError("too-much", "%d bytes, %d are expected" % (self.part.size + needed, self.longest))
         if needed > free:
             raise PixError("card-full", "%d kB needed, %d kB free" % (needed + 1023 >> 10, free >> 10))
         if needed < 0:
             if free < _NO_ROOM:
                 raise PixError("card-full", "%d kB free" % (free >> 10))
             self.most = min(self.body_kb << 10 or _MOST_BYTES, max(free >> 1, min(free, _LITTLE_ROOM)))
+            self.most = min(self.most, self.longest or self.most)
 
     def bounded(self, size):
         # Raise PixError "endless" when a body of which nobody told the length got as far as `size` bytes in vain.

@@ -1,10 +1,10 @@
 # Files from elsewhere that stay on the card: the pictures of a playlist and the list itself, none of them unproven.
 #
 # A picture is "1a2b3c4d.jpg" in the folder, after the CRC-32 of its URL. What proves it is the SHA-256 of the playlist,
-# or, where that tells none, a note beside it ("1a2b3c4d.tag": SHA-256 of the URL, ETag, SHA-256). Files come by
-# pix.fetch, so a name appears by a commit only; the note is written behind it, and a power cut between the two leaves a
-# picture whose note is of another one: it counts as not there. The content is hashed again whenever it is used, so that
-# a card that rots shows nothing wrong. What is unchanged is never written again.
+# or, where that tells none, a note beside it ("1a2b3c4d.tag": SHA-256 of the URL, ETag or date of the last change,
+# SHA-256). Files come by pix.fetch, so a name appears by a commit only; the note is written behind it, and a power cut
+# between the two leaves a picture whose note is of another one: it counts as not there. The content is hashed again
+# whenever it is used, so that a card that rots shows nothing wrong. What is unchanged is never written again.
 
 import ubinascii
 import uhashlib
@@ -18,6 +18,7 @@ from pix.store import BLOCK, recover
 _MAGIC = b"pix-kept 1\n"
 _MAX_NOTE = const(1024)
 _MAX_ETAG = const(200)
+_MOST_LIST = const(66560)  # bytes: somewhat more than pix.plist reads
 _RETRIES = const(1)
 _CONNECT_MS = const(8000)
 _IDLE_MS = const(8000)
@@ -56,6 +57,10 @@ class Keep:
         size = self._taken().get(item.stem, -1)
         return size >= 0 and item.size in (-1, size)
 
+    def has(self, stem):
+        # True when there is a file of the number `stem`, right or wrong.
+        return stem in self._taken()
+
     def lacks(self, stem):
         # True when there is certainly no file of the number `stem`; nothing is asked of the card for that.
         return self._sizes is not None and stem not in self._sizes
@@ -87,14 +92,15 @@ class Keep:
 
         got = fetch(
             modem, item.url, path, tell.progress if tell else None, etag=etag, check=right, retries=_RETRIES,
-            connect_ms=_CONNECT_MS, idle_ms=_IDLE_MS, total_ms=_TOTAL_MS, buffer=self._buffer, **options
+            connect_ms=_CONNECT_MS, idle_ms=_IDLE_MS, total_ms=_TOTAL_MS, buffer=self._buffer,
+            most=item.size if item.size >= 0 else self._most_bytes, **options
         )  # fmt: skip
         if self._same(got):
             return False
         self._note_size(item.stem, got.bytes)
         self._wrote(got.bytes)
         if not item.digest:
-            note = self._packed(item.url, got.etag, sums[-1])
+            note = self._packed(item.url, got.unless, sums[-1])
             on_card(path, put, self.path(item.stem, "tag"), note)
             self._wrote(len(note))
         return sums[-1] != old
@@ -108,11 +114,11 @@ class Keep:
             etag = ""
         got = fetch(
             modem, url, path, etag=etag, again=again, retries=_RETRIES, connect_ms=_CONNECT_MS, idle_ms=_IDLE_MS,
-            total_ms=_TOTAL_MS, buffer=self._buffer, **options
+            total_ms=_TOTAL_MS, buffer=self._buffer, most=_MOST_LIST, **options
         )  # fmt: skip
         if self._same(got):
             return False
-        packed = self._packed(url, got.etag, sum_of(path, 0, got.bytes, self._buffer))
+        packed = self._packed(url, got.unless, sum_of(path, 0, got.bytes, self._buffer))
         on_card(note, put, note, packed)
         self._wrote(got.bytes)
         self._wrote(len(packed))
@@ -124,12 +130,20 @@ class Keep:
         digest = self._read_note(self._folder + "/list.tag", url)[1]
         return path if digest and self._is(path, digest) else ""
 
-    def make_room(self, needed, last):
+    def forget_list(self):
+        # Remove the list: it will be fetched anew.
+        remove(self._folder + "/list.tag")
+
+    def make_room(self, needed, last, more=1):
         # Remove pictures until one of `needed` bytes (-1 unknown) fits, those first that last(stems) names: it gets
-        # all and returns that which is wanted latest, None when all others are wanted sooner. False when none may go.
+        # all and returns that which is wanted latest, None when all others are wanted sooner. False when none may go,
+        # and, before any goes, when all together would not be enough. `more` is 0 for a picture that is there already.
         needed = max(needed, 0)
+        self._taken()
+        if needed and (needed > self._most_bytes or needed > free_bytes(self._folder) + self._held):
+            return False
         while True:
-            full = len(self._taken()) >= self._most or self._held + needed > self._most_bytes
+            full = len(self._sizes) + more > self._most or self._held + needed > self._most_bytes
             if not full and free_bytes(self._folder) >= needed:
                 return True
             victim = last(self._sizes)

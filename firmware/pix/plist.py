@@ -7,7 +7,8 @@
 #   - a plain list of URLs, one a line, each with a caption behind it if wished; empty lines and those with "#" in front
 #     say nothing;
 #   - a folder of the card.
-# URLs may be relative to that of the list. In memory is of each entry only where it stands and the name of its file.
+# URLs may be relative to that of the list. In memory is of each entry only where it stands and the name of its file, so
+# a list is surveyed as a whole, and an entry that is not understood is found when it is asked for.
 
 from array import array
 
@@ -23,6 +24,8 @@ MAGIC = b"maixpix-playlist 1"
 MOST_BYTES = const(65535)  # of a list: places in it have 16 bits
 _MOST = const(500)  # entries of a list; of a folder as many names are kept, 20 kB of them
 _MAX_LINE = const(512)
+_LONGEST_S = const(2678400)  # 31 days: what a list may have one picture stay at most
+_MARK = b"\xef\xbb\xbf"  # what some editors put in front of a text
 _ENDINGS = (".jpg", ".jpeg", ".bmp")
 
 
@@ -30,7 +33,7 @@ class Item:
     # One picture. `stem` (a number) names its file on the card, it is made of `text`, the URL as the list has it;
     # `url` is "" for a file of the card itself, which `path` names then;
     # `digest` (SHA-256 as hex text, "" unknown), `size` (bytes, -1 unknown), `seconds` (0: as the board likes), `since`
-    # and `until` (0: no limit), `caption`.
+    # and `until` (0: no limit), `caption` (ASCII).
     def __init__(self, text, url="", path="", digest="", size=-1, seconds=0, since=0, until=0, caption=""):
         self.url = url
         self.path = path
@@ -107,7 +110,8 @@ class Playlist:
         return len(self._places)
 
     def item(self, index):
-        # The Item of that number. Raises PixError.
+        # The Item of that number. Raises PixError "bad-playlist", "https" or "bad-url" for an entry that is none, and
+        # those of the card.
         return self._parsed(on_card(self._path, self._line_at, self._places[index]))
 
     def _survey(self):
@@ -120,7 +124,7 @@ class Playlist:
                     break
                 if at > MOST_BYTES or len(line) > _MAX_LINE:
                     raise PixError("bad-playlist", "it is too long")
-                text = line.strip()
+                text = _text(line)
                 if self._ours and text[:4] == b"end ":
                     ended = text == b"end %d" % len(self._places)
                 elif text and text[:1] != b"#" and not (self._ours and not at):
@@ -142,16 +146,16 @@ class Playlist:
             return f.readline()
 
     def _parsed(self, line):
+        words = _text(line).split()
         try:
-            words = line.decode().split()
             if not self._ours:
-                return Item(words[0], self._url(words[0]), caption=" ".join(words[1:]))
-            seconds, digest, size, since, until = [word if word != "-" else "" for word in words[:5]]
+                return Item(words[0], self._url(words[0].decode()), caption=_caption(words[1:]))
+            digest = "" if words[1] == b"-" else words[1].decode()
             if digest and (len(digest) != 64 or digest.strip("0123456789abcdef")):
                 raise ValueError
             return Item(
-                words[5], self._url(words[5]), "", digest, int(size or -1), int(seconds or 0), int(since or 0),
-                int(until or 0), " ".join(words[6:]),
+                words[5], self._url(words[5].decode()), "", digest, _number(words[2], -1),
+                min(_number(words[0], 0), _LONGEST_S), _number(words[3], 0), _number(words[4], 0), _caption(words[6:]),
             )  # fmt: skip
         except (ValueError, IndexError, UnicodeError):
             raise PixError("bad-playlist", "a line is not understood")
@@ -166,3 +170,22 @@ class Playlist:
             return url
         # The login of the list is that of its pictures on the same host.
         return "http://%s@%s" % (quote(where.user.decode(), "%/?#@"), url[7:])
+
+
+def _text(line):
+    # What the line says, without white space around it.
+    return (line[3:] if line[:3] == _MARK else line).strip()
+
+
+def _number(word, unknown):
+    # The number that a field tells, `unknown` for "-". Raises ValueError for whatever else stands there.
+    if word == b"-":
+        return unknown
+    if not word.isdigit():
+        raise ValueError
+    return int(word)
+
+
+def _caption(words):
+    # The words of a caption, which may hold any bytes, as the panel's letters can show them.
+    return "".join([chr(b) if 0x20 <= b < 0x7F else "?" for b in b" ".join(words)])

@@ -53,11 +53,14 @@ def strong_validator(response):
     etag = response.exact("etag")
     if len(etag) > 2 and etag[0] == '"' and etag[-1] == '"' and len(etag) < _MAX_VALIDATOR:
         return etag
+    return last_change(response)
+
+
+def last_change(response):
+    # The date of the last change as the server tells it, "" when the content may have changed since within its second.
     modified = response.exact("last-modified")
     date = response.exact("date")
-    if modified and date and modified != date and len(modified) < _MAX_VALIDATOR:
-        return modified
-    return ""
+    return modified if modified and date and modified != date and len(modified) < _MAX_VALIDATOR else ""
 
 
 def repr_digest(text):

@@ -110,7 +110,8 @@ class _Update:
         nonce = ubinascii.hexlify(uos.urandom(8)).decode()
         query = "board=%s&form=%s&nonce=%s" % (quote(self.name), self.form, nonce)
         try:
-            fetch(self.modem, "%s?%s" % (self.base, query), _LIST, headers=self.fields, retries=1, buffer=self.buffer)
+            fetch(self.modem, "%s?%s" % (self.base, query), _LIST, headers=self.fields, retries=1, buffer=self.buffer,
+                  most=_MOST_BYTES)  # fmt: skip
             version = self.read(nonce)
         finally:
             remove(_LIST)
@@ -183,7 +184,7 @@ class _Update:
             on_card(path, self.copy, own, target, size)
             return
         url = "%s/file?digest=%s&form=%s" % (self.base, digest, self.form)
-        fetch(self.modem, url, target, headers=self.fields, retries=2, buffer=self.buffer)
+        fetch(self.modem, url, target, headers=self.fields, retries=2, buffer=self.buffer, most=size)
         if self.sum(target) != digest:
             remove(target)
             raise PixError("update-refused", "%s is another file" % path)

@@ -241,7 +241,9 @@ def test_the_calendar_is_that_of_python(pix_modules):
         assert clock.http_seconds(then.strftime("%a %b %d %H:%M:%S %Y")) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "yesterday", "Sat, 28 Xxx 2026 14:00:00 GMT", "Sat, 28 Nov 2026 14:00 GMT"])
+@pytest.mark.parametrize("text", ["", "yesterday", "Sat, 28 Xxx 2026 14:00:00 GMT", "Sat, 28 Nov 2026 14:00 GMT",
+                                  "Sat, 28 Nov 2026 24:00:00 GMT", "Sat, 28 Nov 2026 14:61:00 GMT",
+                                  "Sat, 99 Nov 2026 14:00:00 GMT", "Sat, -1 Nov 2026 14:00:00 GMT"])  # fmt: skip
 def test_what_is_no_date_tells_nothing(pix_modules, text):
     assert pix_modules.load("clock").http_seconds(text) is None
 
@@ -267,6 +269,17 @@ def test_a_clock_that_drifts_learns_and_is_right_after_a_day(device):
         clock.zone == 60
         and clock.local()[3] == datetime.datetime.fromtimestamp(clock.now() + 3600, datetime.timezone.utc).hour
     )
+
+
+@pytest.mark.parametrize("jump", [3600, -3600, 86_400 * 365, -86_400 * 30])
+def test_a_servers_clock_that_is_put_right_teaches_no_drift(device, jump):
+    (device.folder / "frame").mkdir()
+    clock = device.load("clock").Clock("/sd/frame/now")
+    clock.hear(NOW)
+    device.skipped_ms += 8 * 3_600_000
+    assert clock.hear(NOW + 8 * 3600 + jump)
+    device.skipped_ms += 86_400_000
+    assert abs(clock.now() - (NOW + 8 * 3600 + jump + 86_400)) <= 1
 
 
 def test_the_time_is_roughly_there_after_a_restart_and_seldom_written(device):

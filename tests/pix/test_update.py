@@ -122,3 +122,23 @@ def test_a_card_that_takes_updates_shares_a_secret_with_this_machine(tmp_path, m
 def test_a_version_is_named_by_its_content():
     one, two = (bundle.named(bundle.Bundle({"pix/a.py": text}, b"", compiled=False)) for text in (b"1", b"2"))
     assert one.files["version"] != two.files["version"] and bundle.named(one) == one
+
+
+def test_a_board_that_gets_another_name_keeps_its_updates(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv(update_keys.VARIABLE, str(tmp_path / "keys.json"))
+    (tmp_path / "card").mkdir()
+    card = str(tmp_path / "card")
+    assert maixpix(["card", card, "--update", "--source"]) == 0
+    assert maixpix(["setup", "--card", card, "--set", "name=kitchen"]) == 0
+    own = json.loads((tmp_path / "card" / "pix.json").read_text())
+    assert own["name"] == "kitchen" and update_keys.keys()["kitchen"].hex() == own["update_key"]
+    # A name that another board has got is told, and that board keeps its secret.
+    other = update_keys.make("hall")
+    capsys.readouterr()
+    assert maixpix(["setup", "--card", card, "--set", "name=hall"]) == 0
+    assert "another board has the name hall" in capsys.readouterr().err
+    assert update_keys.keys()["hall"].hex() == other != own["update_key"]
+    # So is a secret that another machine has made.
+    (tmp_path / "keys.json").unlink()
+    assert maixpix(["setup", "--card", card, "--set", "name=attic"]) == 0
+    assert "not made on this machine" in capsys.readouterr().err

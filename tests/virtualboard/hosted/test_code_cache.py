@@ -105,10 +105,9 @@ def test_each_kind_has_a_folder_of_its_own(folder, tmp_path, monkeypatch):
     assert cache_folder("test") == tmp_path / "home" / "maixpix" / "test"
 
 
-def test_the_older_half_goes_when_there_are_too_many(folder, monkeypatch):
-    monkeypatch.setattr(cache, "MOST_ENTRIES", 10)
+def test_the_older_half_goes_when_there_are_too_many(folder):
     for n in range(11):
-        compiled(f"{SOURCE}\nn = {n}\n", "a.py", "exec", 60)
+        assert cache.kept(str(n), lambda n=n: bytes([n]), most=10) == bytes([n])
     assert len(list(folder.iterdir())) == 6
 
 

@@ -50,6 +50,22 @@ def make(name: str) -> str:
     return known[name].hex()
 
 
+def follow(name: str, key: str) -> str:
+    """Let the board that has the secret `key` be known as `name`, too; a warning when it cannot be, else "".
+
+    The old name stays: the board goes by it until it has its new settings. Raises UserError.
+    """
+    known = keys()
+    remedy = f"its updates need another secret: maixpix deploy --update (board {name})"
+    if name in known:
+        return "" if known[name].hex() == key else f"another board has the name {name}; {remedy}"
+    if key not in [each.hex() for each in known.values()]:
+        return f"the board's secret was not made on this machine; where it was, {remedy}"
+    known[name] = bytes.fromhex(key)
+    _write({each: secret.hex() for each, secret in known.items()})
+    return ""
+
+
 def _write(known: dict[str, str]) -> None:
     place = path()
     new = place.with_name(place.name + ".new")

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from maixpix import texts, ui
-from maixpix.board import install, own, settings
+from maixpix.board import install, own, settings, update_keys
 from maixpix.board.places import BoardPlace, Place
 from maixpix.commands.common import place, port_option
 from maixpix.errors import UserError
@@ -106,7 +106,11 @@ def setup(
     with place(port, card_folder) as where:
         if "app" in changes:
             changes["app"] = own.resolve(where, install.versions(where)[0].files, changes["app"])
-        new = settings.merge(settings.forget(settings.read(where), forget), changes)
+        old = settings.read(where)
+        new = settings.merge(settings.forget(old, forget), changes)
+        if new.get("update_key") and new.get("name") and new["name"] != old.get("name"):
+            # The companion finds the secret by the name.
+            ui.notes(filter(None, [update_keys.follow(new["name"], new["update_key"])]))
         ui.notes(f"{name} is unknown to this version and kept" for name in settings.check(new))
         ui.notes(settings.notes(new))
         settings.write(where, new)
