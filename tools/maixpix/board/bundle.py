@@ -19,6 +19,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from maixpix.board import private
 from maixpix.errors import UserError
 from maixpix.paths import board_files
 
@@ -101,7 +102,8 @@ def build(root: Path | None = None, flat: bool = False, mpy: bool | None = None)
     compiled = {}
     if checker:
         compiled = {
-            name.removesuffix(".py") + ".mpy": compile_text(checker, name, text) for name, text in texts.items()
+            name.removesuffix(".py") + ".mpy": compile_text(checker, name, text)
+            for name, text in private.shortened(texts).items()
         }
     files = compiled if cross else {name: text.encode() for name, text in texts.items()}
     return named(Bundle(files, loader(root), cross is not None, note))
