@@ -126,12 +126,15 @@ class Screen:
         told = "%dx%d needs %d kB" % (kind.width, kind.height, needed >> 10)
         pix.hand_over(pix.PICTURE)
         gc.collect()
+        fits = needed + _SPARE <= gc.mem_free()
+        pix.set_aside(pix.PICTURE)
+        if not fits:
+            raise PixError("too-big", told)
         try:
-            if needed + _SPARE > gc.mem_free():
-                raise PixError("too-big", told)
             if not proven:
-                walk(path, kind)  # its tables may take the place of the picture, which comes when they are gone
-                gc.collect()
+                walk(path, kind)
+            pix.hand_over(pix.PICTURE)
+            gc.collect()
             self._picture = self._load(path, kind)
         except MemoryError:
             raise PixError("no-memory", told)
