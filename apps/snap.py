@@ -81,6 +81,7 @@ class Snap:
             self.waiting += 1
             self.logged = ""
             name = path[path.rfind("/") + 1 :]
+            self.outbox.know(name, self.camera.digest)
             print("taken %s %d bytes" % (name, size))
             self.state.say("%s taken, %d waiting" % (name, self.waiting))
         return None

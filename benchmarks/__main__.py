@@ -19,6 +19,9 @@ TABLES = (
     ("bring_ups", "--runs", "40"),
     ("attacks",),
     ("web_service", "--hostile", "2000"),
+    ("power_on",),
+    ("frame_years", "--days", "3"),
+    ("update_cuts", "--runs", "40"),
 )
 
 

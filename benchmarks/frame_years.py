@@ -87,12 +87,11 @@ def prepare(folder: Path) -> Path:
     """A card with the device code and the settings."""
     for part in ("firmware/pix", "apps"):
         shutil.copytree(ROOT / part, folder / Path(part).name, ignore=shutil.ignore_patterns("__pycache__"))
-    easel = folder / "pix" / "easel.py"
-    text = easel.read_text()
-    for name, short, long in (("_SLICE_MS", 75, 5000), ("_REST_MS", 975, 5000)):
+    for module, name, short in (("easel", "_SLICE_MS", 75), ("easel", "_REST_MS", 975), ("webrun", "_SLICE_MS", 50)):
+        file = folder / "pix" / f"{module}.py"
+        text = file.read_text()
         assert f"{name} = const({short})" in text
-        text = text.replace(f"{name} = const({short})", f"{name} = const({long})")
-    easel.write_text(text)
+        file.write_text(text.replace(f"{name} = const({short})", f"{name} = const(5000)"))
     settings = {
         "wifi": [["home", "correct horse"]], "server": f"http://{SERVER}", "name": "shelf", "interval_s": SHOW_S,
         "list_s": LIST_S, "cache_files": CACHE_FILES, "cache_kb": CACHE_KB, "overlay": "clock caption",

@@ -9,7 +9,8 @@ of the card are those of the hosted engine; with it, MaixPy itself runs at 403 M
 
 payload: from the first byte of the file's connection on the line to the last acknowledgement. bound: what the line,
 the module and the round trip leave of it when the board loses no time. all: from the call to the proof (CIPSEND by
-tcp:// and the stock driver have none), which includes connecting, and reading the file a first time for its digest;
+tcp:// and the stock driver have none), which includes connecting, and reading the file a first time for its digest,
+unless that is known, as it is of a snapshot;
 tcp:// stays for one second after its first byte, lest the receiver refuses. A busy machine shows in this column.
 """
 
@@ -32,6 +33,7 @@ from maixpix.paths import board_files
 from maixpix.virtual.live import LiveBoard, LiveOptions
 from virtualboard.clock import MS, SECOND
 from virtualboard.esp8285 import Modem
+from virtualboard.network import Script
 from virtualboard.network.tcp import MSS
 from virtualboard.wire import BITS
 
@@ -39,26 +41,32 @@ BAUD = 1_000_000
 LINE = BAUD // BITS
 """Bytes a second of the line."""
 
+SINK = 9
+"""Port of `Sink`; RFC 863."""
+
 SIZES = (12_000, 200_000, 1_000_000)
 
 _OURS = """
 import uos
 from pix import config, wifi
+from pix.files import sum_of
 from pix.upload import Uploader
 modem = wifi.bring_up(config.load())
 class Plain:
     def connect(self, host, port, timeout_ms, pipelined=False):
         return modem.connect(host, port, timeout_ms)
-for name, connector, target in (
-    ("tcp+name CIPSENDBUF", modem, "tcp+name://pc:{tcp}"),
-    ("tus CIPSENDBUF", modem, "http://pc:{port}/files/"),
-    ("tcp CIPSEND", modem, "tcp://pc:{tcp}"),
-    ("tus CIPSEND", Plain(), "http://pc:{port}/files/"),
+for name, connector, target, known in (
+    ("tcp+name CIPSENDBUF", modem, "tcp+name://pc:{tcp}", False),
+    ("tus CIPSENDBUF", modem, "http://pc:{port}/files/", False),
+    ("tus CIPSENDBUF, known", modem, "http://pc:{port}/files/", True),
+    ("tcp CIPSEND", modem, "tcp://pc:{sink}", False),
+    ("tus CIPSEND", Plain(), "http://pc:{port}/files/", False),
 ):
     up = Uploader(connector, target)
     up.send("/sd/warm.bin")
     for size in {sizes}:
-        sent = up.send("/sd/%d.bin" % size)
+        path = "/sd/%d.bin" % size
+        sent = up.send(path, digest=sum_of(path, 0, size, up.view) if known else "")
         print("rate|%s|%d|%d" % (name, sent.bytes, sent.elapsed_ms))
         note = "%d.^bi" % size
         if note in uos.listdir("/sd"):
@@ -79,7 +87,7 @@ nic = network.ESP8285(uart)
 nic.connect("home", "correct horse")
 for size in {sizes}:
     s = usocket.socket()
-    s.connect(("127.0.0.1", {tcp}))
+    s.connect(("127.0.0.1", {sink}))
     began = utime.ticks_ms()
     total = 0
     f = open("/sd/%d.bin" % size, "rb")
@@ -104,6 +112,17 @@ class Row:
     ms: int
     payload: float
     whole: float
+
+
+class Sink(Script):
+    """Takes everything and never answers, in virtual time: with a real receiver that keeps silent, the board would have
+    to wait in real time whether it says something after all."""
+
+    taken = 0
+    """Bytes taken by all sinks."""
+
+    def received(self, data: bytes) -> None:
+        Sink.taken += len(data)
 
 
 class Probe:
@@ -167,6 +186,7 @@ def measure(at: str, sizes: tuple[int, ...], firmware: Path | None = None, stock
         with running(settings) as companion:
             for source in (_OURS, _STOCK) if stock else (_OURS,):
                 program = source.replace("{port}", str(companion.port)).replace("{tcp}", str(companion.tcp_port))
+                program = program.replace("{sink}", str(SINK))
                 yield from _run(program.replace("{sizes}", f"({','.join(map(str, sizes))},)"), card, at, firmware)
 
 
@@ -176,6 +196,7 @@ def _run(program: str, card: Path, at: str, firmware: Path | None) -> list[Row]:
     said = bytearray()
     try:
         probe = Probe(live.board.modem)
+        live.board.network.attach("127.0.0.1", SINK, Sink)
 
         def heard(data: bytes) -> None:
             said.extend(data)

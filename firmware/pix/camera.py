@@ -10,8 +10,10 @@
 import gc
 
 from micropython import const
+from uhashlib import sha256
 
 from pix.errors import PixError
+from pix.files import hex_of
 from pix.store import BLOCK, Part
 
 _SETTLE_MS = const(1500)  # exposure and white balance
@@ -20,12 +22,14 @@ _MAX_QUALITY = const(95)
 
 class Camera:
     # `frame` is the name of a size of MaixPy's sensor module, `colour` "auto", "on" or "off". The sensor is started by
-    # the first picture.
+    # the first picture. `digest` is the SHA-256 of the last one, in hex, made of what was in memory: a card that keeps
+    # something else is found out by whoever compares.
     def __init__(self, frame="QVGA", quality=60, colour="auto"):
         self._frame = frame
         self._quality = min(quality, _MAX_QUALITY)
         self._colour = colour
         self._sensor = None
+        self.digest = ""
 
     def start(self):
         # Find the sensor and let it settle. Raises PixError "no-camera", "sensor-timeout", "no-memory", "settings".
@@ -58,6 +62,9 @@ class Camera:
         # gets the frame before it is compressed. Raises PixError: as `start`, and what the card raises.
         img = self._compressed(preview)
         view = memoryview(img.to_bytes())
+        hasher = sha256()
+        hasher.update(view)
+        self.digest = hex_of(hasher)
         part = Part(path)
         try:
             part.begin("")

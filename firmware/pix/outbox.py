@@ -7,10 +7,13 @@
 # none, new pictures are refused.
 
 import uos
+from micropython import const
 
 from pix.errors import PixError
 from pix.files import OUTBOX, SENT, beside, files, free_bytes, head_of, make_folder, on_card, put, remove, size_of
 from pix.store import recover
+
+_MOST_KNOWN = const(16)
 
 
 class Outbox:
@@ -30,6 +33,18 @@ class Outbox:
         if not good and size_of(SENT) is not None:
             last = _last(SENT, last)
         self._number = last
+        self._digests = {}
+
+    def know(self, name, digest):
+        # The picture `name`, taken just now, has this SHA-256 (hex): it need not be read for it. "" forgets it.
+        if not digest:
+            self._digests.pop(name, None)
+        elif len(self._digests) < _MOST_KNOWN:
+            self._digests[name] = digest
+
+    def digest(self, name):
+        # The SHA-256 of the picture `name` where it is known, else "".
+        return self._digests.get(name, "")
 
     def new(self):
         # The path for the next picture. Raises PixError "card-full".
@@ -81,6 +96,7 @@ class Outbox:
         # The picture is at the receiver: remove it, or, when the receiver gave no proof, keep it in /sd/sent, under a
         # fresh name if another picture has its own there.
         # The note of pix.upload goes last, so that a cut in between asks the receiver again instead of sending twice.
+        self.know(name, "")
         path = self.path(name)
         if proven:
             remove(path)

@@ -49,8 +49,11 @@ class Uplink(Tries):
             return None
         name = names[0]
         try:
-            sent = self._sender.send(outbox.path(name), lambda done, total: progress(name, done, total))
+            sent = self._sender.send(
+                outbox.path(name), lambda done, total: progress(name, done, total), digest=outbox.digest(name)
+            )
         except PixError as error:
+            outbox.know(name, "")  # should the card have kept something else, that is what can be delivered
             if error.code == "upload-refused":
                 self._refused = name
             raise

@@ -66,10 +66,11 @@ class Uploader:
         self.sums = None  # the tus server takes SHA-256 sums of pieces; None: not asked yet
         self.tells = None  # the tus server tells the digest of a file that is complete; None: not seen yet
 
-    def send(self, path, progress=None, name=""):
-        # Send the file and return a Sent. progress(done, total) in bytes; name: for the receiver, else the file's own.
-        # Raises PixError. What the receiver has by then is not sent again the next time (tus).
-        job = Job(self, path, name, progress)
+    def send(self, path, progress=None, name="", digest=""):
+        # Send the file and return a Sent. progress(done, total) in bytes; name: for the receiver, else the file's own;
+        # digest: its SHA-256 in hex where that is known, else the file is read for it first. Raises PixError. What the
+        # receiver has by then is not sent again the next time (tus).
+        job = Job(self, path, name, progress, digest)
         if job.state != "part":
             job.proven = job.state == "proven"
             return Sent(job)
@@ -87,7 +88,7 @@ class Uploader:
 class Job(Retried):
     # One file on its way. `location`: its URL at the tus server, "" when it has none; `offset`: bytes that the server
     # has, -1 unknown; `safe`: the most it ever had. `location` and `state` live in a note beside the file.
-    def __init__(self, up, path, name, progress):
+    def __init__(self, up, path, name, progress, digest=""):
         super().__init__(up.retries, up.total_ms)
         self.up = up
         self.path = path
@@ -105,7 +106,7 @@ class Job(Retried):
         self.digest = ""
         if up.raw and not up.named:
             return
-        self.digest = sum_of(path, 0, self.size, up.view)
+        self.digest = digest or sum_of(path, 0, self.size, up.view)
         self._note = beside(path, "^")
         info = read_side(self._note)
         if info is not None and info.key == up.key and info.total == self.size and info.digest == self.digest:

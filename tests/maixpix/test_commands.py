@@ -69,6 +69,12 @@ def test_the_list_of_commands_loads_none_of_them():
     assert all(f"{name} {entry.line}" in listed for name, entry in TABLE.items())
 
 
+def test_what_only_terminals_show_costs_other_output_no_import():
+    code = "import sys\nfrom maixpix.cli import run\nrun(['ports'])\nprint('rich' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "False"
+
+
 def test_firmware_show(firmware, tmp_path, capsys):
     assert maixpix(["firmware", "show", str(firmware)]) == 0
     assert "MaixPy v0.6.2-44-gd9dc6c58c of 2021-03-30, minimum build" in capsys.readouterr().out

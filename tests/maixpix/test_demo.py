@@ -12,10 +12,11 @@ from collections import Counter
 import pytest
 from PIL import Image
 
+from maixpix.board import bundle
 from maixpix.cli import run as maixpix
 from maixpix.companion.pictures import MEDIA_TYPES
 from maixpix.demo.board import Console
-from maixpix.demo.files import FOLDERS, MARKER, RESULTS, picture_suffix
+from maixpix.demo.files import FOLDERS, MARKER, RESULTS, fill_card, picture_suffix
 from maixpix.demo.portrait import COLOURS, portrait
 from maixpix.demo.run import DemoOptions, judge, link_figures, psnr, rate_line, run_demo
 from maixpix.errors import UserError
@@ -47,6 +48,14 @@ def report_of(tmp_path):
 def colours(path):
     with Image.open(path) as picture:
         return Counter({colour: count for count, colour in picture.convert("RGB").getcolors(1 << 24)})
+
+
+def test_the_chips_card_has_the_byte_code_that_deploy_sends(tmp_path):
+    fill_card(tmp_path, byte_code=True)
+    sent = bundle.build().files
+    there = {f"pix/{path.name}": path.read_bytes() for path in (tmp_path / "pix").iterdir()}
+    assert there == {name: data for name, data in sent.items() if name.startswith("pix/")}
+    assert (tmp_path / "apps" / "show.py").is_file()
 
 
 # -- runs that succeed ----------------------------------------------------------------------------------------

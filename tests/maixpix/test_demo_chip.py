@@ -57,7 +57,7 @@ def test_the_chip_gets_the_larger_heap_and_its_faults_are_told(tmp_path):
 @pytest.mark.firmware
 @pytest.mark.slow
 def test_the_chip_stops_when_its_power_is_cut(tmp_path, capsys):
-    plan = '[{"when": {"ms": 5000}, "do": "cut-power"}]'
+    plan = '[{"when": {"ms": 3000}, "do": "cut-power"}]'
     assert maixpix(["demo", "--out", str(tmp_path), "--faults", plan, "--firmware", FIRMWARE]) == 1
     assert "no picture reached the card: the board's power was cut; " in capsys.readouterr().err
     stages = json.loads((tmp_path / "report.json").read_text())["stages"]

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from maixpix.bars import CleanConsole
 from maixpix.cli import run as maixpix
 from maixpix.cli import tell_failure
 from maixpix.commands import TABLE
@@ -45,6 +46,16 @@ def test_a_stream_is_the_same_wherever_it_is_cut(text, cuts):
     data, cleaner, at = text.encode(), Cleaner(), sorted(cuts)
     pieces = [data[start:stop] for start, stop in zip([0, *at], [*at, len(data)], strict=True)]
     assert "".join(map(cleaner.feed, pieces)) == plain(text)
+
+
+def test_coloured_lines_and_bars_have_no_colours_but_ours():
+    shown = io.StringIO()
+    console = CleanConsole(file=shown, force_terminal=True, color_system=None, width=200)
+    console.line(("WRONG", "bold red"), (f" app {EVIL}", "default"))
+    console.print(EVIL, markup=False)
+    coloured, text = shown.getvalue().splitlines()
+    assert coloured.startswith("WRONG app ") and not FORBIDDEN.search(coloured)
+    assert text == plain(EVIL)
 
 
 def test_errors_are_clean():

@@ -75,10 +75,11 @@ def test_the_app_of_the_settings_runs_and_its_end_is_the_prompt(card, play):
 def test_an_app_that_dies_is_run_again_with_growing_pauses_and_logged(card, play):
     folder = card("crash")
     heard = play(folder).listen(rb"starts again in 16 s")
+    heard = heard[: heard.index(b"starts again in 16 s") + 20]  # the board may be further by now
     assert re.findall(rb"again in (\d+) s", heard) == [b"2", b"4", b"8", b"16"]
     assert heard.count(b"crash ran") == 4
     lines = (folder / "pix.log").read_text().splitlines()
-    assert len(lines) == 4
+    assert len(lines) >= 4
     assert re.fullmatch(
         r"1 \d+\.\d{3} crash crash: ValueError: boom \(crash\.py line 3 in main < start\.py line \d+ in \w+\)", lines[0]
     )

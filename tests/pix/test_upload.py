@@ -91,6 +91,21 @@ def test_a_changed_byte_in_such_a_file_is_noticed_by_its_digest(device, links, t
     assert sent.proven and sent.attempts == 2 and tus.whole[-1] == LARGE
 
 
+def test_a_digest_that_is_known_is_told(device, links, tus):
+    told = hashlib.sha256(SMALL).hexdigest()
+    sent = sender(device, links, tus.url).send(put(device, SMALL), digest=told)
+    assert sent.proven and sent.digest == told and tus.metadata["u0"]["sha256"] == told
+
+
+def test_a_card_that_keeps_something_else_than_was_taken_is_found_out(device, links, tus):
+    path = put(device, SMALL[:-1] + b"?")
+    up = sender(device, links, tus.url, retries=1)
+    with pytest.raises(device.PixError):
+        up.send(path, digest=hashlib.sha256(SMALL).hexdigest())
+    assert not tus.whole or tus.whole[-1] != SMALL
+    assert up.send(path).proven
+
+
 def test_the_server_offers_only_sha1(device, links, tus):
     tus.checksums = "sha1,md5"
     sent = sender(device, links, tus.url).send(put(device, LARGE))

@@ -101,6 +101,8 @@ def _encode(at: int, name: str, args: list[str], labels: dict[str, int]) -> list
         return [_b(_BRANCHES[name], _REG[args[0]], _REG[args[1]], labels[args[2]] - at)]
     if name == "j":
         return [_jal(0, labels[args[0]] - at)]
+    if name == "jr":
+        return [_i(0x67, 0, 0, _REG[args[0]], 0)]
     if name in _IMMEDIATE:
         return [_i(0x13, _IMMEDIATE[name], _REG[args[0]], _REG[args[1]], int(args[2], 0))]
     if name in _ALU:

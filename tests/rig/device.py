@@ -8,6 +8,7 @@ file operation.
 import array
 import binascii
 import builtins
+import functools
 import gc
 import hashlib
 import json
@@ -22,6 +23,13 @@ from virtualboard.clock import Clock
 from virtualboard.hosted.streams import BytesIO
 
 PIX = Path(__file__).resolve().parents[2] / "firmware" / "pix"
+
+
+@functools.cache
+def pix_code(name):
+    """The code of pix.`name`, compiled once for all boards of this process."""
+    path = PIX / f"{name}.py"
+    return compile(path.read_text(encoding="utf-8"), str(path), "exec")
 
 
 class PowerCut(BaseException):
@@ -63,11 +71,10 @@ class Device:
     def load(self, name):
         full = "pix." + name
         if full not in self._modules:
-            path = PIX / f"{name}.py"
             module = types.ModuleType(full)
             module.__dict__["__builtins__"] = self._builtins
             self._modules[full] = module
-            exec(compile(path.read_text(encoding="utf-8"), str(path), "exec"), module.__dict__)
+            exec(pix_code(name), module.__dict__)
         return self._modules[full]
 
     def ticks_ms(self):

@@ -17,6 +17,7 @@ PARTS = {"board", "camera", "card", "clock", "esp8285", "faults", "kept", "model
          "pins", "wire"}  # fmt: skip
 
 MAY_IMPORT: dict[str, set[str]] = {
+    "cache": set(),
     "clock": set(),
     "kept": set(),
     "models": set(),
@@ -32,9 +33,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "faults": {"clock", "wire"},
     "host": {"clock"},
     "board": PARTS,
-    "hosted": PARTS | {"program", "mpy_name"},
+    "hosted": PARTS | {"program", "mpy_name", "cache"},
     "k210": PARTS | {"host"},
-    "engine": PARTS | {"program", "hosted", "k210"},
+    "engine": PARTS | {"program", "hosted", "k210", "cache"},
     "fence": {"landlock", "terminal"},
     "running": PARTS | {"program", "engine", "host", "fence"},
     "launch": PARTS | {"program", "engine", "fence"},
@@ -64,24 +65,31 @@ def _parsed(source: str) -> ast.Module:
     return ast.parse(source)
 
 
-def imports(tree: ast.AST) -> Iterator[tuple[str, str | None]]:
+@functools.cache
+def imports(tree: ast.AST) -> list[tuple[str, str | None]]:
     """(module, name taken from it or None) of every import that can run."""
+    found: list[tuple[str, str | None]] = []
     for node in _running(tree):
         if isinstance(node, ast.Import):
-            yield from ((alias.name, None) for alias in node.names)
+            found += ((alias.name, None) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            yield from ((node.module or "", alias.name) for alias in node.names)
+            found += ((node.module or "", alias.name) for alias in node.names)
+    return found
 
 
-def _running(node: ast.AST) -> Iterator[ast.AST]:
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.If) and ast.unparse(child.test).endswith("TYPE_CHECKING"):
-            for other in child.orelse:
-                yield other
-                yield from _running(other)
-            continue
-        yield child
-        yield from _running(child)
+def _running(tree: ast.AST) -> Iterator[ast.AST]:
+    left = [tree]
+    while left:
+        node = left.pop()
+        if isinstance(node, ast.If) and _only_for_types(node.test):
+            left += node.orelse
+        else:
+            yield node
+            left += ast.iter_child_nodes(node)
+
+
+def _only_for_types(test: ast.expr) -> bool:
+    return "TYPE_CHECKING" in (getattr(test, "id", None), getattr(test, "attr", None))
 
 
 def imported_modules(tree: ast.AST, known: Modules) -> set[str]:

@@ -6,11 +6,10 @@ end is the real modem part on real lanes. Nothing is left in `sys.modules`, and 
 
 import builtins
 import contextlib
-import functools
 import gc
 import types
-from pathlib import Path
 
+from rig.device import pix_code
 from rig.garbage import set_aside
 from virtualboard.clock import MS, Clock
 from virtualboard.esp8285 import AccessPoint, Air, Modem
@@ -22,14 +21,7 @@ from virtualboard.network.script import Script
 from virtualboard.pins import GPIOHS0, UART1_RX, Pads
 from virtualboard.wire import Lane
 
-PIX = Path(__file__).resolve().parents[2] / "firmware" / "pix"
 SERVER = "127.0.0.1"
-
-
-@functools.cache
-def _code(name):
-    path = PIX / f"{name}.py"
-    return compile(path.read_text(encoding="utf-8"), str(path), "exec")
 
 
 class Bench:
@@ -129,7 +121,7 @@ class Bench:
             module = types.ModuleType(full)
             module.__dict__["__builtins__"] = self._builtins
             self._modules[full] = module
-            exec(_code(name), module.__dict__)
+            exec(pix_code(name), module.__dict__)
         return self._modules[full]
 
     def _import(self, name, globals=None, locals=None, fromlist=None, level=0):

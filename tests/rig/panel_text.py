@@ -1,7 +1,7 @@
 """Reads the text on a panel back, glyph by glyph, knowing nothing of how the device code lays it out."""
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 from virtualboard.hosted import font
 from virtualboard.hosted.lcd import COLOURS
@@ -37,20 +37,19 @@ def _glyphs():
     return {bytes(pixel // 255 for pixel in font.glyph(chr(c)).convert("L").tobytes()): chr(c) for c in range(33, 127)}
 
 
-def _cell(picture, x, y):
-    """(character, front, back) of the cell at (x, y); None when it shows no character."""
-    cell = picture.crop((x, y, x + WIDTH, y + HEIGHT))
-    found = cell.getcolors(WIDTH * HEIGHT)
-    if len(found) == 1:
-        return " ", None, found[0][1]
-    if len(found) != 2:
+@lru_cache(maxsize=4096)  # the same few characters stand on every panel
+def _character(cell):
+    """(character, front, back) of a cell's RGB bytes; None when it shows no character."""
+    pixels = [tuple(cell[at : at + 3]) for at in range(0, len(cell), 3)]
+    colours = sorted(set(pixels))
+    if len(colours) == 1:
+        return " ", None, colours[0]
+    if len(colours) != 2:
         return None
-    data = cell.tobytes()
-    for (_, front), (_, back) in (found, found[::-1]):
-        mark = bytes(front)
-        pixels = bytes(data[at : at + 3] == mark for at in range(0, len(data), 3))
-        if pixels in _glyphs():
-            return _glyphs()[pixels], front, back
+    for front, back in (colours, colours[::-1]):
+        glyph = bytes(pixel == front for pixel in pixels)
+        if glyph in _glyphs():
+            return _glyphs()[glyph], front, back
     return None
 
 
@@ -58,7 +57,7 @@ def _cells(picture, y):
     """The cells of the row at `y`; none when one of them shows no character."""
     cells = []
     for x in range(0, picture.width, WIDTH):
-        cell = _cell(picture, x, y)
+        cell = _character(picture.crop((x, y, x + WIDTH, y + HEIGHT)).tobytes())
         if cell is None:
             return []
         cells.append(cell)

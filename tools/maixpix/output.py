@@ -1,4 +1,4 @@
-"""Text on stdout and stderr, cleaned of what would drive the terminal; costs no import, as `maixpix.ui` does."""
+"""Text on stdout and stderr, cleaned of what would drive the terminal."""
 
 from __future__ import annotations
 
@@ -17,6 +17,11 @@ def err(text: str, end: str = "\n") -> None:
     """The same on stderr: errors, and what has to come as it is."""
     sys.stderr.write(plain(text) + end)
     sys.stderr.flush()
+
+
+def out_is_terminal() -> bool:
+    """Whether stdout is shown to a person, so that it may have colours."""
+    return sys.stdout.isatty()
 
 
 def err_is_terminal() -> bool:

@@ -25,7 +25,6 @@ import heapq
 import selectors
 import time
 from collections.abc import Callable
-from itertools import count
 
 Action = Callable[[], None]
 Mark = tuple[int, int]
@@ -38,6 +37,8 @@ SECOND = 1_000_000_000
 GRACE_NS = 20 * MS
 """Real nanoseconds for which virtual time stands still when a watch begins: longer than an idle machine needs to
 schedule a server and to answer from memory, shorter than a server's thinking that a board's program could notice."""
+
+_NEVER = 1 << 63
 
 _POLL_EVERY_NS = 2 * MS
 """Real nanoseconds between two looks at host inputs while virtual time runs freely."""
@@ -132,11 +133,13 @@ class Clock:
         self.longest_hidden_ns = 0
         """Longest real time that a peer took and virtual time does not show; never more than a watch's grace."""
         self._alarms: list[tuple[int, int, Alarm]] = []
-        self._order = count()
+        self.alarms_set = 0
+        """How many alarms there have been so far; an engine sees by it that its slice may have become shorter."""
         self._watches: list[Watch] = []
         self._holding = 0
         self._selector: selectors.BaseSelector | None = None
         self._running = False
+        self._quiet_until = 0  # before this virtual time nothing is due, and nothing real is waited for or looked at
         self._happened = 0  # alarms run and host inputs served
         self._last_poll = 0
         self._pace = False
@@ -147,7 +150,10 @@ class Clock:
     def at(self, when: int, action: Action) -> Alarm:
         """Run `action` at virtual time `when` (ns); a time already past means as soon as time moves."""
         alarm = Alarm(max(when, self.now), action)
-        heapq.heappush(self._alarms, (alarm.when, next(self._order), alarm))
+        self.alarms_set += 1
+        heapq.heappush(self._alarms, (alarm.when, self.alarms_set, alarm))
+        if alarm.when < self._quiet_until:
+            self._quiet_until = alarm.when
         return alarm
 
     def after(self, delay_ns: int, action: Action) -> Alarm:
@@ -158,7 +164,7 @@ class Clock:
     def next_alarm(self) -> int | None:
         """Virtual time of the next live alarm, or None when nothing is due."""
         alarms = self._alarms
-        while alarms and not alarms[0][2].active:
+        while alarms and alarms[0][2].action is None:
             heapq.heappop(alarms)
         return alarms[0][0] if alarms else None
 
@@ -201,6 +207,7 @@ class Clock:
     @pace.setter
     def pace(self, on: bool) -> None:
         self._pace = on
+        self._quiet_until = 0
         self._pace_virtual = self.now
         self._pace_real = time.monotonic_ns()
 
@@ -212,16 +219,10 @@ class Clock:
 
     def advance_to(self, when: int) -> None:
         """Let virtual time pass until `when` (ns). A time already past runs what is due now and returns."""
-        if self._nothing_before(when):
+        if self.now < when < self._quiet_until or self._nothing_before(when):
             self.now = when
             return
-        if self._running:
-            raise RuntimeError("an alarm action tried to advance the clock; only engines may")
-        self._running = True
-        try:
-            self._advance_to(max(when, self.now))
-        finally:
-            self._running = False
+        self._advance_to(max(when, self.now))
 
     def reach(self, when: int) -> None:
         """Engines that execute first: the instruction that runs is at `when` (ns). Never turns time back.
@@ -236,13 +237,7 @@ class Clock:
 
         For engines whose processor may be woken by either: a receive FIFO fills within a fraction of a long wait.
         """
-        if self._running:
-            raise RuntimeError("an alarm action tried to advance the clock; only engines may")
-        self._running = True
-        try:
-            self._advance_to(max(when, self.now), self._happened)
-        finally:
-            self._running = False
+        self._advance_to(max(when, self.now), self._happened)
 
     def permit(self, until: int) -> None:
         """Wait in real time until no peer can act before `until` (virtual ns); what peers do meanwhile, they do now.
@@ -318,6 +313,23 @@ class Clock:
         return not self._watches or time.monotonic_ns() - self._last_poll <= _POLL_EVERY_NS
 
     def _advance_to(self, target: int, seen: int | None = None) -> None:
+        if self._running:
+            raise RuntimeError("an alarm action tried to advance the clock; only engines may")
+        self._running = True
+        self._quiet_until = 0
+        try:
+            self._pass(target, seen)
+        finally:
+            self._running = False
+            self._look_ahead()
+
+    def _look_ahead(self) -> None:
+        if self._holding or self._pace or self._watches:
+            self._quiet_until = 0
+        else:
+            self._quiet_until = self._alarms[0][0] if self._alarms else _NEVER
+
+    def _pass(self, target: int, seen: int | None) -> None:
         while seen is None or self._happened == seen:
             due = self.next_alarm
             step = target if due is None or due > target else due
@@ -330,12 +342,13 @@ class Clock:
                         continue
                 self.now = max(self.now, step)
             self._run_due()
-            if self.now >= target and (self.next_alarm is None or self.next_alarm > target):
+            if self.now >= target and not (self._alarms and self._alarms[0][0] <= target):
                 return
 
     def _run_due(self) -> None:
-        while (due := self.next_alarm) is not None and due <= self.now:
-            alarm = heapq.heappop(self._alarms)[2]
+        alarms = self._alarms
+        while alarms and alarms[0][0] <= self.now:
+            alarm = heapq.heappop(alarms)[2]
             action, alarm.action = alarm.action, None
             if action is not None:
                 self._happened += 1
@@ -386,6 +399,7 @@ class Clock:
     def _add(self, watch: Watch) -> Watch:
         self._watches.append(watch)
         self._holding += watch.holds_time
+        self._quiet_until = 0
         self._register(watch.fileno)
         return watch
 
@@ -401,6 +415,8 @@ class Clock:
                 hidden = time.monotonic_ns() - watch.real_start - (self.now - watch.virtual_start)
                 self.longest_hidden_ns = max(self.longest_hidden_ns, min(hidden, watch.grace_ns))
             self._register(watch.fileno)
+            if not self._running:
+                self._look_ahead()
 
     def _register(self, fileno: int) -> None:
         """Make the selector agree with the watches on `fileno` (one part may read while another writes)."""

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from virtualboard.cache import cache_folder
 from virtualboard.clock import MS, SECOND
 from virtualboard.program import Program
 
@@ -166,8 +167,6 @@ def report(board: Board, engine: Player, faults: list[tuple[int, str]]) -> dict[
 
 def host_folders(board: Board, engine: Player, options: EngineOptions) -> tuple[list[Path], list[Path]]:
     """What the hosted engine reads on the host, and what it changes there: folders and files that exist by now."""
-    from virtualboard.hosted.code_cache import cache_folder
-
     reads = [Path(folder) for folder in options.mpy_sources]
     writes: list[Path] = [engine.machine.flash.folder]
     if board.config.camera is not None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable
+from functools import lru_cache
 
 from virtualboard.clock import SECOND, Clock
 
@@ -32,15 +33,21 @@ Mangle = Callable[[int, int], bytes]
 class _Burst:
     """Bytes that were queued together and leave back to back at one rate."""
 
-    __slots__ = ("data", "done", "ends", "rx_baud", "start", "tx_baud")
+    __slots__ = ("agreed", "data", "done", "due", "ends", "rx_baud", "start", "tx_baud")
 
-    def __init__(self, data: bytearray, start: int, tx_baud: int, rx_baud: int) -> None:
+    def __init__(self, data: bytearray, start: int, tx_baud: int, rx_baud: int, done: int = 0) -> None:
         self.data = data
         self.start = start
         self.tx_baud = tx_baud
         self.rx_baud = rx_baud
-        self.done = 0  # bytes already handed to the receiver
+        self.agreed = abs(tx_baud - rx_baud) <= TOLERANCE * rx_baud
         self.ends = [len(data)]  # where each write that is part of it ends
+        self.hand_over(done)
+
+    def hand_over(self, done: int) -> None:
+        """The receiver has had the first `done` bytes; the next one will have arrived at `due`, if there is one."""
+        self.done = done
+        self.due = self.arrival(done + 1)
 
     def arrival(self, n: int) -> int:
         """Virtual time when the first `n` bytes have fully arrived."""
@@ -56,7 +63,9 @@ class _Burst:
         )
 
     def arrived(self, now: int) -> int:
-        return max(0, min(len(self.data), (now - self.start) * self.tx_baud // (BITS * SECOND)))
+        if now < self.due:
+            return self.done
+        return min(len(self.data), (now - self.start) * self.tx_baud // (BITS * SECOND))
 
 
 class Lane:
@@ -104,9 +113,7 @@ class Lane:
                 later.append(burst)
                 continue
             if begun > burst.done:
-                head = _Burst(burst.data[:begun], burst.start, burst.tx_baud, burst.rx_baud)
-                head.done = burst.done
-                later.append(head)
+                later.append(_Burst(burst.data[:begun], burst.start, burst.tx_baud, burst.rx_baud, burst.done))
             later.append(_Burst(burst.data[begun:], burst.arrival(begun), burst.tx_baud, baud))
         self._bursts = later
 
@@ -146,9 +153,7 @@ class Lane:
         for burst in self._bursts:
             n = burst.arrived(now)
             if n > burst.done:
-                head = _Burst(burst.data[:n], burst.start, burst.tx_baud, burst.rx_baud)
-                head.done = burst.done
-                kept.append(head)
+                kept.append(_Burst(burst.data[:n], burst.start, burst.tx_baud, burst.rx_baud, burst.done))
         self.sent -= sum(len(b.data) - b.done for b in self._bursts) - sum(len(b.data) - b.done for b in kept)
         self._bursts = kept
         self.busy_ns -= max(0, self._free_at - now)
@@ -162,10 +167,12 @@ class Lane:
     def unsent(self) -> int:
         """Bytes queued whose last bit is not out yet."""
         now = self._clock.now
-        return sum(len(burst.data) - max(burst.done, burst.arrived(now)) for burst in self._bursts)
+        return sum(len(burst.data) - burst.arrived(now) for burst in self._bursts)
 
     def arrival(self, n: int = 1) -> int | None:
         """Virtual time when the `n`-th byte not yet taken has fully arrived; None if that many are not queued."""
+        if n == 1:
+            return self._bursts[0].due if self._bursts else None
         for burst in self._bursts:
             left = len(burst.data) - burst.done
             if n <= left:
@@ -194,41 +201,38 @@ class Lane:
     def waiting(self) -> int:
         """Bytes that have fully arrived and were not taken yet (as sent; mangling shows only in `take`)."""
         now = self._clock.now
-        return sum(max(0, burst.arrived(now) - burst.done) for burst in self._bursts)
+        return sum(burst.arrived(now) - burst.done for burst in self._bursts)
 
     def take(self, limit: int | None = None) -> bytes:
         """Everything that has fully arrived by now (at most `limit` bytes as sent), as the receiver sees it."""
         now = self._clock.now
+        bursts = self._bursts
+        if not bursts or bursts[0].due > now:
+            return b""  # as for most looks at a line
         out = []
-        while self._bursts and (limit is None or limit > 0):
-            burst = self._bursts[0]
+        while bursts and bursts[0].due <= now and (limit is None or limit > 0):
+            burst = bursts[0]
             end = burst.arrived(now)
             if limit is not None:
                 end = min(end, burst.done + limit)
-            if end <= burst.done:
-                break
             piece = bytes(burst.data[burst.done : end])
             if limit is not None:
                 limit -= len(piece)
-            if abs(burst.tx_baud - burst.rx_baud) > TOLERANCE * burst.rx_baud:
-                seen = sample(piece, burst.tx_baud, burst.rx_baud)
-            else:
-                seen = piece
-            out.append(self._mangled(seen))
+            seen = piece if burst.agreed else sample(piece, burst.tx_baud, burst.rx_baud)
+            out.append(seen if self.mangle is None else self._mangled(seen))
             self.delivered += len(piece)
-            burst.done = end
             if end == len(burst.data):
-                self._bursts.popleft()
-        return b"".join(out)
+                bursts.popleft()
+            else:
+                burst.hand_over(end)
+        return out[0] if len(out) == 1 else b"".join(out)
 
     def _mangled(self, data: bytes) -> bytes:
-        mangle = self.mangle
-        if mangle is None:
-            return data
-        index = self.delivered
+        mangle, index = self.mangle, self.delivered
         return b"".join(mangle(index + i, byte) for i, byte in enumerate(data))
 
 
+@lru_cache(maxsize=4096)  # a modem at another rate repeats itself for as long as nobody answers
 def sample(data: bytes, tx_baud: int, rx_baud: int) -> bytes:
     """What a receiver at `rx_baud` makes of `data` sent back to back at `tx_baud`.
 
@@ -280,20 +284,31 @@ class Ring:
     def __len__(self) -> int:
         return len(self._data)
 
-    def put(self, data: bytes) -> None:
-        """Append what fits; the rest is lost and counted."""
-        room = self.capacity - len(self._data)
-        if len(data) > room:
-            self.dropped += len(data) - room
-            data = data[:room]
-        self._data += data
-        self.deepest = max(self.deepest, len(self._data))
+    def put(self, data: bytes) -> int:
+        """Append what fits; the rest is lost and counted. Returns how many bytes were lost."""
+        held = self._data
+        lost = len(held) + len(data) - self.capacity
+        if lost > 0:
+            self.dropped += lost
+            data = data[:-lost]
+        held += data
+        if len(held) > self.deepest:
+            self.deepest = len(held)
+        return max(0, lost)
 
     def get(self, limit: int) -> bytes:
         """Remove and return up to `limit` bytes, oldest first."""
         piece = bytes(self._data[:limit])
         del self._data[:limit]
         return piece
+
+    def get_before(self, stops: bytes) -> bytes:
+        """Remove and return what waits in front of the first of `stops`, everything when none of them waits."""
+        end = len(self._data)
+        for stop in stops:
+            at = self._data.find(stop, 0, end)
+            end = at if at >= 0 else end
+        return self.get(end)
 
     def clear(self) -> None:
         """Forget everything that waits."""

@@ -90,6 +90,11 @@ class Bench:
         self.wait(ms)
         return self.tx.take()
 
+    def connect(self, port):
+        """Open a link to a real server of this machine, which accepts when it gets round to it."""
+        self.type(b'AT+CIPSTART="TCP","127.0.0.1",%d\r\n' % port)
+        self.until(b"CONNECT\r\n\r\nOK\r\n")
+
     def send(self, data, link=None, ms=200):
         """CIPSEND with its prompt checked; gives what came back after the payload."""
         prefix = b"" if link is None else b"%d," % link

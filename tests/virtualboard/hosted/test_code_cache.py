@@ -5,8 +5,10 @@ import sys
 
 import pytest
 
+from virtualboard import cache
+from virtualboard.cache import FOLDER_VARIABLE, cache_folder
 from virtualboard.hosted import code_cache
-from virtualboard.hosted.code_cache import FOLDER_VARIABLE, cache_folder, compiled
+from virtualboard.hosted.code_cache import compiled
 
 SOURCE = "# " + "x" * 600 + "\nvalue = 6 * 7\n\n\ndef double(n):\n    return 2 * n\n"
 
@@ -91,12 +93,20 @@ def test_the_cache_can_be_off_absent_or_full(tmp_path, monkeypatch, counted):
     def full(*args, **kwargs):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(code_cache.tempfile, "mkstemp", full)
+    monkeypatch.setattr(cache.tempfile, "mkstemp", full)
     assert outcome(compiled(SOURCE, "a.py", "exec", 60)) == (42, 8)
 
 
+def test_each_kind_has_a_folder_of_its_own(folder, tmp_path, monkeypatch):
+    assert cache_folder("flash") == tmp_path / "cache-flash" and cache_folder() == folder
+    monkeypatch.delenv(FOLDER_VARIABLE)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(cache.sys, "platform", "linux")
+    assert cache_folder("test") == tmp_path / "home" / "maixpix" / "test"
+
+
 def test_the_older_half_goes_when_there_are_too_many(folder, monkeypatch):
-    monkeypatch.setattr(code_cache, "MOST_ENTRIES", 10)
+    monkeypatch.setattr(cache, "MOST_ENTRIES", 10)
     for n in range(11):
         compiled(f"{SOURCE}\nn = {n}\n", "a.py", "exec", 60)
     assert len(list(folder.iterdir())) == 6

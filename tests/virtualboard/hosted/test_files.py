@@ -1,8 +1,10 @@
 """uos and files: both volumes with their own rules, and nothing beyond them."""
 
+import gc
+
 import pytest
 
-from virtualboard.hosted.flash_fs import PAGE_DATA, USABLE_PAGES
+from virtualboard.hosted.flash_fs import PAGE_DATA, USABLE_PAGES, FlashFiles
 
 
 def check(device, source, *lines, **options):
@@ -331,3 +333,12 @@ def test_removing_a_missing_file_on_flash_prints_too(device):
     ran = device.run("import os\nos.remove('/flash/none')\n")
     assert ran.lines[0].startswith("[MaixPy]:SPIFFS Error Code")
     assert ran.last == "OSError: [Errno 2] ENOENT"
+
+
+def test_a_flash_that_nobody_keeps_goes_without_a_word(recwarn):
+    flash = FlashFiles(None)
+    folder = flash.folder
+    (folder / "main.py").write_text("print(1)\n")
+    del flash
+    gc.collect()
+    assert not folder.exists() and not recwarn.list

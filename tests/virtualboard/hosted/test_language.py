@@ -4,6 +4,7 @@ import sys
 
 import pytest
 
+from virtualboard.hosted import program
 from virtualboard.hosted.dialect import problems, syntax_problems
 
 
@@ -308,3 +309,28 @@ def test_loops_can_be_stopped_and_cost_time(device):
     quick = device.run("for i in range(100): pass").board.clock.now
     slow = device.run("for i in range(100000): pass").board.clock.now
     assert 2_000_000 < slow - quick < 100_000_000
+
+
+def test_a_program_that_hangs_does_so_for_as_long_as_in_single_rounds(device, monkeypatch):
+    source = """
+    from machine import Timer
+    import utime
+    seen = []
+    def hit(timer):
+        seen.append(utime.ticks_us())
+        if len(seen) == 40:
+            raise KeyboardInterrupt
+    t = Timer(Timer.TIMER0, Timer.CHANNEL0, mode=Timer.MODE_PERIODIC, period=7, callback=hit)
+    try:
+        while True: pass
+    except KeyboardInterrupt:
+        print(seen)
+    while 1:
+        pass
+    """
+    end_ns = 900_000_000
+    many = device.run(source, end_ns=end_ns)
+    monkeypatch.setattr(program, "hangs", lambda loop: False)
+    single = device.run(source, end_ns=end_ns)
+    assert many.text == single.text and many.text.count(",") == 39
+    assert many.board.clock.now == single.board.clock.now >= end_ns

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
+from rig.asm import assemble
 from virtualboard.board import Board, BoardConfig
 from virtualboard.k210.engine import K210Engine
 from virtualboard.k210.soc import Soc
@@ -50,6 +51,40 @@ def test_each_core_knows_its_number(run_program: Run) -> None:
         """
     )
     assert (result(engine, 0), result(engine, 1)) == (7, 8)
+
+
+@pytest.mark.parametrize("place", ["own", 0x8002_0000])
+def test_code_that_is_written_over_runs_as_it_was_written(run_program: Run, place: str | int) -> None:
+    """In the page that runs, and in one that was plain data at first: stores to it were quick until then."""
+    engine = run_program(
+        f"""{CORE0_ONLY}
+        li s0, {RESULT:#x}
+        {"la s1, work" if place == "own" else f"li s1, {place:#x}"}
+        li t0, 0x00130313       # addi t1, t1, 1
+        li t1, 0x00028067       # jr t0
+        sw t0, 0(s1)            # as data, twice: the second store is as quick as a page lets it be
+        sw t0, 0(s1)
+        sw t1, 4(s1)
+        li t1, 0
+        li t3, 5
+        li t4, 0x00100000       # one more in the immediate of addi
+        li t2, 0x00130313
+    again:
+        sw t2, 0(s1)
+        la t0, back
+        jr s1
+    back:
+        add t2, t2, t4
+        addi t3, t3, -1
+        bne t3, zero, again
+        sd t1, 0(s0)
+    end: j end
+    work:
+        nop
+        nop
+        """
+    )
+    assert result(engine) == 1 + 2 + 3 + 4 + 5
 
 
 def test_ecall_traps_with_machine_cause_and_its_own_address(run_program: Run) -> None:
@@ -394,3 +429,30 @@ def test_waiting_for_a_block_that_is_not_modelled_is_warped(run_program: Run) ->
         timeout_ns=100_000_000,
     )
     assert 0 < result(engine) < 2000
+
+
+@pytest.mark.parametrize(
+    ("body", "most", "expected"),
+    [("nop\nnop", 50, (3, True)), ("nop\nnop", 2, (2, True)), ("nop\ncsrr t1, mcycle\nnop", 50, (2, False))],
+    ids=["comes home", "has not come yet", "touches a device"],
+)
+def test_a_walk_is_as_many_single_steps(body: str, most: int, expected: tuple[int, bool]) -> None:
+    def at_loop() -> K210Engine:
+        engine = K210Engine(Board(BoardConfig()))
+        engine.soc.reset()
+        engine.soc.start(assemble(f"{CORE0_ONLY}\nloop: {body}\nj loop"))
+        engine.soc.cores[0].attempt(2)
+        return engine
+
+    walker, stepper = at_loop().soc.cores[0], at_loop().soc.cores[0]
+    home = walker.pc
+    assert home == stepper.pc == 0x8000_0008
+    assert walker.walk(most, home) == expected
+    clean, steps = True, 0
+    while clean and steps < most and (stepper.pc != home or not steps):
+        _, clean = stepper.attempt(1)
+        steps += 1
+    assert (steps, clean) == expected
+    assert (walker.pc, walker.loops.state()) == (stepper.pc, stepper.loops.state())
+    for core in (walker, stepper):
+        core.soc.board.power_off()

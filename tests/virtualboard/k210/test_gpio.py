@@ -187,6 +187,22 @@ def test_gpio_mask_hides_what_is_latched(soc: Soc, gpio: Registers, board: Board
 # -- FPIOA --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(("old", "new"), [(GPIO, GPIOHS), (GPIOHS, GPIO)])
+def test_a_pad_that_another_block_takes_over_stays_driven(
+    soc: Soc, gpio: Registers, gpiohs: Registers, board: Board, old: int, new: int
+) -> None:
+    set_drive_mode(gpiohs, 3, output=True)
+    gpiohs.insert("output_val", 1, 3, 1)
+    gpio.insert("direction", 1, 3, 1)
+    gpio.insert("data_output", 1, 3, 1)
+    set_function(soc, 12, old + 3)
+    assert board.pads.driven(12) and board.pads.level(12)
+    set_function(soc, 12, new + 3)
+    assert board.pads.driven(12) and board.pads.level(12)
+    set_function(soc, 12, 120)
+    assert not board.pads.driven(12)
+
+
 def test_fpioa_after_reset(soc: Soc) -> None:
     fpioa = Registers(soc.fpioa)
     assert [fpioa[f"io[{pad}]"] & 0xFF for pad in range(6)] == [0, 1, 2, 3, 18, 19]  # JTAG and UARTHS

@@ -86,6 +86,37 @@ def test_a_store_that_ends_the_run_although_its_hook_allows_it(fresh: pytest.Mon
     refusal("does not go on after a store to a read-only page")
 
 
+def test_code_that_goes_on_running_although_it_was_written_over(fresh: pytest.MonkeyPatch) -> None:
+    real = unicorn.Uc
+
+    def reg_read(uc: unicorn.Uc, which: int, *rest: object) -> int:
+        return 2 if which == reg.UC_RISCV_REG_X28 else real.reg_read(uc, which, *rest)
+
+    fresh.setattr(unicorn, "Uc", Altered(real, reg_read=reg_read))
+    refusal("goes on running code that was written over")
+
+
+def test_registers_that_are_not_in_a_copy_of_a_context(fresh: pytest.MonkeyPatch) -> None:
+    real = unicorn.Uc
+
+    def reg_write(uc: unicorn.Uc, which: int, value: int, *rest: object) -> None:
+        if which != reg.UC_RISCV_REG_X0 + 19:
+            real.reg_write(uc, which, value, *rest)
+
+    fresh.setattr(unicorn, "Uc", Altered(real, reg_write=reg_write))
+    refusal("does not show its registers")
+
+
+def test_a_copy_of_a_context_that_shows_others(fresh: pytest.MonkeyPatch) -> None:
+    real = unicorn.Uc
+
+    def reg_read(uc: unicorn.Uc, which: int, *rest: object) -> int:
+        return real.reg_read(uc, which, *rest) + 4 * (which == reg.UC_RISCV_REG_PC)
+
+    fresh.setattr(unicorn, "Uc", Altered(real, reg_read=reg_read))
+    refusal("shows registers in its copies of a context that it does not have")
+
+
 def test_a_run_that_does_not_stop_at_its_lowered_limit(fresh: pytest.MonkeyPatch) -> None:
     # Devices that are plain memory never lower a limit: the run goes on.
     real = unicorn.Uc

@@ -17,11 +17,13 @@ import tempfile
 import tokenize
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 from maixpix.board import private
 from maixpix.errors import UserError
 from maixpix.paths import board_files
+from virtualboard.cache import kept
 
 LOADER_SIZE = 512
 """One sector of an SD card: replacing it in place happens wholly or not at all."""
@@ -99,14 +101,17 @@ def build(root: Path | None = None, flat: bool = False, mpy: bool | None = None)
     texts = device_texts(root, flat)
     # Source is compiled too where that is possible: the board's dialect is older than Python's.
     checker = cross or compiler()
-    compiled = {}
-    if checker:
-        compiled = {
-            name.removesuffix(".py") + ".mpy": compile_text(checker, name, text)
-            for name, text in private.shortened(texts).items()
-        }
+    compiled = _compiled(checker, private.shortened(texts)) if checker else {}
     files = compiled if cross else {name: text.encode() for name, text in texts.items()}
     return named(Bundle(files, loader(root), cross is not None, note))
+
+
+def pix_files(root: Path | None = None) -> dict[str, bytes]:
+    """`pix` alone as a version has it ("pix/log.mpy"): byte code, or source where there is no compiler."""
+    root, cross = root or source_root(), compiler()
+    paths = {name: path for name, path in _device_files(root, flat=False).items() if name.startswith("pix/")}
+    texts = {name: _device_text(root, path, flat=False) for name, path in paths.items()}
+    return _compiled(cross, private.shortened(texts)) if cross else {name: text.encode() for name, text in texts.items()}
 
 
 def named(bundle: Bundle) -> Bundle:
@@ -288,13 +293,30 @@ def digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()[:16]
 
 
+def _compiled(cross: str, texts: Mapping[str, str]) -> dict[str, bytes]:
+    return {name.removesuffix(".py") + ".mpy": compile_text(cross, name, text) for name, text in texts.items()}
+
+
 def compile_text(cross: str, name: str, text: str) -> bytes:
-    """What the compiler `cross` makes of the device file `name` with the source `text`; UserError says what it met."""
+    """What the compiler `cross` makes of the device file `name` with the source `text`; UserError says what it met.
+
+    Made once and kept: a board's worth of files is as many runs of the compiler.
+    """
+    # Line numbers are a sixteenth of the code and lie in the heap: apps keep theirs, in pix the function tells.
+    options = ["-O3"] if name.startswith("pix") else []
+    key = hashlib.sha256(repr((_sum_of(cross), options, name, text)).encode()).hexdigest()
+    return kept(key, lambda: _compile(cross, options, name, text))
+
+
+@cache
+def _sum_of(program: str) -> str:
+    return digest(Path(program).read_bytes())
+
+
+def _compile(cross: str, options: list[str], name: str, text: str) -> bytes:
     with tempfile.TemporaryDirectory(prefix="maixpix-") as folder:
         source, output = Path(folder) / "in.py", Path(folder) / "out.mpy"
         source.write_text(text, "utf-8")
-        # Line numbers are a sixteenth of the code and lie in the heap: apps keep theirs, in pix the function tells.
-        options = ["-O3"] if name.startswith("pix") else []
         done = subprocess.run(
             [cross, *options, "-s", name, "-o", str(output), str(source)], capture_output=True, text=True, timeout=60
         )

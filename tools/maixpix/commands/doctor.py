@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import click
-from rich.text import Text
+from collections.abc import Callable
 
-from maixpix import boards, ports, ui
+import click
+
+from maixpix import boards, output, ports, ui
 from maixpix.board.link import Link
 from maixpix.commands.common import BOARD, port_option
 from maixpix.doctor.examine import examine
@@ -39,26 +40,32 @@ def doctor_command(ctx: click.Context, port: str | None, board: str | None, no_n
     """
     device = ports.choose(port, boards.find(board) if board else None)
     findings = []
-    console = ui.CleanConsole(highlight=False, soft_wrap=True)
+    show = _coloured() if output.out_is_terminal() else _plainly
     try:
         with Link(device, ui.say, restart=True) as link:
             for finding in examine(link, device, board, not no_network):
                 findings.append(finding)
                 if not as_json:
-                    _print_finding(console, finding)
+                    show(finding)
     except UserError as error:
         findings.append(Finding("connection", "wrong", error.message, error.remedy))
         if not as_json:
-            _print_finding(console, findings[-1])
+            show(findings[-1])
     if as_json:
         ui.out(to_json(findings))
     ctx.exit(0 if healthy(findings) else 1)
 
 
-def _print_finding(console: ui.Console, finding: Finding) -> None:
-    mark, style = _MARKS[finding.state]
-    line = Text(mark, style=style)
-    line.append(f" {finding.name:<9} {finding.text}", style="default")
-    if finding.remedy:
-        line.append(f"; {finding.remedy}", style="default")
-    console.print(line)
+def _text(finding: Finding) -> str:
+    return f" {finding.name:<9} {finding.text}" + (f"; {finding.remedy}" if finding.remedy else "")
+
+
+def _plainly(finding: Finding) -> None:
+    ui.out(_MARKS[finding.state][0] + _text(finding))
+
+
+def _coloured() -> Callable[[Finding], None]:
+    from maixpix.bars import CleanConsole
+
+    console = CleanConsole(highlight=False)
+    return lambda finding: console.line(_MARKS[finding.state], (_text(finding), "default"))

@@ -168,9 +168,9 @@ class _Show:
                 return None
             return lambda progress: progress.note and err(f"{_short(url)}: the server {progress.note}")
         if self._bars is None:
-            from maixpix import ui
+            from maixpix.bars import byte_bars
 
-            self._bars = ui.byte_bars()
+            self._bars = byte_bars()
             self._bars.start()
         return lambda progress: self._draw(url, progress)
 

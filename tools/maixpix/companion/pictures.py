@@ -13,7 +13,7 @@ import stat
 import sys
 from collections import OrderedDict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
 from urllib.parse import quote
@@ -76,10 +76,26 @@ class Picture:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A file of the folder that is not given out, and why."""
+    """A file of the folder that is not given out, and why; `passing` if that may end without a trace in its folder."""
 
     name: str
     reason: str
+    passing: bool = False
+
+
+Kinds = list[tuple[str, bool, bool]]
+"""A folder's entries in the system's order: name, whether it is a folder, whether it is a link."""
+
+
+@dataclass(frozen=True)
+class _Survey:
+    """What was found, with what shows that nothing was added, removed or renamed since."""
+
+    folders: dict[Path, Kinds]
+    pictures: list[Picture]
+    left_out: list[LeftOut]
+    unsure: bool
+    """Something may change without a trace in its folder: a link's end, a right to read."""
 
 
 class PictureFolder:
@@ -88,6 +104,7 @@ class PictureFolder:
     def __init__(self, root: Path, limit: int) -> None:
         self.root = root.resolve()
         self.limit = limit
+        self._surveyed: _Survey | None = None
         self._digests: OrderedDict[str, bytes] = OrderedDict()
         self._lock = Lock()
 
@@ -96,11 +113,43 @@ class PictureFolder:
         return self.survey()[0]
 
     def survey(self) -> tuple[list[Picture], list[LeftOut]]:
-        """The same, and what is left out (at most 200 of it)."""
+        """The same, and what is left out (at most 200 of it).
+
+        Names are judged and put in order once; as long as all folders hold the same entries, only sizes and times are
+        looked at again.
+        """
+        before = self._surveyed
+        again = None if before is None else self._again(before)
+        self._surveyed = survey = again or self._anew()
+        return list(survey.pictures), list(survey.left_out)
+
+    def _again(self, before: _Survey) -> _Survey | None:
+        """`before` with the files as they are now; None when more than their contents may have changed."""
+        if before.unsure:
+            return None
+        try:
+            if any(_kinds(folder) != kinds for folder, kinds in before.folders.items()):
+                return None
+            pictures = []
+            for picture in before.pictures:
+                status = picture.path.lstat()
+                if not stat.S_ISREG(status.st_mode):
+                    return None
+                if (status.st_size, status.st_mtime_ns) != (picture.size, picture.modified):
+                    picture = Picture(picture.name, picture.path, status.st_size, status.st_mtime_ns)
+                pictures.append(picture)
+        except OSError:
+            return None
+        return replace(before, pictures=pictures)
+
+    def _anew(self) -> _Survey:
         found: list[Picture] = []
         left_out: list[LeftOut] = []
-        for entry in self._walk(self.root, "", 0):
+        folders: dict[Path, Kinds] = {}
+        unsure = False
+        for entry in self._walk(self.root, "", 0, folders):
             if isinstance(entry, LeftOut):
+                unsure |= entry.passing
                 if len(left_out) < _MAX_LEFT_OUT:
                     left_out.append(entry)
             elif len(found) < self.limit:
@@ -108,7 +157,9 @@ class PictureFolder:
             else:
                 left_out.append(LeftOut(entry.name, f"only {self.limit} pictures are given out"))
                 break
-        return sorted(found, key=lambda picture: _natural(picture.name)), left_out
+        found.sort(key=lambda picture: _natural(picture.name))
+        unsure |= any(is_link for kinds in folders.values() for _, _, is_link in kinds)
+        return _Survey(folders, found, left_out, unsure)
 
     def find(self, name: str) -> Picture:
         """The picture called `name`; raises `Refused` (404) for whatever does not name one inside the folder."""
@@ -136,13 +187,15 @@ class PictureFolder:
                 self._digests.popitem(last=False)
         return sha.digest()
 
-    def _walk(self, folder: Path, prefix: str, depth: int) -> Iterator[Picture | LeftOut]:
+    def _walk(self, folder: Path, prefix: str, depth: int, folders: dict[Path, Kinds]) -> Iterator[Picture | LeftOut]:
         try:
             with os.scandir(folder) as scan:
-                entries = sorted(scan, key=lambda entry: entry.name)
+                listed = list(scan)
         except OSError as error:
-            yield LeftOut(prefix or "the folder", f"it cannot be read ({error.strerror})")
+            yield LeftOut(prefix or "the folder", f"it cannot be read ({error.strerror})", passing=True)
             return
+        folders[folder] = [_kind(entry) for entry in listed]
+        entries = sorted(listed, key=lambda entry: entry.name)
         for entry in entries:
             name = prefix + entry.name
             if (why_not := _why_not(entry.name)) is not None:
@@ -150,13 +203,13 @@ class PictureFolder:
             # Links to folders are not followed: they can lead round in circles.
             elif entry.is_dir(follow_symlinks=False):
                 if depth < _MAX_DEPTH:
-                    yield from self._walk(Path(entry.path), name + "/", depth + 1)
+                    yield from self._walk(Path(entry.path), name + "/", depth + 1, folders)
                 else:
                     yield LeftOut(name, f"folders are looked into {_MAX_DEPTH} deep")
             elif (picture := self._look_at(entry, name)) is not None:
                 yield picture
             elif os.path.splitext(entry.name)[1].lower() in MEDIA_TYPES:  # noqa: PTH122
-                yield LeftOut(name, "it is no plain file inside of the folder")
+                yield LeftOut(name, "it is no plain file inside of the folder", passing=True)
             else:
                 yield LeftOut(name, "its name is not that of a picture")
 
@@ -184,6 +237,16 @@ class PictureFolder:
         if not stat.S_ISREG(status.st_mode) or real.suffix.lower() not in MEDIA_TYPES:
             return None
         return Picture(name, real, status.st_size, status.st_mtime_ns)
+
+
+def _kinds(folder: Path) -> Kinds:
+    """The folder as `_Survey` keeps it. Raises `OSError`."""
+    with os.scandir(folder) as scan:
+        return [_kind(entry) for entry in scan]
+
+
+def _kind(entry: os.DirEntry[str]) -> tuple[str, bool, bool]:
+    return entry.name, entry.is_dir(follow_symlinks=False), entry.is_symlink()
 
 
 def picture_url(picture: Picture) -> str:

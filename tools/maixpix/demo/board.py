@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from maixpix.demo.prepared import started_flash
 from maixpix.errors import UserError
 from maixpix.paths import board_files
 from maixpix.virtual.engines import fill_flash
@@ -118,26 +120,32 @@ class DemoBoard:
     def prepare(self, say: Say) -> None:
         """Once before the first app: the firmware, and the heap that the panel's picture needs, as a user would set it.
 
+        The chip gets the flash of a board that was started before, as every board is but for its very first minute.
         Raises UserError for a firmware that cannot be run, or does not set its heap.
         """
         options, heap = self._options, self._options.heap_size
+        if heap is not None:
+            say(
+                f"a picture of this panel takes {options.picture_bytes >> 10} kB in one piece, so the board gets a "
+                f"larger heap, as a real one does by Maix.utils.gc_heap_size({heap}) and a reset"
+            )
         if options.engine == K210:
-            flash = NorFlash(Clock())
-            fill_flash(flash, options.firmware)
-            flash.save(self._flash)
+            if options.firmware is None:
+                raise UserError("the emulated chip has nothing to run", "name a MaixPy image with --firmware")
+            code = "pass\n" if heap is None else f"from Maix import utils\nutils.gc_heap_size({heap})\n"
             self._engine = EngineOptions(K210, flash=str(self._flash))
-        if heap is None:
-            return
-        say(
-            f"a picture of this panel takes {options.picture_bytes >> 10} kB in one piece, so the board gets a "
-            f"larger heap, as a real one does by Maix.utils.gc_heap_size({heap}) and a reset"
-        )
-        if options.engine == K210:
-            code = f"from Maix import utils\nutils.gc_heap_size({heap})\n"
-            result = self._run(replace(self._config([]), card=None), code)
-            if not result.ok:
-                last = result.report["error"] or result.report["ended"]
-                raise UserError(f"the firmware does not set its heap: {last}", "use MaixPy v0.5 or newer")
+            self._flash.write_bytes(started_flash(options.firmware, code, lambda: self._first_start(code)))
+
+    def _first_start(self, code: str) -> bytes:
+        flash = NorFlash(Clock())
+        fill_flash(flash, self._options.firmware)
+        flash.save(self._flash)
+        with tempfile.TemporaryDirectory(prefix="maixpix-card-") as card:  # firmware looks for one for long
+            result = self._run(replace(self._config([]), card=card), code)
+        if not result.ok:
+            last = result.report["error"] or result.report["ended"]
+            raise UserError(f"the firmware's first start failed: {last}", "use MaixPy v0.5 or newer")
+        return self._flash.read_bytes()
 
     def play(self, app: str, settings: dict[str, Any], panel: Path, faults: list[dict[str, Any]]) -> dict[str, Any]:
         """Power on with `settings` on the card, run `app`, power off; returns the board's report.

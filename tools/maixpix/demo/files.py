@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from maixpix.board import bundle
 from maixpix.companion.convert import Rendition, convert
 from maixpix.companion.problems import Refused
 from maixpix.companion.settings import PictureLimits
@@ -68,12 +69,20 @@ def _is_ours(folder: Path) -> bool:
     return (folder / MARKER).exists() or not any(folder.iterdir())
 
 
-def fill_card(card: Path) -> None:
-    """Put onto a card folder what `maixpix card` does: `pix` and the apps."""
+def fill_card(card: Path, byte_code: bool = False) -> None:
+    """Put `pix` and the apps onto a card folder, where they can be run and read without the loader.
+
+    With `byte_code` `pix` is what `maixpix deploy` sends: compiled on the board, it would leave no room for a picture.
+    """
     files = board_files()
     ignore = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(files / "firmware" / "pix", card / "pix", ignore=ignore)
     shutil.copytree(files / "apps", card / "apps", ignore=ignore)
+    if not byte_code:
+        shutil.copytree(files / "firmware" / "pix", card / "pix", ignore=ignore)
+        return
+    (card / "pix").mkdir()
+    for name, data in bundle.pix_files().items():
+        (card / name).write_bytes(data)
 
 
 OWN_PICTURE = PictureLimits(also_read=tuple(MORE_FORMATS))

@@ -24,6 +24,7 @@ from maixpix.paths import board_files
 from maixpix.virtual.engines import firmware_parts
 from maixpix.virtual.reach import resolve_url
 from virtualboard.clock import SECOND
+from virtualboard.engine import K210
 from virtualboard.models import MODELS
 
 __all__ = ["DemoOptions", "expected_panel", "judge", "link_figures", "psnr", "rate_line", "received", "run_demo"]
@@ -59,7 +60,7 @@ def run_demo(options: DemoOptions, say: Say) -> dict[str, Any]:
     # The companion gets a folder with this one picture, not the user's whole folder around it.
     shutil.copyfile(picture, out / "picture" / f"picture{suffix}")
     card, uploads = out / "card", out / "uploads"
-    fill_card(card)
+    fill_card(card, byte_code=options.engine == K210)
     console = Console(say)
     board = DemoBoard(options, names, card, console)
     serving = ServeSettings(out / "picture", port=0, names=(HOST,), uploads=uploads, pictures=OWN_PICTURE)

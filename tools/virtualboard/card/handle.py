@@ -80,13 +80,11 @@ class CardFile:
             return self._window_data[at : at + count]
         self._charge(reads=last - first + 1 - (first == self._window) + self._table_sectors(start, count))
         # FatFs reads whole sectors straight to the caller; only a last partial sector stays in the window.
-        block = self._fetch(last * SECTOR, SECTOR)
-        head = self._fetch(start, last * SECTOR - start) if start < last * SECTOR else b""
-        at = max(0, start - last * SECTOR)
-        data = head + block[at : start + count - last * SECTOR]
-        self._show(last, block)
+        begin = min(start, last * SECTOR)
+        block = self._fetch(begin, (last + 1) * SECTOR - begin)
+        self._show(last, block[last * SECTOR - begin :])
         self._position += count
-        return data
+        return block[start - begin : start - begin + count]
 
     def readinto(self, buffer: bytearray | memoryview, count: int = -1) -> int:
         """Fill `buffer` (or its first `count` bytes); returns how many bytes were read."""
@@ -292,7 +290,7 @@ class CardFile:
         """File content as this handle sees it, recorded part from the folder and tail from memory."""
         data = b""
         if start < self._recorded:
-            with on_host(), self.path.open("rb") as f:
+            with on_host(), self.path.open("rb", buffering=0) as f:
                 f.seek(start)
                 data = f.read(min(count, self._recorded - start))
         at = start + len(data) - self._recorded

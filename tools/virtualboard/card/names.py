@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import stat
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 MAX_NAME = 255
@@ -26,9 +27,11 @@ _NOT_IN_ALIAS = frozenset("+,;=[]")
 
 @dataclass(frozen=True)
 class Entry:
-    """One visible file or directory of a card folder. `size` is in bytes, `mtime` in Unix seconds."""
+    """One visible file or directory of a card folder, its name also as FatFs compares it. `size` is in bytes, `mtime`
+    in Unix seconds."""
 
     name: str
+    folded: str
     alias: str
     path: Path
     is_dir: bool
@@ -44,6 +47,7 @@ class Listing:
     hidden: list[tuple[str, str]] = field(default_factory=list)
 
 
+@lru_cache(maxsize=4096)
 def name_problem(name: str) -> str | None:
     """Why `name` cannot be a long name on a FAT volume, or None when it can."""
     if not name or name in (".", ".."):
@@ -102,6 +106,7 @@ class Aliases:
                 return alias
 
 
+@lru_cache(maxsize=4096)
 def _short_part(text: str) -> tuple[str, bool]:
     """`text` in the characters of an 8.3 name, and whether something was lost."""
     out = []
@@ -122,6 +127,7 @@ def slots_as_laid_out(name: str, alias: str) -> int:
     return 1 if name == alias else 1 + _long_slots(name)
 
 
+@lru_cache(maxsize=4096)
 def slots_by_fatfs(name: str) -> int:
     """Directory slots that FatFs gives a new name.
 
@@ -197,5 +203,6 @@ def scan(folder: Path) -> Listing:
         seen.add(folded(item.name))
         is_dir = stat.S_ISDIR(status.st_mode)
         size = 0 if is_dir else status.st_size
-        listing.entries.append(Entry(item.name, alias, Path(item.path), is_dir, size, status.st_mtime))
+        path = Path(item.path)
+        listing.entries.append(Entry(item.name, folded(item.name), alias, path, is_dir, size, status.st_mtime))
     return listing

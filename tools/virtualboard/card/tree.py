@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 ENOENT, EIO, EACCES, ENODEV, EINVAL = 2, 5, 13, 19, 22
 
-_FRESH_NS = 100_000_000  # a directory changed this recently may change again within one tick of its time stamp
+_FRESH_NS = 20_000_000
+"""A directory that changed this recently may change again within one tick of its time stamp: 10 ms, on Windows 16."""
 
 
 class CardTree:
@@ -119,7 +120,7 @@ class CardTree:
         self._card.charge_reads(1 + len(entries) // 8)
         wanted = folded(name)
         for entry in entries:
-            if folded(entry.name) == wanted or entry.alias == wanted:
+            if entry.folded == wanted or entry.alias == wanted:
                 return entry
         return None
 

@@ -9,7 +9,7 @@ from typing import Any
 from virtualboard.hosted.chip import Chip
 from virtualboard.hosted.dialect import BUILTIN_NAMES, words
 from virtualboard.hosted.errors import DeviceOSError
-from virtualboard.hosted.program import ABSENT, STEP
+from virtualboard.hosted.program import ABSENT, SPIN, STEP
 
 _OWN = words(
     "bytearray next open print input help exec eval execfile compile const OSError globals locals dir "
@@ -153,6 +153,7 @@ def device_builtins(
             "OSError": DeviceOSError,
             "ViperTypeError": type("ViperTypeError", (TypeError,), {}),
             STEP: chip.tick,
+            SPIN: chip.spin,
             ABSENT: absent_attribute,
         }
     )

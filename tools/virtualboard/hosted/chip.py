@@ -82,11 +82,18 @@ class Chip:
         if self.stop is not None or self.interrupted or self.scheduled:
             self.check()
 
+    def spin(self, ns: int) -> None:
+        """Rounds of a loop in which nothing happens, `ns` each: all those at whose end no charged time passes yet."""
+        if self.stop is None and not self.interrupted and not self.scheduled:
+            self._pending += max(0, (_QUANTUM - 1 - self._pending) // ns) * ns
+        self.tick(ns)
+
     def sync(self) -> None:
         """Let the charged time pass."""
         ns, self._pending = self._pending, 0
         if ns:
-            self.clock.advance(ns)
+            clock = self.clock
+            clock.advance_to(clock.now + ns)
         if self.stop is not None:
             raise self.stop
 
@@ -108,9 +115,11 @@ class Chip:
         """Advance to the next thing that can happen, at most to `deadline`: an alarm, or `arrival` of a byte."""
         clock = self.clock
         due = deadline
-        for event in (arrival, clock.next_alarm):
-            if event is not None:
-                due = min(due, event)
+        if arrival is not None and arrival < due:
+            due = arrival
+        alarm = clock.next_alarm
+        if alarm is not None and alarm < due:
+            due = alarm
         if clock.held:
             due = min(due, clock.now + _HELD_STEP)
         clock.advance_to(max(due, clock.now))

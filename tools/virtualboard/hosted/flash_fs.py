@@ -9,6 +9,7 @@ names of 128 bytes, a descriptor pool for two files).
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import weakref
 from collections.abc import Iterator
@@ -25,13 +26,13 @@ ENOENT, EIO, EBADF = 2, 5, 9
 
 
 class FlashFiles:
-    """The files of `/flash`. `folder` None keeps them in a temporary folder. Errors are OSError(number)."""
+    """The files of `/flash`. `folder` None keeps them in a temporary folder, which goes with this object. Errors are
+    OSError(number)."""
 
     def __init__(self, folder: Path | None) -> None:
-        self._temporary: tempfile.TemporaryDirectory[str] | None = None
         if folder is None:
-            self._temporary = tempfile.TemporaryDirectory(prefix="maix-flash-")
-            folder = Path(self._temporary.name)
+            folder = Path(tempfile.mkdtemp(prefix="maix-flash-"))
+            weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         elif not folder.is_dir():
             raise NotADirectoryError(f"{folder} is not a directory; /flash needs one to keep its files in")
         self.folder = folder.resolve()

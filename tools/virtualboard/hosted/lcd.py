@@ -19,7 +19,7 @@ from virtualboard.hosted.chip import Chip
 from virtualboard.hosted.costs import lcd_hz
 from virtualboard.hosted.errors import Crash, DeviceOSError
 from virtualboard.hosted.image import GREYSCALE, RGB565, Image
-from virtualboard.hosted.pixels import colour_bytes, grey_to_rgb565, to_rgb565
+from virtualboard.hosted.pixels import colour_bytes, grey_to_rgb565
 from virtualboard.hosted.stdlib import make_module, timed
 from virtualboard.hosted.vfs import Volumes
 
@@ -309,11 +309,12 @@ class Lcd:
         self._chip.charge(size[0] * size[1] * self._chip.costs.text_pixel)
         picture = Pil.new("L", size)
         font.draw_text(ImageDraw.Draw(picture), 0, 0, shown, 255)
-        mask = to_rgb565(Pil.merge("RGB", [picture] * 3))
-        front, back = colour_bytes(int(fg)), colour_bytes(int(bg))
-        data = b"".join(front if mask[i] else back for i in range(0, len(mask), 2))
+        mask = picture.tobytes()
+        data = bytearray(2 * len(mask))
+        for half, (front, back) in enumerate(zip(colour_bytes(int(fg)), colour_bytes(int(bg)), strict=True)):
+            data[half::2] = mask.translate(bytes((back,)) + bytes((front,)) * 255)
         self._area(x, y, x + size[0] - 1, y + size[1] - 1)
-        self._pixels(data, swap=True)
+        self._pixels(bytes(data), swap=True)
 
     def fill_rectangle(self, x: int, y: int, w: int, h: int, color: Any, /) -> None:
         width, height = self._native

@@ -3,7 +3,8 @@
 The syntax tree is checked against the dialect and then changed in three ways:
 
 * every function, loop round and exception handler begins with a step that costs processor time. It is also where
-  Ctrl-C, scheduled callbacks and resets take hold, as between bytecodes on the board;
+  Ctrl-C, scheduled callbacks and resets take hold, as between bytecodes on the board. A loop that does nothing for ever
+  takes many rounds in one step;
 * `_NAME = const(n)` at module level is worked in as the number and leaves no name behind;
 * attributes that CPython's own types have and MicroPython's do not are looked up through a check.
 """
@@ -16,6 +17,7 @@ import types
 from virtualboard.hosted.dialect import check_tree, words
 
 STEP = "__step__"
+SPIN = "__spin__"
 ABSENT = "__absent__"
 
 CHECKED = words(
@@ -72,6 +74,12 @@ def _weight(node: ast.AST) -> int:
     return total
 
 
+def hangs(node: ast.For | ast.While) -> bool:
+    """True of `while True: pass`, in which a program waits for the watchdog: a round changes nothing."""
+    endless = isinstance(node, ast.While) and isinstance(node.test, ast.Constant) and bool(node.test.value)
+    return endless and all(isinstance(statement, ast.Pass) for statement in node.body)
+
+
 def _formats(node: ast.AST) -> bool:
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mod):
         return isinstance(node.left, ast.Constant) and isinstance(node.left.value, (str, bytes))
@@ -82,13 +90,13 @@ class _Steps(ast.NodeTransformer):
     def __init__(self, node_cost: int) -> None:
         self._node_cost = node_cost
 
-    def _step(self, statements: list[ast.stmt], at: ast.AST, extra: int = 0) -> ast.stmt:
+    def _step(self, statements: list[ast.stmt], at: ast.AST, extra: int = 0, name: str = STEP) -> ast.stmt:
         weight = extra + sum(_weight(statement) for statement in statements)
-        step = ast.copy_location(ast.Expr(self._call(weight)), at)
+        step = ast.copy_location(ast.Expr(self._call(weight, name)), at)
         return ast.fix_missing_locations(step)
 
-    def _call(self, weight: int) -> ast.Call:
-        return ast.Call(ast.Name(STEP, ast.Load()), [ast.Constant(weight * self._node_cost)], [])
+    def _call(self, weight: int, name: str = STEP) -> ast.Call:
+        return ast.Call(ast.Name(name, ast.Load()), [ast.Constant(weight * self._node_cost)], [])
 
     def visit_Module(self, node: ast.Module) -> ast.AST:
         first = self._step(node.body, node.body[0]) if node.body else None
@@ -108,7 +116,7 @@ class _Steps(ast.NodeTransformer):
         return node
 
     def _loop(self, node: ast.For | ast.While) -> ast.AST:
-        step = self._step(node.body, node.body[0], _ROUND)
+        step = self._step(node.body, node.body[0], _ROUND, SPIN if hangs(node) else STEP)
         self.generic_visit(node)
         node.body.insert(0, step)
         return node

@@ -17,6 +17,7 @@ from virtualboard.hosted.terminal import Terminal
 from virtualboard.hosted.traces import format_exception
 
 CTRL_A, CTRL_B, CTRL_C, CTRL_D, CTRL_E = 1, 2, 3, 4, 5
+_RAW_CONTROLS = bytes((CTRL_A, CTRL_B, CTRL_C, CTRL_D))  # Ctrl-E is text in raw mode
 BANNER = (
     "MicroPython v0.6.2-44-gd9dc6c58c on 2021-03-30; Sipeed_M1 with kendryte-k210\r\n"
     'Type "help()" for more information.\r\n'
@@ -160,6 +161,7 @@ class Prompt:
                     break
                 else:
                     text.append(char)
+                    text += terminal.read_before(_RAW_CONTROLS)
 
     # -- running ------------------------------------------------------------------------------------------
 

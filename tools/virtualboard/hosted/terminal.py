@@ -54,6 +54,11 @@ class Terminal:
                 return None
             self.idle_until(deadline)
 
+    def read_before(self, stops: bytes) -> bytes:
+        """What has come already in front of the first of `stops`, as if it were read by `read_char`."""
+        uart = self._port.serving
+        return b"" if uart is None or uart.ring is None else uart.ring.get_before(stops)
+
     def idle_until(self, deadline: int | None) -> None:
         """Nothing to do: let time pass to the next event; with none at all, wait for the host in real time."""
         chip = self._chip

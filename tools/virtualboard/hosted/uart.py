@@ -82,13 +82,11 @@ class Port:
             return data
         if not waiting:
             self.chip.charge(len(data) * self.chip.costs.uart_irq_byte)
-        if self.serving is not None:
-            ring = self.serving.ring
-            if ring is not None:
-                before = ring.dropped
-                ring.put(data)
-                self.dropped += ring.dropped - before
-                self.deepest = max(self.deepest, ring.deepest)
+        ring = None if self.serving is None else self.serving.ring
+        if ring is not None:
+            self.dropped += ring.put(data)
+            if ring.deepest > self.deepest:
+                self.deepest = ring.deepest
         return data
 
     def arrival(self) -> int | None:
@@ -98,14 +96,13 @@ class Port:
     def arrival_of_many(self, count: int, within: int) -> int | None:
         """When up to `count` bytes that follow each other will have arrived, as many as do so in `within` ns."""
         rx = self.rx
-        if rx is None:
-            return None
+        first = None if rx is None else rx.arrival()
+        latest = self.chip.clock.now + within
+        if first is None or first > latest or count == 1:
+            return first
         count = min(count, rx.unsent(), within * self.true_baud // (BITS * SECOND))
-        if count > 1:
-            when = rx.arrival(count)
-            if when is not None and when <= self.chip.clock.now + within:
-                return when
-        return rx.arrival()
+        last = rx.arrival(count) if count > 1 else None
+        return first if last is None or last > latest else last
 
     def send(self, data: bytes) -> None:
         """Write into the transmit FIFO, waiting while it is full."""
@@ -295,21 +292,23 @@ class UART:
             return b""
         chip.charge(chip.costs.uart_poll)
         self._look()
-        if len(self.ring):
-            chip.charge(min(size, len(self.ring)) * chip.costs.uart_byte)
+        ring = self.ring
+        if len(ring):
+            chip.charge(min(size, len(ring)) * chip.costs.uart_byte)
         else:
             # Milliseconds of the tick counter are compared, so the wait ends on one of its edges.
+            clock, port = chip.clock, self._port
             timeout = self._timeout_char * MS
-            deadline = chip.clock.now // MS * MS + timeout
+            deadline = clock.now // MS * MS + timeout
             # Each byte is taken as it comes and the wait begins anew; bytes in a row can be waited for together.
-            count = min(size, self.ring.capacity)
-            while not len(self.ring):
-                if chip.clock.now >= deadline:
+            count = min(size, ring.capacity)
+            while not len(ring):
+                if clock.now >= deadline:
                     return b""
-                chip.step_towards(deadline, self._port.arrival_of_many(count, timeout // 2))
-                self._port.fill(waiting=True)
+                chip.step_towards(deadline, port.arrival_of_many(count, timeout // 2))
+                port.fill(waiting=True)
         chip.busy()
-        return self.ring.get(size)
+        return ring.get(size)
 
     # -- for drivers in C ---------------------------------------------------------------------------------
 

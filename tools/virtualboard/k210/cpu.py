@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 import unicorn
 from unicorn import riscv_const as reg
 
-from virtualboard.k210 import mmio, selfcheck
+from virtualboard.clock import SECOND
+from virtualboard.k210 import mmio, selfcheck, tlb
 from virtualboard.k210.bus import log
 from virtualboard.k210.patcher import (
     PAGE0_MHARTID,
@@ -28,8 +29,10 @@ from virtualboard.k210.patcher import (
     TOP_WFI,
     CsrWrite,
 )
+from virtualboard.k210.polls import Polls
+from virtualboard.k210.registers import Registers
 from virtualboard.k210.traps import CAUSES, FAULTS, INTERRUPT
-from virtualboard.k210.waiting import Loops, Polls
+from virtualboard.k210.waiting import Loops
 
 if TYPE_CHECKING:
     from virtualboard.k210.soc import Soc
@@ -81,7 +84,8 @@ class Core:
         self._cycle_latch = 0
         self._cell = ctypes.c_uint64()
         self._cell_pointer = ctypes.byref(self._cell)
-        self._reg_read, self._reg_write = mmio.binding.uclib.uc_reg_read, mmio.binding.uclib.uc_reg_write
+        # Fetched by name these have no prototypes, whose checks take longer than the calls.
+        self._reg_read, self._reg_write = mmio.binding.uclib["uc_reg_read"], mmio.binding.uclib["uc_reg_write"]
         self._trap_reads, self._trap_writes = mmio.Batch(_TRAP_READS), mmio.Batch(_TRAP_WRITES)
         self._start = mmio.binding.uclib.uc_emu_start
         self.polls, self.loops = Polls(self), Loops(self)
@@ -95,6 +99,9 @@ class Core:
         offsets = selfcheck.check()
         uc = self._uc = unicorn.Uc(unicorn.UC_ARCH_RISCV, unicorn.UC_MODE_RISCV64)
         self.handle, handle = uc._uch, uc._uch.value
+        shadows = {device.base for device in self.soc.devices if device.SHADOW}
+        self._fill = tlb.install(mmio.binding.uclib, uc, shadows)
+        self.registers = Registers(mmio.binding.uclib, uc, offsets.registers)
         self._counter = ctypes.c_uint64.from_address(handle + offsets.counter)
         self._limit = ctypes.c_uint64.from_address(handle + offsets.limit)
         self.csr_sites = sites
@@ -125,6 +132,7 @@ class Core:
         soc, loops = self.soc, self.loops
         self.at = start_cycles
         self.limit_cycles = start_cycles + cycles
+        soc.alarms_seen = None
         chained = False
         while True:
             self.start_cycles = self.at
@@ -165,7 +173,7 @@ class Core:
 
     def _stopped(self) -> None:
         """The instructions have ended: by themselves, or in a trap."""
-        self.pc = self.read_register(reg.UC_RISCV_REG_PC)
+        self.pc = self.registers.pc()
         if self._trap is not None:
             cause, epc = self._trap
             self._trap = None
@@ -181,8 +189,10 @@ class Core:
     def sync(self) -> None:
         """Bring the board's clock to the instruction that runs."""
         soc = self.soc
+        # Most accesses to devices come here: `cycles_now` and `Timebase.ns` without their calls.
         cycles = self.start_cycles + self.skipped + self._counter.value * soc.cpi_num // soc.cpi_den
-        soc.clock.reach(soc.timebase.ns(cycles))
+        base = soc.timebase
+        soc.clock.reach(base.ns0 + (cycles - base.cycle0) * SECOND // base.hz)
 
     def failed(self, error: BaseException) -> int:
         """A device callback has raised `error`: let it come out of `run` instead of passing through C."""
@@ -195,23 +205,26 @@ class Core:
         """Shorten the slice that runs so that it ends no later than cycle `cycles`."""
         if cycles < self.limit_cycles:
             self.limit_cycles = cycles
-            self._apply_limit()
+            self._apply_limit(self.cycles_now)
 
     def stop_after_this(self) -> None:
         """End the slice after the instruction that runs."""
         self._limit.value = self._counter.value
 
-    def skip(self, cycles: int) -> None:
-        """Let up to `cycles` pass without instructions, never beyond the end of the slice."""
-        left = self.limit_cycles - self.cycles_now
-        self.skipped += max(0, min(cycles, left))
-        self._apply_limit()
+    def skip(self, cycles: int) -> int:
+        """Let up to `cycles` pass without instructions, never beyond the end of the slice; returns `cycles_now`."""
+        now = self.cycles_now
+        passed = max(0, min(cycles, self.limit_cycles - now))
+        self.skipped += passed
+        self._apply_limit(now + passed)
+        return now + passed
 
-    def _apply_limit(self) -> None:
+    def _apply_limit(self, now: int) -> None:
         soc = self.soc
-        left = (self.limit_cycles - self.cycles_now) * soc.cpi_den // soc.cpi_num
-        counter = self._counter.value
-        self._limit.value = min(self._limit.value, counter + max(0, left))
+        left = (self.limit_cycles - now) * soc.cpi_den // soc.cpi_num
+        last = self._counter.value + max(0, left)
+        if last < self._limit.value:
+            self._limit.value = last
 
     # -- trying out ---------------------------------------------------------------------------------------
 
@@ -224,7 +237,7 @@ class Core:
         self.start_cycles = max(self.at, soc.cycles)
         self.limit_cycles = self.start_cycles + (1 << 40)
         self.skipped = 0
-        soc.active = self
+        soc.active, soc.alarms_seen = self, None
         executed = self._execute(count)
         clean = not (self.touched or self._returned or self._trap is not None)
         if self._returned:
@@ -232,10 +245,44 @@ class Core:
         else:
             self._stopped()
         self.limit_cycles = limit
-        soc.active = active
+        soc.active, soc.alarms_seen = active, None
         if not clean:
             soc.alarms_changed()
         return executed, clean
+
+    def walk(self, most: int, home: int) -> tuple[int, bool]:
+        """Like so many times `attempt(1)`, but for the calls in between: up to `most`, or until pc is at `home`."""
+        soc, active, limit = self.soc, self.soc.active, self.limit_cycles
+        self.start_cycles = max(self.at, soc.cycles)
+        self.limit_cycles = self.start_cycles + (1 << 40)
+        self.skipped = 0
+        soc.active, soc.alarms_seen = self, None
+        counter, start, handle, pc_now = self._counter, self._start, self.handle, self.registers.pc
+        self._uc._hook_exception = None
+        self.touched = False
+        pc, walked, clean = self.pc, 0, True
+        while walked < most and (pc != home or not walked):
+            counter.value = 0
+            status = start(handle, pc, _NOWHERE, 0, 1)
+            walked += 1
+            pc = pc_now()
+            if status != unicorn.UC_ERR_OK or self.touched or self._returned or self._trap is not None:
+                clean = False
+                break
+        self.pc = pc
+        if self._uc._hook_exception is not None:
+            raise self._uc._hook_exception
+        if status != unicorn.UC_ERR_OK:
+            self._fault(unicorn.UcError(status))
+        if self._returned:
+            self._leave()
+        elif not clean:
+            self._stopped()
+        self.limit_cycles = limit
+        soc.active, soc.alarms_seen = active, None
+        if not clean:
+            soc.alarms_changed()
+        return walked, clean
 
     # -- traps --------------------------------------------------------------------------------------------
 
@@ -343,8 +390,7 @@ class Core:
             if offset != TOP_CYCLE:
                 return self._cycle_latch >> 32
             self.touched = self.acted = True
-            self.polls.polled()
-            self._cycle_latch = cycles = self.cycles_now
+            self._cycle_latch = cycles = self.polls.polled()
             return cycles & 0xFFFF_FFFF
         except BaseException as error:  # noqa: BLE001 - no exception passes through C
             return self.failed(error)

@@ -72,7 +72,8 @@ class Dmac(Device):
             alarm.cancel()
         self._alarms.clear()
         self._done.clear()
-        self._update()
+        for channel in range(CHANNELS):
+            self._update(channel)
 
     @property
     def busy(self) -> bool:
@@ -137,7 +138,7 @@ class Dmac(Device):
         self.enabled &= ~(1 << channel)
         at = _CHANNEL0 + _STEP * channel + _CH_INTSTATUS
         self.regs[at] = self.regs.get(at, 0) | (_DONE | _BLOCK_DONE) & self._register(channel, _INTSTATUS_EN)
-        self._update()
+        self._update(channel)
 
     # -- registers ----------------------------------------------------------------------------------------
 
@@ -179,14 +180,14 @@ class Dmac(Device):
 
     def _set_signal(self, channel: int, value: int) -> None:
         self.regs[_CHANNEL0 + _STEP * channel + _INTSIGNAL_EN] = value
-        self._update()
+        self._update(channel)
 
     def _clear(self, channel: int, value: int) -> None:
         at = _CHANNEL0 + _STEP * channel + _CH_INTSTATUS
         before = self.regs.get(at, 0)
         if before & value:
             self.regs[at] = before & ~value
-            self._update()
+            self._update(channel)
 
     def _status(self, channel: int) -> int:
         self._settle()
@@ -200,6 +201,5 @@ class Dmac(Device):
     def _pending(self) -> int:
         return sum(1 << c for c in range(CHANNELS) if self._signals(c))
 
-    def _update(self) -> None:
-        for channel in range(CHANNELS):
-            self.soc.plic.set_level(IRQ_DMA0 + channel, bool(self._signals(channel)))
+    def _update(self, channel: int) -> None:
+        self.soc.plic.set_level(IRQ_DMA0 + channel, bool(self._signals(channel)))

@@ -26,6 +26,7 @@ class Fpioa(Device):
     def __init__(self, soc: Soc) -> None:
         super().__init__(soc)
         self._pads: dict[int, int] = {}
+        self._ranges: dict[int, list[tuple[int, int]]] = {}
         self.reset()
 
     def reset(self) -> None:
@@ -51,12 +52,21 @@ class Fpioa(Device):
         """The pad that carries `function` (the lowest when several do), or None."""
         return self._pads.get(function)
 
+    def pads_of(self, first: int, count: int) -> list[tuple[int, int]]:
+        """(number, pad) of each of the `count` functions from `first` on that a pad carries; numbers begin with 0."""
+        found = self._ranges.get(first)
+        if found is None:
+            numbered = ((number, self._pads.get(first + number)) for number in range(count))
+            found = self._ranges[first] = [(number, pad) for number, pad in numbered if pad is not None]
+        return found
+
     def pulled_up(self, pad: int) -> bool:
         """True when the pad's own pull-up resistor is on."""
         return bool(self.regs.get(4 * pad, 0) & _PULL_UP)
 
     def _index(self) -> None:
         self._pads = {}
+        self._ranges.clear()
         for pad in range(PADS - 1, -1, -1):
             if 4 * pad in self.regs:
                 self._pads[self.regs[4 * pad] & 0xFF] = pad

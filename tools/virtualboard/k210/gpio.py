@@ -22,7 +22,7 @@ class _Pins(Device):
 
     def __init__(self, soc: Soc) -> None:
         super().__init__(soc)
-        self._driven: dict[int, int] = {}  # pin -> pad that it drives now
+        self._driven: dict[int, tuple[int, bool]] = {}  # pin -> pad that it drives now, and its level
         self._inputs = 0
 
     def reset(self) -> None:
@@ -34,26 +34,35 @@ class _Pins(Device):
         """(pins that drive, their levels) as bit masks."""
         raise NotImplementedError
 
+    def _wanted(self) -> dict[int, tuple[int, bool]]:
+        enabled, levels = self.outputs()
+        mapped = self.soc.fpioa.pads_of(self.FUNCTION, self.COUNT)
+        return {pin: (pad, bool(levels >> pin & 1)) for pin, pad in mapped if enabled >> pin & 1}
+
+    def let_go(self) -> None:
+        """Drive no pad any more that the registers and the FPIOA have taken away; before others drive it."""
+        self._release(self._wanted())
+
     def drive(self) -> None:
         """Make the pads agree with the registers and the FPIOA."""
-        enabled, levels = self.outputs()
-        pads, fpioa = self.soc.board.pads, self.soc.fpioa
-        for pin in range(self.COUNT):
-            pad = fpioa.pad(self.FUNCTION + pin) if enabled >> pin & 1 else None
-            before = self._driven.get(pin)
-            if before is not None and before != pad:
-                pads.drive(before, None)
+        wanted = self._wanted()
+        self._release(wanted)
+        for pin, new in wanted.items():
+            if self._driven.get(pin) != new:
+                self._driven[pin] = new
+                self.soc.board.pads.drive(*new)
+
+    def _release(self, wanted: dict[int, tuple[int, bool]]) -> None:
+        for pin, (pad, _) in list(self._driven.items()):
+            if pin not in wanted or wanted[pin][0] != pad:
                 del self._driven[pin]
-            if pad is not None:
-                self._driven[pin] = pad
-                pads.drive(pad, bool(levels >> pin & 1))
+                self.soc.board.pads.drive(pad, None)
 
     def inputs(self) -> int:
         """Levels of the pads that are mapped to the pins; a pin without a pad reads 0."""
         value = 0
-        for pin in range(self.COUNT):
-            pad = self.soc.fpioa.pad(self.FUNCTION + pin)
-            if pad is not None and self.soc.pad_level(pad):
+        for pin, pad in self.soc.fpioa.pads_of(self.FUNCTION, self.COUNT):
+            if self.soc.pad_level(pad):
                 value |= 1 << pin
         return value
 
@@ -129,8 +138,12 @@ class Gpiohs(_Pins):
         levels, enabled = self._inputs, get(_IN_EN, 0)
         due = (get(_RISE_IE, 0) & get(_RISE_IE + 4, 0)) | (get(_FALL_IE, 0) & get(_FALL_IE + 4, 0))
         due |= (get(_HIGH_IE, 0) & levels & enabled) | (get(_LOW_IE, 0) & ~levels & enabled)
-        for pin in range(self.COUNT):
-            self.soc.plic.set_level(IRQ_GPIOHS0 + pin, bool(due >> pin & 1))
+        plic = self.soc.plic
+        changed = (due ^ plic.levels >> IRQ_GPIOHS0) & (1 << self.COUNT) - 1
+        while changed:
+            pin = (changed & -changed).bit_length() - 1
+            changed &= changed - 1
+            plic.set_level(IRQ_GPIOHS0 + pin, bool(due >> pin & 1))
 
 
 _DATA, _DIRECTION, _INT_EN, _INT_MASK, _INT_LEVEL, _POLARITY = 0x00, 0x04, 0x30, 0x34, 0x38, 0x3C

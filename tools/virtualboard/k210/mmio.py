@@ -8,11 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import unicorn
 
+from virtualboard.k210 import tlb
 from virtualboard.k210.bus import Device
 from virtualboard.k210.selfcheck import binding
 
 if TYPE_CHECKING:
     from virtualboard.k210.cpu import Core
+
+_STORED = ctypes.CFUNCTYPE(
+    ctypes.c_bool, ctypes.c_void_p, ctypes.c_int, ctypes.c_uint64, ctypes.c_int, ctypes.c_uint64, ctypes.c_void_p
+)
+"""`uc_cb_eventmem_t` of unicorn.h. Called past the binding's `hook_add`, which adds two Python calls to each."""
 
 Read = Callable[..., int]
 Write = Callable[..., None]
@@ -27,16 +33,17 @@ class Batch:
         self.values = (ctypes.c_uint64 * self._count)()
         start = ctypes.addressof(self.values)
         self._pointers = (ctypes.c_void_p * self._count)(*range(start, start + 8 * self._count, 8))
+        self._read, self._write = binding.uclib["uc_reg_read_batch"], binding.uclib["uc_reg_write_batch"]
 
     def read(self, handle: Any) -> Sequence[int]:
         """The registers' values in the engine `handle`, good until the next call."""
-        binding.uclib.uc_reg_read_batch(handle, self._ids, self._pointers, self._count)
+        self._read(handle, self._ids, self._pointers, self._count)
         return self.values
 
     def write(self, handle: Any, *values: int) -> None:
         """Set all of the registers."""
         self.values[:] = values
-        binding.uclib.uc_reg_write_batch(handle, self._ids, self._pointers, self._count)
+        self._write(handle, self._ids, self._pointers, self._count)
 
 
 def connect(core: Core, uc: Any, device: Device) -> None:
@@ -44,8 +51,10 @@ def connect(core: Core, uc: Any, device: Device) -> None:
     if device.SHADOW:
         device.publish()
         uc.mem_map_ptr(device.base, device.SHADOW, unicorn.UC_PROT_READ, device.shadow)
+        callback = _STORED(_stored(core, device))
         last = device.base + device.SHADOW - 1
-        uc.hook_add(unicorn.UC_HOOK_MEM_WRITE_PROT, _stored(core, device), None, device.base, last)
+        tlb.add_hook(binding.uclib, uc, unicorn.UC_HOOK_MEM_WRITE_PROT, callback, device.base, last)
+        uc._mmio_callbacks[device.base, last + 1] = callback  # what C calls must not be collected
     if device.SHADOW < device.SIZE:
         read, write = _timed(core, device) if device.TIMED else _plain(core, device)
         if device is core.soc.clint:
@@ -99,8 +108,9 @@ def _plain(core: Core, device: Device) -> tuple[Read, Write]:
 
 
 def _timed(core: Core, device: Device) -> tuple[Read, Write]:
+    soc, regs, names = core.soc, device.regs, device.NAMES
     load, store, reads, writes, untimed = device.read, device.write, device.reads, device.writes, device.UNTIMED
-    sync, alarms_changed, polls = core.sync, core.soc.alarms_changed, core.polls
+    clock, sync, alarms_changed, polls = soc.clock, core.sync, soc.alarms_changed, core.polls
     # Registers without an action only remember, in blocks that leave them to `Device`.
     remembers = type(device).read is Device.read and type(device).write is Device.write
 
@@ -110,7 +120,7 @@ def _timed(core: Core, device: Device) -> tuple[Read, Write]:
             if size == 4 and remembers:
                 action = reads.get(offset)
                 if action is None:
-                    return load(offset)
+                    return regs.get(offset, 0) if offset in names else load(offset)
                 if offset not in untimed:
                     sync()
                 return action()
@@ -126,17 +136,21 @@ def _timed(core: Core, device: Device) -> tuple[Read, Write]:
             if size == 4 and remembers:
                 action = writes.get(offset)
                 if action is None:
-                    store(offset, value)
-                elif offset in untimed:
+                    if offset in names:
+                        regs[offset] = value
+                    else:
+                        store(offset, value)
+                    return
+                if offset in untimed:
                     action(value)
-                else:
-                    sync()
-                    action(value)
-                    alarms_changed()
-                return
-            sync()
-            store(offset & ~3, value if size == 4 else _merged(device, offset, size, value))
-            alarms_changed()
+                    return
+                sync()
+                action(value)
+            else:
+                sync()
+                store(offset & ~3, value if size == 4 else _merged(device, offset, size, value))
+            if clock.alarms_set != soc.alarms_seen:
+                alarms_changed()
         except BaseException as error:  # noqa: BLE001
             core.failed(error)
 
@@ -163,13 +177,15 @@ def _unnoticed(core: Core, read: Read, write: Write) -> tuple[Read, Write]:
 
 def _stored(core: Core, device: Device) -> Callable[..., bool]:
     """The handler of stores to a read-only page. When it returns true, Unicorn carries the store out."""
-    write = _timed(core, device)[1]
+    write, base = _timed(core, device)[1], device.base
 
-    def store(uc: Any, _access: int, address: int, size: int, value: int, _data: Any) -> bool:
-        offset = address - device.base
+    def store(handle: int, _access: int, address: int, size: int, value: int, _data: int) -> bool:
+        if size == 4:
+            write(handle, address - base, 4, value & 0xFFFF_FFFF, 0)
+            return True
         value &= (1 << 8 * size) - 1
         for at in range(0, size, 4):
-            write(uc, offset + at, min(size, 4), value >> 8 * at & 0xFFFF_FFFF, None)
+            write(handle, address - base + at, min(size, 4), value >> 8 * at & 0xFFFF_FFFF, 0)
         return True
 
     return store

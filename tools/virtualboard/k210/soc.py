@@ -69,6 +69,8 @@ class Soc:
         """The core whose instructions run right now."""
         self.cycles = 0
         """Cycles since power-on at the beginning of the slice that runs."""
+        self.alarms_seen: int | None = None
+        """The clock's `alarms_set` for which the slice that runs is known to be short enough."""
         self.reset_wanted: int | None = None
         self._moving = False
         self.plic = Plic(self)
@@ -172,6 +174,7 @@ class Soc:
     def alarms_changed(self) -> None:
         """An alarm may have been set: the slice must not run past it."""
         core = self.active
+        self.alarms_seen = self.clock.alarms_set
         due = self.clock.next_alarm
         if core is not None and due is not None:
             cycles = self.timebase.cycles(due)
@@ -183,6 +186,7 @@ class Soc:
         hz = self.sysctl.cpu_hz
         if hz != self.timebase.hz:
             self.timebase.set_hz(hz, self.cycles_now())
+            self.alarms_seen = None
             self.clint.reschedule()
         for counter in (*self.timers, *self.wdts):
             counter.clocks_changed()
@@ -203,7 +207,8 @@ class Soc:
             return
         cycles = self.timebase.cycles(when) - core.cycles_now
         if cycles > 0:
-            self.alarms_changed()
+            if self.clock.alarms_set != self.alarms_seen:
+                self.alarms_changed()
             core.skip(cycles)
             self.sync()
 
@@ -218,8 +223,10 @@ class Soc:
         """The FPIOA or a clock changed: connect everything anew."""
         for device in (self.uarths, *self.uarts):
             device.attach()
-        self.gpiohs.drive()
-        self.gpio.drive()
+        for pins in (self.gpiohs, self.gpio):
+            pins.let_go()
+        for pins in (self.gpiohs, self.gpio):
+            pins.drive()
         self.pads_moved()
 
     def pads_moved(self) -> None:

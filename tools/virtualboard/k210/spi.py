@@ -73,6 +73,7 @@ class Spi(Device):
         self.free_at = 0
         """Virtual time when the last bit booked so far has been shifted."""
         self._nothing = Nothing()
+        self._selected: Target | None = None
         self._tx: list[int] = []
         self._rx: deque[int] = deque()
         self._stream: list[int] = []
@@ -86,11 +87,16 @@ class Spi(Device):
 
     def reset(self) -> None:
         super().reset()
+        self._select()
         self._tx.clear()
         self._rx.clear()
         self._stream.clear()
         self._begun = False
         self.free_at = 0
+
+    def restore(self, state: dict[str, object]) -> None:
+        super().restore(state)
+        self._select()
 
     @property
     def busy(self) -> bool:
@@ -98,13 +104,13 @@ class Spi(Device):
 
     # -- configuration ------------------------------------------------------------------------------------
 
-    @property
-    def _selected(self) -> Target | None:
-        """The target that takes part, or None while the controller is off or nothing is selected."""
+    def _select(self) -> None:
+        """Find the target that takes part: none while the controller is off or nothing is selected."""
         ser = self.regs.get(_SER, 0)
         if not ser or not self.regs.get(_SSIENR, 0) & 1:
-            return None
-        return self.targets.get((ser & -ser).bit_length() - 1, self._nothing)
+            self._selected = None
+        else:
+            self._selected = self.targets.get((ser & -ser).bit_length() - 1, self._nothing)
 
     def _mode(self) -> tuple[int, int, int]:
         """(frame bits, transfer mode, lines: 1, 2, 4 or 8)."""
@@ -119,7 +125,9 @@ class Spi(Device):
         """Frames as bytes in the order of the wire: the highest bit first, whole words swapped by `endian`."""
         size = self._frame_bytes(bits)
         if size == 1:
-            return bytes(words) if max(words, default=0) < 256 else bytes(w & 0xFF for w in words)
+            if max(words, default=0) < 256:
+                return bytes(words)
+            return struct.pack(f"<{len(words)}Q", *words)[::8]
         order = "<" if self.regs.get(_ENDIAN, 0) & 1 else ">"
         mask = (1 << 8 * size) - 1
         return struct.pack(f"{order}{len(words)}{'H' if size == 2 else 'I'}", *(w & mask for w in words))
@@ -227,7 +235,8 @@ class Spi(Device):
 
     def _finish(self) -> None:
         """Deselected or disabled: what was sent so far is the whole transfer."""
-        self._pump()
+        if self._tx:
+            self._pump()
         target = self._selected
         if target is not None and self._stream and not self._begun:
             bits, _, lines = self._mode()
@@ -254,18 +263,18 @@ class Spi(Device):
             self._finish()
             self._tx.clear()
             self._rx.clear()
-        was = self._selected
         self.regs[_SSIENR] = value
-        self._selection(was)
+        self._selection()
 
     def _set_ser(self, value: int) -> None:
         if value != self.regs.get(_SER, 0):
             self._finish()
-        was = self._selected
         self.regs[_SER] = value
-        self._selection(was)
+        self._selection()
 
-    def _selection(self, was: Target | None) -> None:
+    def _selection(self) -> None:
+        was = self._selected
+        self._select()
         now = self._selected
         if was is not now:
             if was is not None:
@@ -273,8 +282,10 @@ class Spi(Device):
             if now is not None:
                 now.select(True)
         if now is not None:
-            self._pump()
-            self.soc.dmac.poke()
+            if self._tx:
+                self._pump()
+            if self.soc.dmac.enabled:
+                self.soc.dmac.poke()
 
     def _read_dr(self) -> int:
         if not self._rx:

@@ -14,27 +14,28 @@ class Timebase:
 
     def __init__(self, hz: int) -> None:
         self.hz = hz
-        self._cycle0 = 0
-        self._ns0 = 0
+        self.cycle0 = 0
+        """Cycle count, and virtual time, since which it is `hz`."""
+        self.ns0 = 0
 
     def set_hz(self, hz: int, cycles: int) -> None:
         """From `cycles` on the cores run at `hz`."""
-        self._ns0 = self.ns(cycles)
-        self._cycle0 = cycles
+        self.ns0 = self.ns(cycles)
+        self.cycle0 = cycles
         self.hz = hz
 
     def save(self) -> list[int]:
         """What `load` needs."""
-        return [self.hz, self._cycle0, self._ns0]
+        return [self.hz, self.cycle0, self.ns0]
 
     def load(self, state: list[int]) -> None:
         """Inverse of `save`."""
-        self.hz, self._cycle0, self._ns0 = (int(value) for value in state)
+        self.hz, self.cycle0, self.ns0 = (int(value) for value in state)
 
     def ns(self, cycles: int) -> int:
         """Virtual time of the end of cycle `cycles`."""
-        return self._ns0 + (cycles - self._cycle0) * SECOND // self.hz
+        return self.ns0 + (cycles - self.cycle0) * SECOND // self.hz
 
     def cycles(self, ns: int) -> int:
         """First cycle count whose virtual time is not before `ns`."""
-        return self._cycle0 - (self._ns0 - ns) * self.hz // SECOND
+        return self.cycle0 - (self.ns0 - ns) * self.hz // SECOND

@@ -1,40 +1,15 @@
-"""Cores that only wait: repeated looks at the time let it pass faster, loops without any effect are not executed.
+"""Cores that only wait: loops without any effect are not executed.
 
-`Polls` is for loops that look at a counter or a status: they act on nothing, but what they read changes. `Loops` is for
-those that look at memory alone, which only the other core, DMA or an interrupt handler can change.
+Those look at memory alone, which only the other core, DMA or an interrupt handler can change. Loops that look at the
+time or at a status: see `polls`.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from unicorn import riscv_const as reg
-
-from virtualboard.k210 import mmio
-
 if TYPE_CHECKING:
     from virtualboard.k210.cpu import Core
-
-_STATE = [*(reg.UC_RISCV_REG_X0 + i for i in range(1, 32)), reg.UC_RISCV_REG_MSTATUS]
-
-_LOOP = [reg.UC_RISCV_REG_PC, *(reg.UC_RISCV_REG_X0 + i for i in (1, 2, 8, 9, *range(18, 28)))]
-"""Where a core is in which loop: pc, ra, sp, and what compilers keep in s0 to s11 from one turn to the next."""
-
-_SITE = 3 * 8
-"""Bytes of these that tell where the loop is: pc, ra and sp. The others tell how far it has come."""
-
-_POLL_INSTRUCTIONS = 3000
-_STEPS_A_SECOND = 4000
-_KEPT = 8 * len(_LOOP)
-_FRAMES = 512
-"""Bytes of stack in which a loop may count its turns: its own frame and those of the functions that look for it."""
-
-_LEARNT = 8
-_COUNTED = 128
-"""Looks of compiled code that are executed in full, as it may count them: MaixPy's `recvPkg` gives up after 100."""
-_TIGHT = 1200
-"""Cycles of a turn up to which a loop is compiled code; one of Python's takes longer and keeps its state in memory."""
-_SITES_KEPT = 64
 
 _QUIET_CYCLES = 8000
 """Cycles without any device access after which a core is examined for an idle loop."""
@@ -48,89 +23,6 @@ _PERIODS_KEPT = 24
 _YIELDS_KEPT = 32
 _KNOWN_KEPT = 8 * _LONGEST_LOOP
 _SHORTEST_TRIAL, _LONGEST_TRIAL = 8_000, 1_000_000
-
-
-class Polls:
-    """Looks of one core at the time, or at a status that firmware may be waiting for.
-
-    A step is at most an eighth of the time already waited and at most 0.25 ms (1/1024 of a wait beyond 0.25 s), which
-    is how much a delay may last too long. Loops that work between two looks are let be: they work for long, or look
-    from here and there (a driver's reading of bytes, each with its own timeout). An interrupt may bring what was waited
-    for, so the wait begins anew after it. Where that ended a wait before, the next one in the same place takes the
-    longest step from its second turn on, unless registers or stack tell that it counts its turns.
-    """
-
-    def __init__(self, core: Core) -> None:
-        self._core = core
-        self._registers = mmio.Batch(_LOOP)
-        self.count = 0
-        """Looks of the wait that goes on; set to 0 by whatever the core does to a device."""
-        self._began = self._last = 0
-        self._place = self._interrupted = b""
-        self._ended_by_interrupt: set[bytes] = set()
-        self._handler_began: int | None = None
-        self._yielded = False
-
-    def forget(self) -> None:
-        """The core acts: whatever it does next is no longer the same wait."""
-        self.count = 0
-
-    def handler_enters(self, cycles: int, software: bool) -> None:
-        """An interrupt was taken; looks of its handler are not looks of the loop."""
-        if self._handler_began is None:
-            self._handler_began = cycles
-            self._yielded = software
-
-    def handler_leaves(self, cycles: int) -> None:
-        """The core returned from a trap."""
-        if self._handler_began is None:
-            return
-        self._last += cycles - self._handler_began
-        self._handler_began = None
-        if not self._yielded:  # a scheduler's own interrupt brings nothing
-            self._interrupted = self._place if self.count > 2 else b""
-            self.count = 0
-
-    def polled(self) -> None:
-        """One more look, by the instruction that runs."""
-        core = self._core
-        if self._handler_began is not None:
-            return
-        now = core.cycles_now
-        turn = now - self._last
-        place = self._where()
-        again = place == self._place and turn <= _TIGHT
-        elsewhere = place[:_SITE] != self._place[:_SITE]
-        if self._interrupted:
-            self._remember(self._interrupted, ended=place[:_KEPT] != self._interrupted[:_KEPT])
-        self._place, self._last = place, now
-        if not self.count or elsewhere or turn > _POLL_INSTRUCTIONS + core.soc.hz // _STEPS_A_SECOND:
-            self.count, self._began = 1, now
-            return
-        self.count += 1
-        longest = core.soc.hz // _STEPS_A_SECOND
-        waited = now - self._began
-        if again and place[:_SITE] in self._ended_by_interrupt:
-            core.skip(longest)
-        elif self.count > (_COUNTED if turn <= _TIGHT else _LEARNT):
-            core.skip(min(waited >> 3, max(longest, waited >> 10)))
-        else:
-            return
-        self._last = core.cycles_now
-
-    def _where(self) -> bytes:
-        """The registers of `_LOOP`, and the stack that may count the turns."""
-        registers = bytes(self._registers.read(self._core.handle))
-        sp = int.from_bytes(registers[16:24], "little") % len(self._core.soc.ram)
-        return registers + self._core.soc.ram[sp : sp + _FRAMES]
-
-    def _remember(self, place: bytes, ended: bool) -> None:
-        """After an interrupt the loop at `place` has ended, or goes on."""
-        self._interrupted = b""
-        if not ended:
-            self._ended_by_interrupt.discard(place[:_SITE])
-        elif len(self._ended_by_interrupt) < _SITES_KEPT:
-            self._ended_by_interrupt.add(place[:_SITE])
 
 
 class Loops:
@@ -148,7 +40,6 @@ class Loops:
         self._quiet = 0
         self._patience = _QUIET_CYCLES
         self._yields: set[bytes] = set()
-        self._registers = mmio.Batch(_STATE)
         self._periods = list(range(2, 16))
         self._next_search, self._search_every = 0, _SEARCH_EVERY
         self._next_proof = 0
@@ -277,13 +168,14 @@ class Loops:
     def _search(self, start: bytes, worth_ns: int) -> bool:
         """Step through a loop once to learn its length in instructions."""
         core = self._core
-        pc = core.pc
-        for period in range(1, _LONGEST_LOOP):
-            executed, clean = core.attempt(1)
-            self._explored += executed
+        home, period = core.pc, 0
+        while period < _LONGEST_LOOP - 1:
+            walked, clean = core.walk(_LONGEST_LOOP - 1 - period, home)
+            period += walked
+            self._explored += walked
             if not clean:
                 return False
-            if core.pc == pc and self.state() == start:
+            if core.pc == home and self.state() == start:
                 self._periods.insert(0, period)
                 del self._periods[_PERIODS_KEPT:]
                 self._search_every = _SEARCH_EVERY
@@ -330,7 +222,7 @@ class Loops:
     def state(self) -> bytes:
         """Integer registers, mstatus and pc."""
         core = self._core
-        return bytes(self._registers.read(core.handle)) + core.pc.to_bytes(8, "little")
+        return core.registers.state() + core.pc.to_bytes(8, "little")
 
     def _go(self, count: int) -> bytes | None:
         """Run `count` instructions outside of time; None when a device was touched or a trap taken on the way."""
