@@ -5,6 +5,8 @@
 # short the next picture, twice the one before, 1 s hold it or go on, 2 s a page about the board, 3 s the portal. With
 # the setting "web" the board has pages of its own beside that.
 
+import gc
+
 import pix
 from pix.easel import Easel
 from pix.errors import PixError
@@ -19,6 +21,8 @@ def main():
     easel.turn()  # what the card has, at once; what needs the network is loaded while it shows
     pix.shrink_ring(pix.SMALL_RING)
     from pix.courier import Courier
+
+    gc.collect()  # what is loaded stays for good: it shall not lie between garbage
     from pix.webrun import Beside
 
     tell = easel.tell = Tell(None if easel.shown else screen)

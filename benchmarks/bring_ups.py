@@ -29,6 +29,7 @@ PROGRAM = """
 import gc, uio, utime
 import pix
 from pix import config, wifi
+from pix.station import Station
 from pix.errors import PixError
 
 def longest():
@@ -54,7 +55,7 @@ for number in range({runs}):
     uio.BytesIO(pix.PICTURE).close()
     pix.set_aside(pix.PICTURE)
     settings.wifi = [] if number % 10 else networks
-    station = wifi.Station(settings)
+    station = Station(wifi.modem_of(settings), settings)
     try:
         station.start()
         state = "ok"

@@ -8,6 +8,7 @@
 # objects come to lie in a block that is handed over only when there is no place for them anywhere before it.
 
 import gc
+import sys
 
 import uio
 from micropython import const
@@ -16,10 +17,11 @@ PICTURE = 320 * 240 * 2  # bytes of one full RGB565 picture on the usual panel
 RING = 49152  # 0.49 s at 1 Mbaud; with all else in use it keeps a fetch within 64 KiB of heap
 SMALL_RING = 24576  # 0.25 s at 1 Mbaud, for apps whose modules and a picture do not fit the heap with more
 
+_OFTEN = const(16384)  # bytes that are allocated between two collections
 _STEP = const(4096)  # what lies free in small pieces is guessed to within this
-_NAMES = const(200)  # added at most to make the table of names grow
-_TABLE = const(8192)  # bytes that only a new table takes at once
 _MORE = 4096  # for the small objects that come to lie in a freed block before the large one does
+
+BYTE_CODE = "__file__" not in globals()  # only modules from source have one (MicroPython 1.11 builtinimport.c)
 
 # What runs here, told by pix.start: the folder of the version below `home`, and what names its content.
 home = ""
@@ -54,25 +56,24 @@ def hand_over(size):
         block.close()
 
 
+def forget(*names):
+    # Give back the memory of modules that are seldom needed; the next import loads them again. From source that would
+    # take more room than they do, so only byte code is forgotten.
+    for name in names if BYTE_CODE else ():
+        if sys.modules.pop("pix." + name, None) is not None:
+            globals().pop(name, None)
+    gc.collect()
+
+
 def shrink_ring(size):
-    # From now on the ring has `size` bytes at most, and the heap the rest; nothing happens while one is in use.
+    # From now on the ring has `size` bytes at most, and the heap the rest; nothing happens while one is in use. And
+    # garbage is collected often, which costs 5 ms each time: what stays must not be scattered over the whole heap.
     global RING
+    gc.threshold(_OFTEN)
     if RING > size and RING in _aside:
         hand_over(RING)
         RING = size
         set_aside(RING)
-        _more_names()
-
-
-def _more_names():
-    # Make MicroPython's table of names grow now, while there is a block for it. It grows by as much as it has, so the
-    # largest apps need 10 kB in one piece for it at their 1261st name, whenever that comes (MicroPython qstr.c).
-    gc.collect()
-    free = gc.mem_free()
-    for code in range(0x100, 0x100 + _NAMES):
-        chr(code)  # becomes a name
-        if code % 16 == 0 and free - gc.mem_free() > _TABLE:
-            break
 
 
 def _set_aside_both():

@@ -86,7 +86,7 @@ class AtPort:
         self.on_client = None  # while the module's own server is open: called with the number of each new link
         self.unsettled = None  # the link whose SEND OK nobody waits for
         self.owing = None  # the link whose payload's confirmation was not read
-        self.idle = None  # called while an answer is awaited and the line is quiet; see pix.wifi.Station
+        self.idle = None  # called while an answer is awaited and the line is quiet; see pix.station.Station
         self.noise = False  # out of step: commands settle first
         self.prompting = False  # a command goes on to whose answer a prompt belongs
         self.final = None  # the final line that came last

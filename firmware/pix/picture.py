@@ -6,6 +6,7 @@
 
 import ustruct
 
+import pix
 from pix.errors import PixError
 from pix.files import on_card, size_of
 
@@ -52,8 +53,12 @@ def walk(path, kind):
 def _walk(path, header):
     from pix.scan import walk
 
-    with open(path, "rb") as f:
-        walk(f, header)
+    try:
+        with open(path, "rb") as f:
+            walk(f, header)
+    finally:
+        walk = None
+        pix.forget("scan")
 
 
 def _inspect(path, size):

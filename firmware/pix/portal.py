@@ -10,15 +10,15 @@ import gc
 
 from micropython import const
 
-from pix import dns, ownnet, portpage, qrcard, setfile, wificode
+from pix import dns, ownnet, portpage, qrcard, setfile, wifi, wificode
 from pix.atport import after, left
 from pix.errors import PixError
 from pix.ownnet import ADDRESS, scanned
+from pix.station import Station
 from pix.udp import Port
 from pix.web import Web
 from pix.webreq import WebError
 from pix.webres import redirect, refresh
-from pix.wifi import Station
 from pix.wifilook import Looker
 
 HOME = "http://%s/" % ADDRESS
@@ -57,9 +57,9 @@ class Portal:
         self.app = settings.app
         self._settings = settings
         self._screen = screen
-        self._station = Station(settings, progress, idle)
-        self._modem = self._station.modem
-        self._modem.repair = self._station.recover
+        self._modem = wifi.modem_of(settings)
+        self._modem.repair = wifi.Repair(self._modem, settings, progress, idle)
+        self._station = Station(self._modem, settings, progress, idle)
         self._station.retries = 0  # people try again themselves
         self._tell = progress
         self._key = ""

@@ -19,6 +19,7 @@ _END = const(128)  # places further: no more in this block
 _WRONG = const(64)  # and for what no block may hold
 _NEWLINE = const(2)  # bytes that may be left where the file ends without a marker
 _PLAIN = const(4)  # zero bytes in a row
+_TABLE = "a Huffman table of the JPEG is damaged"
 _DAMAGED = "the codes of the JPEG are damaged or cut off"
 
 
@@ -60,7 +61,8 @@ class _Codes:
     def __init__(self, table, kind):
         self._entries = array("H")
         self._long = []  # of each length from 11: first number of 16 bits behind its codes, shift, place of its first
-        short = b""
+        short = self.short = array("H", bytes(2 << _LOOK))
+        filled = 0
         code = 0
         at = 16
         for length in range(1, 17):
@@ -70,15 +72,19 @@ class _Codes:
                 entry = _entry(table[i], length, kind)
                 self._entries.append(entry)
                 if length <= _LOOK:
-                    short += bytes((entry & 255, entry >> 8)) * (1 << _LOOK - length)
+                    most = filled + (1 << _LOOK - length)
+                    if most > 1 << _LOOK:
+                        raise PixError("bad-picture", _TABLE)
+                    while filled < most:
+                        short[filled] = entry
+                        filled += 1
             at += count
             code += count
             if code > 1 << length:
-                raise PixError("bad-picture", "a Huffman table of the JPEG is damaged")
+                raise PixError("bad-picture", _TABLE)
             if length > _LOOK:
                 self._long.append((code << 16 - length, 16 - length, first))
             code <<= 1
-        self.short = array("H", short + bytes((2 << _LOOK) - len(short)))
 
     def find(self, bits):
         # The entry for a code of more than 10 bits, from the next 16.

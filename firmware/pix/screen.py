@@ -130,11 +130,11 @@ class Screen:
         pix.set_aside(pix.PICTURE)
         if not fits:
             raise PixError("too-big", told)
-        if not proven:
-            walk(path, kind)
-        pix.hand_over(pix.PICTURE)
-        gc.collect()
         try:
+            if not proven:
+                walk(path, kind)
+            pix.hand_over(pix.PICTURE)
+            gc.collect()
             self._picture = self._load(path, kind)
         except MemoryError:
             raise PixError("no-memory", told)

@@ -13,8 +13,8 @@ _FIRST_PAUSE_MS = const(2000)
 
 class Tries:
     # settings: as read by pix.config. screen: for the portal. stage(name, detail): told what the Wi-Fi does. idle():
-    # called while a network is looked for; see pix.wifi.Station. `longest_ms`: what the pause grows to. `joining`: more
-    # for pix.online.bring_up. `modem` is the Modem, None before the first attempt that found one.
+    # called while a network is looked for; see pix.station.Station. `longest_ms`: what the pause grows to. `joining`:
+    # more for pix.online.bring_up. `modem` is the Modem, None before the first attempt that found one.
     def __init__(self, settings, screen, stage, idle, longest_ms, **joining):
         self.settings = settings
         self._screen = screen

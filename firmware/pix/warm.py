@@ -1,5 +1,5 @@
 # The short way to the network: a module that runs since the power came and is back in its network by itself is used as
-# it is, once it has proven sound; whatever is wrong with it, the reset comes next (pix.wifi).
+# it is, once it has proven sound; whatever is wrong with it, the reset comes next (pix.station).
 
 from micropython import const
 
@@ -13,8 +13,8 @@ _STORED = b'+CWJAP_DEF:"'
 
 
 def resume(station):
-    # Take over the module of the pix.wifi.Station without a reset: True when it answers and can be set up like a fresh
-    # one.
+    # Take over the module of the pix.station.Station without a reset: True when it answers and can be set up like a
+    # fresh one.
     modem = station.modem
     modem.resetting = True
     modem.numbered = modem.ready = False

@@ -5,7 +5,6 @@
 #     beside.rest(60000)           # instead of sleeping; ends early when somebody wants the next picture
 
 import gc
-import sys
 
 import utime
 from micropython import const
@@ -18,7 +17,7 @@ from pix.online import Held
 _SLICE_MS = const(50)  # without pages: Ctrl-C acts between two sleeps only
 _PAUSE_MS = const(5)
 _GUEST_MS = const(300)  # for guests between two blocks of a fetch, while there are any
-_SELDOM = ("pix.webform", "pix.websets")  # modules that only uploads and settings need
+_SELDOM = ("webindex", "webform", "websets", "setfile")  # modules that are needed while somebody asks for them only
 
 
 class Beside:
@@ -33,12 +32,17 @@ class Beside:
         self._held = Held(settings)
         self.web = None
         self.pages = None
+        self._served = 0  # requests after which memory was given back
         port = settings.web or port
         if not port:
             return
         pix.shrink_ring(pix.SMALL_RING)
         from pix.store import recover
+
+        gc.collect()  # what is loaded stays for good: it shall not lie between garbage
         from pix.web import Web
+
+        gc.collect()
         from pix.webpages import PICTURES, Pages
 
         try:
@@ -89,19 +93,16 @@ class Beside:
                 utime.sleep_ms(min(left, _SLICE_MS))
                 continue
             self.web.poll()
+            self._lighten()
             self.pages.work()
             self.web.repair()
-            self._lighten()
             utime.sleep_ms(min(left, _PAUSE_MS))
 
     def _lighten(self):
         # Give back the memory of what only few requests need.
-        for name in _SELDOM:
-            if name in sys.modules and not self.web.busy:
-                del sys.modules[name]
-                if hasattr(pix, name[4:]):
-                    delattr(pix, name[4:])
-                gc.collect()
+        if self.web.served != self._served and not self.web.busy:
+            self._served = self.web.served
+            pix.forget(*_SELDOM)
 
     def between(self):
         # In the middle of a fetch or an upload, between two blocks, also by `tell`: guests are served where the module

@@ -113,7 +113,7 @@ print(len(fetch.get(modem, "http://{SERVER}/big", most=200000).content))
             'fetch.fetch("http://pc/", "/sd/x", None)',
             "fetch.fetch(modem, url, path): the modem of wifi.bring_up, a URL",
         ),
-        ("fetch.fetch(wifi.Station(config.Settings()).modem, 'http://pc/', 'x.jpg')", "a path such as /sd/x.jpg"),
+        ("fetch.fetch(wifi.modem_of(config.Settings()), 'http://pc/', 'x.jpg')", "a path such as /sd/x.jpg"),
         ("upload.Uploader('http://pc/', '/sd/x.jpg')", "upload.Uploader(modem, target): the modem of wifi.bring_up"),
         ("screen.Screen(240)", "screen.Screen(settings): config.load() or config.Settings(wifi=[[name, key]]) is exp"),
         ("wifi.bring_up(config.Settings())", "no Wi-Fi network is set"),

@@ -73,6 +73,7 @@ class Bench:
                 ticks_add=lambda a, b: a + b,
                 sleep_ms=lambda ms: self.chip.wait(ms * MS),
             ),
+            "sys": types.SimpleNamespace(modules=self._modules),
             "machine": types.SimpleNamespace(UART=self.uart),
             "Maix": types.SimpleNamespace(GPIO=self._gpio_class()),
             "fpioa_manager": types.SimpleNamespace(fm=self._function_manager()),

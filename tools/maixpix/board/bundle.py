@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
+from maixpix.board import private
 from maixpix.errors import UserError
 from maixpix.paths import board_files
 from virtualboard.cache import kept
@@ -100,7 +101,7 @@ def build(root: Path | None = None, flat: bool = False, mpy: bool | None = None)
     texts = device_texts(root, flat)
     # Source is compiled too where that is possible: the board's dialect is older than Python's.
     checker = cross or compiler()
-    compiled = _compiled(checker, texts) if checker else {}
+    compiled = _compiled(checker, private.shortened(texts)) if checker else {}
     files = compiled if cross else {name: text.encode() for name, text in texts.items()}
     return named(Bundle(files, loader(root), cross is not None, note))
 
@@ -110,7 +111,9 @@ def pix_files(root: Path | None = None) -> dict[str, bytes]:
     root, cross = root or source_root(), compiler()
     paths = {name: path for name, path in _device_files(root, flat=False).items() if name.startswith("pix/")}
     texts = {name: _device_text(root, path, flat=False) for name, path in paths.items()}
-    return _compiled(cross, texts) if cross else {name: text.encode() for name, text in texts.items()}
+    return (
+        _compiled(cross, private.shortened(texts)) if cross else {name: text.encode() for name, text in texts.items()}
+    )
 
 
 def named(bundle: Bundle) -> Bundle:

@@ -8,7 +8,7 @@ import click
 import serial
 
 from maixpix import ports, ui
-from maixpix.board import card
+from maixpix.board import bundle, card, private
 from maixpix.board.link import BAUD, open_error
 from maixpix.board.places import Place
 from maixpix.commands.common import board, place_on, port_option
@@ -48,7 +48,8 @@ def _print_log(place: Place, count: int, app: str | None) -> None:
     text = b"".join(place.read(name) or b"" for name in _LOGS).decode("utf-8", "replace")
     # "<start number> <uptime> <kind> <app>: <text>", as firmware/pix/log.py writes it
     shown = [line for line in text.splitlines() if app is None or line.split(" ")[3:4] == [f"{app}:"]][-count:]
-    ui.out("\n".join(shown) if shown else f"no errors are kept on {place.name}")
+    texts = bundle.device_texts(bundle.source_root())
+    ui.out("\n".join(private.spoken(line, texts) for line in shown) if shown else f"no errors are kept on {place.name}")
 
 
 def _follow(device: str) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from hashlib import sha256
 
-from maixpix.board import bundle
+from maixpix.board import bundle, private
 from maixpix.errors import UserError
 from virtualboard.mpy_name import embedded_name
 
@@ -42,9 +42,9 @@ class SourceOfByteCode:
             return None
         for flat in (False, True):
             try:
-                text = bundle.device_text(bundle.source_root(), name, flat)
-                if text is not None and bundle.compile_text(cross, name, text) == content:
-                    return text
+                texts = bundle.device_texts(bundle.source_root(), flat)
+                if name in texts and bundle.compile_text(cross, name, private.shortened(texts)[name]) == content:
+                    return texts[name]
             except UserError:
                 continue  # a file is being edited: it is no source of what was deployed before
         return None

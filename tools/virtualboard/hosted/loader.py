@@ -219,7 +219,6 @@ class Loader:
 
     def _file(self, full: str, path: str) -> types.ModuleType:
         module = self.new_module(full)
-        module.__file__ = path
         self.loaded[full] = module
         self._run_or_forget(full, path, module)
         return module
@@ -237,6 +236,7 @@ class Loader:
                 code = compiled(text, filename, "exec", self._chip.costs.node)
                 kept = _KEPT_OF_MPY
             else:
+                module.__file__ = path  # modules of byte code have none (MicroPython 1.11 builtinimport.c)
                 text = raw
                 code = self.compile(text, filename)
                 kept = _KEPT_OF_SOURCE
