@@ -111,7 +111,9 @@ def pix_files(root: Path | None = None) -> dict[str, bytes]:
     root, cross = root or source_root(), compiler()
     paths = {name: path for name, path in _device_files(root, flat=False).items() if name.startswith("pix/")}
     texts = {name: _device_text(root, path, flat=False) for name, path in paths.items()}
-    return _compiled(cross, private.shortened(texts)) if cross else {name: text.encode() for name, text in texts.items()}
+    return (
+        _compiled(cross, private.shortened(texts)) if cross else {name: text.encode() for name, text in texts.items()}
+    )
 
 
 def named(bundle: Bundle) -> Bundle:
