@@ -9,6 +9,7 @@ import gc
 import utime
 from micropython import const
 
+import pix
 from pix.errors import PixError
 from pix.files import OUTBOX, SENT, make_folder, remove, size_of
 from pix.webfile import send_file
@@ -52,6 +53,7 @@ class Pages:
         if wish is None:
             return False
         name, arguments = wish
+        self.lighten()  # a picture that is looked through wants 20 kB
         try:
             if name == "restart":
                 self._restart()
@@ -62,6 +64,10 @@ class Pages:
         self._wish = None
         gc.collect()
         return True
+
+    def lighten(self):
+        # Give back the memory of the modules that are needed only while somebody asks for their pages.
+        pix.forget("webindex", "webform", "websets", "setfile")
 
     def answer(self, body, **headers):
         # A page of ours: nothing but what it holds itself may run in it, and no other page may frame it.

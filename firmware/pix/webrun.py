@@ -17,7 +17,6 @@ from pix.online import Held
 _SLICE_MS = const(50)  # without pages: Ctrl-C acts between two sleeps only
 _PAUSE_MS = const(5)
 _GUEST_MS = const(300)  # for guests between two blocks of a fetch, while there are any
-_SELDOM = ("webindex", "webform", "websets", "setfile")  # modules that are needed while somebody asks for them only
 
 
 class Beside:
@@ -102,7 +101,7 @@ class Beside:
         # Give back the memory of what only few requests need.
         if self.web.served != self._served and not self.web.busy:
             self._served = self.web.served
-            pix.forget(*_SELDOM)
+            self.pages.lighten()
 
     def between(self):
         # In the middle of a fetch or an upload, between two blocks, also by `tell`: guests are served where the module
