@@ -76,6 +76,7 @@ def portal(settings, screen, progress=None, recover=True, idle=None):
             modem.repairs_itself = recover
         whole = not door.done
     finally:
+        door = None  # its class would keep the modules
         _forget(before)
     gc.collect()
     if not (pix.set_aside(pix.PICTURE) and whole):

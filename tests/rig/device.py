@@ -50,7 +50,9 @@ class Device:
         self.operations = []
         self.cut_at = None
         self._modules = {}
-        self.package = types.SimpleNamespace(home="/sd", slot="", version="", trial=False, forget=lambda *names: None)
+        self.package = types.SimpleNamespace(
+            home="/sd", slot="", version="", trial=False, BYTE_CODE=False, forget=lambda *names: None
+        )
         self.system = {
             "gc": gc,
             "array": types.SimpleNamespace(array=array.array),

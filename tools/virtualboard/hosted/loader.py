@@ -35,7 +35,7 @@ Factory = Callable[[], types.ModuleType]
 Decode = Callable[[bytes], "str | None"]
 
 # Measured with the modules of pix on v0.6.2-44, for a character of code (see `weight`), in hundredths of a byte.
-_KEPT_OF_MPY = 118  # byte code, names and objects that stay in the heap
+_KEPT_OF_MPY = 111  # byte code, names and objects that stay in the heap, with the short names that `deploy` gives
 _KEPT_OF_SOURCE = 131  # the same with the line numbers that byte code goes without
 _TREE = 610  # the parse tree and what is emitted from it, while a module is compiled
 _TREE_PIECE = 1024
