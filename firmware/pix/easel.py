@@ -102,8 +102,10 @@ class Easel:
             self.face.draw()
 
     def path(self):
-        # The file of the picture on the panel.
+        # The file of the picture on the panel, "" when its file is gone.
         item = self.album.item
+        if item is None:
+            return ""
         return item.path or self.album.keep.path(item.stem)
 
     def rest(self, pause):

@@ -134,3 +134,15 @@ def test_a_card_that_never_took_anything_is_no_reason_to_start_anew(easel, devic
     else:
         with pytest.raises(PowerCut):
             job.trouble(error)
+
+
+def test_a_picture_whose_file_is_gone_has_no_path(easel, device):
+    """Behind a card, the portal or a night it is shown once more, or not, and the app asks which one it is."""
+
+    def gone(*_):
+        raise device.PixError("not-picture", "there is no file")
+
+    assert easel.path() == "/sd/p/a.jpg"
+    easel.album._screen.show = gone
+    easel.back()
+    assert easel.shown and easel.path() == ""
