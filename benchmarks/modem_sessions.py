@@ -198,7 +198,7 @@ class Sessions:
 
     def bring_up(self) -> None:
         """From the module's reset to its address in the network."""
-        self.modem.repair.__self__.start()
+        self.modem.repair.start(False)
 
     def _in_place(self, data: bytes | bytearray) -> bool:
         """True when `data` begins the body, but for as many bytes as may be wrong without a trace."""

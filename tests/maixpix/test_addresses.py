@@ -155,6 +155,6 @@ def test_mistakes_in_the_dialogue_are_told_and_asked_again(tmp_path):
 
 
 def test_the_door_to_device_code_opens_to_pure_modules_only():
-    with pytest.raises(UserError, match="utime is no part of the door"):
+    with pytest.raises(UserError, match="pix is no part of the door"):
         device_code.DeviceCode(bundle.source_root()).load("wifi")
     assert settings.keys() == device_code.load("config").KEYS

@@ -52,7 +52,7 @@ class DeviceCode:
     def _import(
         self, name: str, _globals: Any = None, _locals: Any = None, fromlist: tuple[str, ...] = (), _level: int = 0
     ) -> Any:
-        if name == "pix":
+        if name == "pix" and fromlist:
             return types.SimpleNamespace(**{item: self.load(item) for item in fromlist})
         if name.startswith("pix."):
             return self.load(name[4:])
