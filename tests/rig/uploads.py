@@ -79,11 +79,14 @@ def receiver(tmp_path, **options):
 
 
 def arrived(tmp_path, count):
-    """`stored` once it has `count` files: nobody is told when a plain tcp:// upload is on the disk."""
+    """`stored` once it has `count` files: nobody is told when a plain tcp:// upload is on the disk. A name is taken by an
+    empty file first."""
     end = time.monotonic() + patient(30)
-    while len(stored(tmp_path)) < count and time.monotonic() < end:
+    while True:
+        found = stored(tmp_path)
+        if (len(found) >= count and all(found.values())) or time.monotonic() > end:
+            return found
         time.sleep(0.02)
-    return stored(tmp_path)
 
 
 def stored(tmp_path):
