@@ -79,8 +79,8 @@ def receiver(tmp_path, **options):
 
 
 def arrived(tmp_path, count):
-    """`stored` once it has `count` files: nobody is told when a plain tcp:// upload is on the disk. A name is taken by an
-    empty file first."""
+    """`stored` once it has `count` files: nobody is told when a plain tcp:// upload is on the disk. A name is taken
+    by an empty file first."""
     end = time.monotonic() + patient(30)
     while True:
         found = stored(tmp_path)
