@@ -8,9 +8,9 @@ import pytest
 from maixpix.board import bundle, install
 from maixpix.board.places import FolderPlace
 from rig.board_process import FIRMWARE, needs_firmware
+from rig.chip_app import run_until
 from rig.telephone import Telephone
 from virtualboard.board import Board, BoardConfig
-from virtualboard.clock import SECOND
 from virtualboard.engine import K210, EngineOptions, put_part
 from virtualboard.running import RunningBoard
 
@@ -43,20 +43,8 @@ def test_a_telephone_sets_the_board_up(tmp_path, at):
 
     phone.when_open(start)
     running = RunningBoard(board, EngineOptions(K210))
-    console = bytearray()
-
-    def hear(_, data):
-        console.extend(data)
-        if b"the board starts anew" in console:
-            running.end("set up")
-
-    running.console.listen(hear)
-    board.clock.at(200 * SECOND, lambda: running.end("time limit"))
-    try:
-        running.run()
-    finally:
-        board.power_off()
-    assert running.engine.ended == "set up", bytes(console[-500:])
+    ended, console = run_until(board, running, lambda said: "set up" if b"the board starts anew" in said else "", 200)
+    assert ended == "set up", console[-500:]
     assert phone.names[0].endswith(b"\x04\x03\x02\x01")
     assert "home refused the key" in seen["refused"] and "192.168.4.50" in seen["done"]
     assert b"Traceback" not in console

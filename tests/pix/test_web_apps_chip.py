@@ -10,10 +10,10 @@ from maixpix.board import bundle, install
 from maixpix.board.places import FolderPlace
 from rig.app_board import SERVER, Served
 from rig.board_process import FIRMWARE, needs_firmware
+from rig.chip_app import run_until
 from rig.visits import KEY, LOGIN, Visit, picture, press, token, upload
 from rig.web_bench import PORT, get, post
 from virtualboard.board import Board, BoardConfig, WifiNetwork
-from virtualboard.clock import SECOND
 from virtualboard.engine import K210, EngineOptions, put_part
 from virtualboard.running import RunningBoard
 
@@ -44,21 +44,13 @@ def play(folder, at, visit, settings):
     visit.watch(board, None)
     running = RunningBoard(board, EngineOptions(K210))
     visit.over = lambda: running.end("visited")
-    console = bytearray()
 
-    def hear(_, data):
-        console.extend(data)
-        if b"starts again" in console or console.count(b"init end") > 1:
-            running.end("the app failed")
+    def failed(said):
+        return "the app failed" if b"starts again" in said or said.count(b"init end") > 1 else ""
 
-    running.console.listen(hear)
-    board.clock.at(120 * SECOND, lambda: running.end("time limit"))
-    try:
-        running.run()
-    finally:
-        board.power_off()
+    ended, console = run_until(board, running, failed, 120)
     log = card / "pix.log"
-    assert running.engine.ended == "visited", bytes(console[-600:]) + (log.read_bytes() if log.exists() else b"")
+    assert ended == "visited", console[-600:] + (log.read_bytes() if log.exists() else b"")
     return console.decode(), card
 
 

@@ -1,5 +1,5 @@
 """Private names of device code, made short: on the board every different name costs some 20 bytes of the heap, and the
-1271st of all brings a table of 10 KB (MicroPython qstr.c), so files share the few `_0`, `_1`, `_2` ...
+1261st of all brings a table of 10 KB (MicroPython qstr.c), so files share the few `_0`, `_1`, `_2` ...
 
 A private name belongs to its file, and to the files with classes above and below those of its own: these keep apart
 what they name. What stands in a traceback is told in full by `spoken`.

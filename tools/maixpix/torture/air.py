@@ -19,7 +19,7 @@ from maixpix.board.places import Place
 from maixpix.companion.updates import Version, sealed
 from maixpix.torture import easel
 from maixpix.torture.scenario import UPDATE_KEY, Lie
-from maixpix.torture.talk import Do, Request, Step, Talk, head
+from maixpix.torture.talk import Do, Request, Step, head
 
 OLD, NEXT, LAST, BAD = "old", "next", "last", "bad"
 """The version in the other folder, two better ones, and one that crashes; what runs at first is called ""."""
@@ -128,23 +128,6 @@ def _damaged(data: bytes, do: str, what: str, rng: random.Random) -> bytes:
     if do == f"torn-{what}":
         return data[:at]
     return rng.randbytes(len(data)) if do == f"other-{what}" else data
-
-
-class AirTalk(Talk):
-    """A connection to the server of software."""
-
-    def __init__(self, air: Software, lie: Lie | None) -> None:
-        super().__init__()
-        self._air = air
-        self._lie = lie
-        self._answered = False
-
-    def received(self, data: bytes) -> None:
-        """Answer once the head is whole."""
-        super().received(data)
-        if not self._answered and b"\r\n\r\n" in self.heard:
-            self._answered = True
-            self.play(self._air.steps(Request(bytes(self.heard).partition(b"\r\n\r\n")[0]), self._lie))
 
 
 def chosen(files: dict[str, bytes]) -> tuple[str, bytes]:

@@ -278,23 +278,6 @@ _WORDS: dict[str, Callable[[], list[Step]]] = {
 """Answers that have nothing of the picture."""
 
 
-class PageTalk(Talk):
-    """A connection to the server of pictures."""
-
-    def __init__(self, shelf: Shelf, lie: Lie | None) -> None:
-        super().__init__()
-        self._shelf = shelf
-        self._lie = lie
-        self._answered = False
-
-    def received(self, data: bytes) -> None:
-        """Answer once the head is whole."""
-        super().received(data)
-        if not self._answered and b"\r\n\r\n" in self.heard:
-            self._answered = True
-            self.play(self._shelf.steps(Request(bytes(self.heard).partition(b"\r\n\r\n")[0]), self._lie))
-
-
 class EvilTalk(Talk):
     """A connection to a host that nobody has asked for: a page to log in at, whatever is asked."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from virtualboard.clock import MS
 from virtualboard.network import Script
@@ -79,6 +79,22 @@ class Request:
         """A field as a number, -1 when it is none."""
         text = self.fields.get(name, "")
         return int(text) if text.isascii() and text.isdigit() and len(text) < 12 else -1
+
+
+class Answering(Talk):
+    """A connection to an HTTP server: `steps(request)` tells what it does once the head of the first is whole."""
+
+    def __init__(self, steps: Callable[[Request], Iterable[Step]]) -> None:
+        super().__init__()
+        self._steps = steps
+        self._answered = False
+
+    def received(self, data: bytes) -> None:
+        """Answer once the head is whole."""
+        super().received(data)
+        if not self._answered and b"\r\n\r\n" in self.heard:
+            self._answered = True
+            self.play(self._steps(Request(bytes(self.heard).partition(b"\r\n\r\n")[0])))
 
 
 def head(status: str, *fields: tuple[str, object]) -> bytes:

@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from maixpix.torture.air import AirTalk, Software
+from maixpix.torture.air import Software
 from maixpix.torture.desk import Desk
 from maixpix.torture.guests import Guests
-from maixpix.torture.pages import EVIL, EvilTalk, PageTalk, Shelf
+from maixpix.torture.pages import EVIL, EvilTalk, Shelf
 from maixpix.torture.phone import Phone
 from maixpix.torture.scenario import AIR, AIR_LIES, FILES, HOST, PAGE_LIES, RAW, SINK_LIES, Cycle, Lie, Scenario
 from maixpix.torture.sinks import RawTalk, Sink, TusTalk
-from maixpix.torture.talk import Talk
+from maixpix.torture.talk import Answering, Talk
 from virtualboard.board import Board
 from virtualboard.running import RunningBoard
 
@@ -59,10 +59,10 @@ class World:
         self._lies = {lie.nth: lie for lie in reversed(cycle.lies)}
         # Each counts its own connections.
         doors: tuple[tuple[int, tuple[str, ...], Callable[[Lie | None], Talk]], ...] = (
-            (_WEB, PAGE_LIES, lambda lie: PageTalk(self.shelf, lie)),
+            (_WEB, PAGE_LIES, lambda lie: Answering(lambda request: self.shelf.steps(request, lie))),
             (FILES, SINK_LIES, lambda lie: TusTalk(self.sink, lie)),
             (RAW, SINK_LIES, lambda lie: RawTalk(self.sink, lie, self._named)),
-            (AIR, AIR_LIES, lambda lie: AirTalk(self.air, lie)),
+            (AIR, AIR_LIES, lambda lie: Answering(lambda request: self.air.steps(request, lie))),
         )
         for port, lies, make in doors:
             board.network.attach(ADDRESSES[HOST], port, self._door(port, number, lies, make))
