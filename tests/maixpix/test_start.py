@@ -79,7 +79,7 @@ def test_an_app_that_dies_is_run_again_with_growing_pauses_and_logged(card, play
     assert re.findall(rb"again in (\d+) s", heard) == [b"2", b"4", b"8", b"16"]
     assert heard.count(b"crash ran") == 4
     lines = (folder / "pix.log").read_text().splitlines()
-    assert len(lines) >= 4
+    assert len(lines) >= 4 and all(" crash crash: ValueError: boom (" in line for line in lines)
     assert re.fullmatch(
         r"1 \d+\.\d{3} crash crash: ValueError: boom \(crash\.py line 3 in main < start\.py line \d+ in \w+\)", lines[0]
     )

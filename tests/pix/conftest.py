@@ -5,11 +5,13 @@ import threading
 
 import pytest
 
+from maixpix.board.bundle import build, device_texts, source_root
 from rig.device import Device
 from rig.fetching import OLD
 from rig.modem_bench import Bench
 from rig.patience import patient
 from rig.servers import Origin, Raw
+from virtualboard.engine import EngineOptions
 
 
 @pytest.fixture
@@ -45,6 +47,19 @@ def shown(device):
 def pix_modules(tmp_path_factory):
     """The same for modules that touch no file, shared because property tests call them thousands of times."""
     return Device(tmp_path_factory.mktemp("card"))
+
+
+@pytest.fixture(scope="module")
+def deployed(tmp_path_factory):
+    """(card with byte code, the engine's options for it): from source some apps have not the heap that they need."""
+    card = tmp_path_factory.mktemp("deployed")
+    sources = {}
+    texts = device_texts(source_root(), False)
+    for name, data in build(mpy=True).files.items():
+        (card / name).parent.mkdir(exist_ok=True)
+        (card / name).write_bytes(data)
+        sources[data] = texts.get(name.replace(".mpy", ".py"))
+    return card, EngineOptions(decode_mpy=sources.get)
 
 
 @pytest.fixture

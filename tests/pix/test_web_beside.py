@@ -8,13 +8,11 @@ import shutil
 import pytest
 from PIL import Image
 
-from maixpix.board.bundle import build, device_texts, source_root
 from rig.app_board import SERVER, run
 from rig.visits import KEY, LOGIN, Visit, picture, press
 from rig.web_bench import PORT, get
 from virtualboard.board import BoardConfig, WifiNetwork
 from virtualboard.clock import MS
-from virtualboard.engine import EngineOptions
 
 RED, BLUE = (200, 0, 0), (0, 0, 200)
 SETTINGS = {"wifi": [["home", "k"]], "name": "desk", "web": PORT, "web_key": KEY, "baud": 1000000}
@@ -27,19 +25,6 @@ def noise():
     out = io.BytesIO()
     Image.frombytes("RGB", (320, 240), random.Random(5).randbytes(320 * 240 * 3)).save(out, "JPEG", quality=95)
     return out.getvalue()
-
-
-@pytest.fixture(scope="module")
-def deployed(tmp_path_factory):
-    """(card with byte code, the engine's options for it): from source neither app has the heap for its pages."""
-    card = tmp_path_factory.mktemp("deployed")
-    sources = {}
-    texts = device_texts(source_root(), False)
-    for name, data in build(mpy=True).files.items():
-        (card / name).parent.mkdir(exist_ok=True)
-        (card / name).write_bytes(data)
-        sources[data] = texts.get(name.replace(".mpy", ".py"))
-    return card, EngineOptions(decode_mpy=sources.get)
 
 
 @pytest.fixture
