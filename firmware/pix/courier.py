@@ -2,7 +2,6 @@
 
 import gc
 
-import machine
 import utime
 from micropython import const
 
@@ -96,9 +95,9 @@ class Courier:
         elif utime.ticks_diff(now, self._card_bad_at) >= _CARD_MS and self._has_written():
             # MaixPy mounts a card at the start only: one that was pulled out and is back needs a fresh one. A worn one
             # that takes nothing any more since the start needs none: its pictures go on.
-            machine.reset()
+            online.start_anew()
         if error.code == "no-memory" and not pix.set_aside(pix.PICTURE):
-            machine.reset()  # the heap is in pieces
+            online.start_anew()  # the heap is in pieces
         self._easel.card(error)
         self._tell.screen = None  # the picture or the card stays until the next picture
         gc.collect()

@@ -5,26 +5,31 @@ import gc
 import sys
 
 import machine
+import uos
 import utime
 from micropython import const
 
 import pix
 from pix import wifi
 from pix.errors import PixError
+from pix.files import remove, size_of
 
 _HOLD_MS = const(3000)
 _SAY_MS = const(100)  # for the console to say the last words before a reset
+_MARK = "/portal.off"  # on the card, or on the flash of a board without one
 
-_tried = False  # the portal has been open by itself since the start: once is enough
+_tried = None  # the portal has been open by itself since the power came: once is enough. None: not known yet
 _covered = False  # it has taken the panel
 
 
 def bring_up(settings, screen, progress=None, recover=True, idle=None, asked=False, by_itself=True, warm=False):
     # As wifi.bring_up. With "portal" at "auto" the portal opens where no network is set or none of them is there, once
-    # in a run: a frame whose router is off must not stay open for ever. Not so with `by_itself` False, for apps that
-    # have something better to do. `asked`: somebody held the key, so it opens in any case. `idle` is called while it is
+    # after the power came: a frame whose router is off must not stay open for ever, and has pictures to show. Not so
+    # with `by_itself` False, for apps that have something better to do. `asked`: somebody held the key, so it opens in any case. `idle` is called while it is
     # open, too. `warm` as for wifi.bring_up. Raises PixError as that does.
     global _tried
+    if _tried is None:
+        _tried = _was_open()
     if asked:
         modem = portal(settings, screen, progress, recover, idle)
         if modem is not None:
@@ -61,7 +66,7 @@ def portal(settings, screen, progress=None, recover=True, idle=None):
     # Open the portal now; a modem of before is dead afterwards. Returns the joined modem when one of the networks of
     # before is back, None when nothing came of it. When the board was set up it starts anew: apps have read the old
     # settings, and what the portal has left of the heap is in pieces.
-    global _covered
+    global _covered, _tried
     _covered = True
     before = list(sys.modules)
     # No picture is loaded meanwhile, and the pages need room.
@@ -81,9 +86,35 @@ def portal(settings, screen, progress=None, recover=True, idle=None):
     gc.collect()
     if not (pix.set_aside(pix.PICTURE) and whole):
         print("portal: the board starts anew")
-        utime.sleep_ms(_SAY_MS)
-        machine.reset()
+        _tried = whole  # what was set up may turn out wrong: then it opens again
+        start_anew()
     return modem
+
+
+def start_anew():
+    # Reset the board. Where the portal has been open by itself, a mark tells the next run, which takes it away: else a
+    # board without a network, whose heap is in pieces now and then, would be a portal for ever.
+    if _tried:
+        try:
+            open(_mark(), "wb").close()
+        except (OSError, MemoryError) as error:
+            print("no mark: %s" % error)
+    utime.sleep_ms(_SAY_MS)
+    machine.reset()
+
+
+def _was_open():
+    try:
+        if size_of(_mark()) is None:
+            return False
+        remove(_mark())
+    except PixError:
+        return False  # what cannot be looked at is told by whoever needs it
+    return True
+
+
+def _mark():
+    return ("/sd" if "sd" in uos.listdir("/") else "/flash") + _MARK
 
 
 def _forget(before):

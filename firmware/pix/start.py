@@ -226,6 +226,9 @@ def _fetch_card():
 
 
 def _reset():
+    online = sys.modules.get("pix.online")
+    if online is not None:
+        online.start_anew()  # the next run shall know what was tried in this one
     import machine
 
     machine.reset()

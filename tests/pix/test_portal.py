@@ -214,6 +214,21 @@ def test_without_a_visitor_it_closes_and_does_not_open_again_by_itself(place):
     assert not place.phone.board.modem.own.on
 
 
+def test_a_restart_of_the_boards_own_does_not_open_it_again_but_the_power_does(place):
+    """Of a board without a network whose heap is in pieces: else it would be a portal for ever."""
+    anew = PROGRAM + "from pix import start\nstart._reset()\n"
+    outcome = place(nobody, {"portal_s": 30}, program=anew)
+    assert "portal network" in outcome.console and "ended settings" in outcome.console
+    outcome = place(nobody, {"portal_s": 30}, program=anew)
+    assert "portal" not in outcome.console and "ended settings" in outcome.console
+    outcome = place(nobody, {"portal_s": 30}, program=anew)
+    assert "portal" not in outcome.console  # the mark is passed on from one restart to the next
+    outcome = place(nobody, {"portal_s": 30})
+    assert "portal" not in outcome.console
+    outcome = place(nobody, {"portal_s": 30})  # the power came
+    assert "portal network" in outcome.console
+
+
 def test_a_known_network_that_is_back_ends_it(place, deployed):
     def script(phone):
         phone.board.air.lose("home")
