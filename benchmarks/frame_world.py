@@ -77,6 +77,9 @@ class World:
     """Time and server. `started` is the world's time (seconds from the beginning) at the present board's power-on."""
 
     seed: int
+    drift_ppm: int = 0
+    """By how many millionths the world's time is faster than the board's crystal."""
+
     started: float = 0.0
     board: Board | None = None
     mode: str = ""
@@ -88,6 +91,9 @@ class World:
 
     states: list[tuple[float, dict[str, str]]] = field(default_factory=list)
     """The last reports of the board."""
+
+    free: list[int] = field(default_factory=list)
+    """Free heap that the present board told of, bytes."""
 
     waiting: float | None = None
     """Since when the board could be back, after the last trouble."""
@@ -105,7 +111,15 @@ class World:
     @property
     def now(self) -> float:
         """Seconds since the world began."""
-        return self.started + (self.board.clock.now / SECOND if self.board is not None else 0.0)
+        return self.started + (self.board.clock.now / SECOND * self._pace if self.board is not None else 0.0)
+
+    @property
+    def _pace(self) -> float:
+        return 1 + self.drift_ppm / 1_000_000
+
+    def tick(self, when: float) -> int:
+        """What the present board's clock shows at `when` of the world's seconds, not before its power-on."""
+        return max(0, round((when - self.started) / self._pace * SECOND))
 
     @property
     def newest(self) -> int:
@@ -142,6 +156,8 @@ class World:
         values = dict(item.split("=", 1) for item in found[1].split(";")) if found else {}
         self.states.append((self.now, values))
         del self.states[:-4]
+        if values.get("heap", "").isdigit():
+            self.free.append(int(values["heap"]))
         clock = values.get("clock", "")
         if clock.isdigit():
             off = abs(int(clock) - round(EPOCH + self.now))

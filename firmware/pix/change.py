@@ -5,7 +5,7 @@ import utime
 from micropython import const
 
 _COLUMNS = const(16)  # strips of a wipe
-_ROWS = const(24)  # pixels of a strip of a fade: 15 kB at most
+_ROWS = const(8)  # pixels of a strip of a fade: 5 kB, of which two are in the heap beside the picture
 _STEP_MS = const(10)
 _LEVELS = (64, 128, 192)  # of 256, on the way to the whole picture
 
@@ -14,10 +14,11 @@ def bring(change, img, left, top):
     # Show the RGB565 picture `img` with its upper left corner at (left, top). "wipe" comes from the left; "fade" out of
     # black, where this MaixPy can blend pictures, else it is a wipe.
     if change == "fade" and hasattr(img, "blend"):
-        import image
-
-        for level in _LEVELS:
-            _faded(image, img, left, top, level)
+        try:
+            for level in _LEVELS:
+                _faded(img, left, top, level)
+        except MemoryError:
+            pass  # beside the picture there is no room even for strips: it comes at once
         lcd.display(img, oft=(left, top))
         return
     w, h = img.width(), img.height()
@@ -31,7 +32,9 @@ def bring(change, img, left, top):
         at = end
 
 
-def _faded(image, img, left, top, level):
+def _faded(img, left, top, level):
+    import image
+
     w, h = img.width(), img.height()
     black = image.Image(size=(w, min(_ROWS, h)))
     for y in range(0, h, _ROWS):
@@ -41,3 +44,4 @@ def _faded(image, img, left, top, level):
             black = image.Image(size=(w, rows))
         strip.blend(black, alpha=level)
         lcd.display(strip, oft=(left, top + y))
+        strip = None  # the next one may lie in its place

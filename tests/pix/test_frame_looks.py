@@ -11,6 +11,8 @@ from rig.app_board import SERVER, run
 from rig.panel_text import BLACK, RED, WHITE, Line, read
 from virtualboard.board import BoardConfig, WifiNetwork
 from virtualboard.clock import MS
+from virtualboard.hosted.errors import DeviceOSError
+from virtualboard.hosted.image_draw import DeviceImage
 
 SEA, HILL = (0, 0, 200), (0, 160, 0)
 MIDNIGHT = datetime.datetime(2026, 11, 28, 23, 59, 30, tzinfo=datetime.timezone.utc)
@@ -127,6 +129,52 @@ def test_a_picture_comes_from_the_left(frame, change):
         edges.add(at)
     # 16 strips in 160 ms and more; one with the new picture on the left, each at an even column.
     assert {0, 320} <= edges and len(edges) > 6 and not [at for at in edges if at % 20]
+
+
+@pytest.fixture
+def full_build(monkeypatch):
+    """The hosted engine is a minimum build. This is what full ones have more, as v0.6.2-15 was seen to do it."""
+
+    def blend(self, other, alpha=128):
+        if (self.w, self.h, self.bpp) != (other.w, other.h, other.bpp):
+            raise DeviceOSError("Images not equal!")
+        assert not any(other.data), "only black is played here"
+        for at in range(0, len(self.data), 2):
+            value = self.data[at] << 8 | self.data[at + 1]
+            red, green, blue = (part * alpha >> 8 for part in (value >> 11, value >> 5 & 63, value & 31))
+            self.data[at : at + 2] = (red << 11 | green << 5 | blue).to_bytes(2, "big")
+        return self
+
+    monkeypatch.setattr(DeviceImage, "blend", blend, raising=False)
+
+
+def test_a_fade_without_room_for_its_strips_is_a_cut(frame, full_build, monkeypatch):
+    copies = []
+
+    def copy(self, *_args, **_options):
+        copies.append(self)
+        raise MemoryError
+
+    monkeypatch.setattr(DeviceImage, "copy", copy)
+    console, panels, _ = frame(
+        28_000, range(20_000, 27_000, 10), pictures=(("sea", SEA), ("hill", HILL)), interval_s=6, change="fade"
+    )
+    assert copies and "shown hill" in console and "Traceback" not in console, console
+    assert any(is_filled(panel, HILL) for panel in panels.values())
+
+
+def test_a_picture_fades_in_out_of_black_where_maixpy_can_blend(frame, full_build):
+    looks = range(20_000, 27_000, 10)
+    _, panels, _ = frame(28_000, looks, pictures=(("sea", SEA), ("hill", HILL)), interval_s=6, change="fade")
+    greens = []
+    for panel in panels.values():
+        pixel = panel.getpixel((160, 120))
+        if not greens or greens[-1] != pixel[1]:
+            greens.append(pixel[1])
+        assert pixel == panel.getpixel((2, 120)) == panel.getpixel((317, 120))  # no wipe
+    at = greens.index(max(greens))
+    assert is_near((0, greens[at], 0), HILL)
+    assert [round(green / greens[at], 1) for green in greens[at - 3 : at]] == [0.2, 0.5, 0.7], greens
 
 
 def test_trouble_is_a_badge_with_its_age(frame, tmp_path):

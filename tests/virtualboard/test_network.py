@@ -364,11 +364,20 @@ def test_forbidden_and_refused_datagrams_are_just_lost(network, clock):
     near.close()
 
 
-def test_taken_local_port_is_an_error(network):
+def test_a_local_port_that_another_association_has_is_an_error(network):
+    network.datagrams("127.0.0.1", 9, 5353)
+    with pytest.raises(OSError):
+        network.datagrams("127.0.0.1", 9, 5353)
+
+
+def test_a_local_port_that_is_taken_on_this_machine_does_not_keep_the_module_from_it(network):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
         taken.bind(("127.0.0.1", 0))
-        with pytest.raises(OSError):
-            network.datagrams("127.0.0.1", 9, taken.getsockname()[1])
+        number = taken.getsockname()[1]
+        heard = []
+        association = network.datagrams("0.0.0.0", 0, number)
+        association.on_data = lambda data, ip, port: heard.append(data)
+        assert network.deliver(number, b"who?", "192.168.4.2", 4000) and heard == [b"who?"]
 
 
 def test_an_answer_is_awaited_at_once_even_while_the_lines_are_busy(network, clock):

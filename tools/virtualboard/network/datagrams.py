@@ -16,8 +16,8 @@ class Datagrams:
 
     `on_data(data, ip, port)` gets every datagram. `visit(ip, port, local_port, data)` is asked first with each that is
     sent, and says whether it was for a visitor of the module's own network. `real` says whether there is a socket at
-    all: without one only visitors hear and are heard. A `bind` that this user may not have (ports below 1024) becomes
-    any other port of that address; OSError from the constructor when it is taken.
+    all: without one only visitors hear and are heard. A `bind` that cannot be had on this machine (ports below 1024,
+    those of other programs and boards) becomes any other port of that address.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Datagrams:
             try:
                 # Loopback traffic stays on loopback; anything else must be able to leave by any interface.
                 opened.bind(bind or ("127.0.0.1" if self.ip.startswith("127.") else "", 0))
-            except PermissionError:
+            except OSError:
                 opened.bind((bind[0] if bind else "", 0))
         except OSError:
             opened.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import socket
 import threading
@@ -124,7 +125,11 @@ class Network:
         return peer
 
     def datagrams(self, ip: str, port: int, local_port: int | None = None) -> Datagrams:
-        """Open a UDP association; with `local_port` others can write to it first. OSError when that port is taken."""
+        """Open a UDP association; with `local_port` others can write to it first. OSError when another association has
+        that port; one that is taken on this machine becomes another one there, as with `listen`."""
+        others = [peer.local_port for peer in self._peers.values() if isinstance(peer, Datagrams)]
+        if local_port and local_port in others:
+            raise OSError(errno.EADDRINUSE, f"port {local_port} is this module's already")
         self._serial += 1
         serial = self._serial
         bind = None if local_port is None or self.listen_on is None else (self.listen_on, local_port)
