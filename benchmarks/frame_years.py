@@ -150,7 +150,7 @@ def prepare(folder: Path, deployed: bool = False) -> Path:
     settings = {
         "wifi": [["home", "correct horse"]], "server": f"http://{SERVER}", "name": "shelf", "interval_s": SHOW_S,
         "list_s": LIST_S, "cache_files": CACHE_FILES, "cache_kb": CACHE_KB, "overlay": "clock caption",
-        "schedule": "* 23,0-4 * off", "app": "frame",
+        "schedule": "* 23,0-4 * off", "app": "frame", "portal_s": 30,
     }  # fmt: skip
     (folder / "pix.json").write_text(json.dumps(settings))
     tree = folder

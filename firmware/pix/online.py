@@ -25,8 +25,8 @@ _covered = False  # it has taken the panel
 def bring_up(settings, screen, progress=None, recover=True, idle=None, asked=False, by_itself=True, warm=False):
     # As wifi.bring_up. With "portal" at "auto" the portal opens where no network is set or none of them is there, once
     # after the power came: a frame whose router is off must not stay open for ever, and has pictures to show. Not so
-    # with `by_itself` False, for apps that have something better to do. `asked`: somebody held the key, so it opens in any case. `idle` is called while it is
-    # open, too. `warm` as for wifi.bring_up. Raises PixError as that does.
+    # with `by_itself` False, for apps that have something better to do. `asked`: somebody held the key, so it opens in
+    # any case. `idle` is called while it is open, too. `warm` as for wifi.bring_up. Raises PixError as that does.
     global _tried
     if _tried is None:
         _tried = _was_open()
