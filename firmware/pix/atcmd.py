@@ -179,6 +179,18 @@ class AtCommands(AtPort):
         self.take(first, len(first))
         return False
 
+    def begun(self, text):
+        # What has come so far of `text`, all that has come being the beginning of it; else b"", and it goes the usual
+        # way.
+        count = self.uart.any()
+        if self.tok.partial() or self.tok.behind or not 0 < count <= len(text):
+            return b""
+        first = self.uart.read(count)
+        if text.startswith(first):
+            return first
+        self.take(first, len(first))
+        return b""
+
     def payload(self, data):
         # What the module asked for.
         self._begin()

@@ -266,7 +266,7 @@ class Link:
         if self._owed and len(segments) > 1:
             # Compared as a whole, so that the confirmation behind it stays for the next command.
             done = b"\r\n%d,%d,SEND OK\r\n" % (self.number, segments[0])
-            if modem.uart.any() >= len(done) and modem.expect(done):
+            if modem.uart.any() and modem.expect(done):
                 segments.pop(0)
         return modem.unsettled is None and len(segments) < 2
 
@@ -384,17 +384,16 @@ class Link:
         uart = modem.uart
         size = len(piece)
         segments = self._segments
-        number = segments[-1]
         if len(segments) > 1:
             done = b"\r\n%d,%d,SEND OK\r\n" % (self.number, segments[0])
             if uart.any() == len(done) and modem.expect(done):
                 segments.pop(0)
-        while uart.any() and not modem.received:
+        confirmed = b"\r\nRecv %d bytes\r\n" % sent
+        eager = size and self._eager and not self.error
+        first = modem.begun(confirmed) if eager and len(segments) < 2 else b""
+        while uart.any() and not (first or modem.received):
             modem.poll()
-        first = None
-        if size and self._eager and len(segments) < 2 and not modem.received and not self.error:
-            command = self._command(size)
-            expected = b"\r\nRecv %d bytes\r\n%d,%d\r\n\r\nOK\r\n> " % (sent, number + 1, number - 1)
+        if eager and len(segments) < 2 and not (first or modem.received or self.error):
             first = uart.read(1)
         if not first:
             self._confirmed(sent)
@@ -402,9 +401,10 @@ class Link:
                 fill(piece)
             return False
         said = []
-        final = modem.send_quickly(command, expected, first, said.append, fill, piece)
+        expected = confirmed + b"%d,%d\r\n\r\nOK\r\n> " % (segments[-1] + 1, segments[-1] - 1)
+        final = modem.send_quickly(self._command(size), expected, first, said.append, fill, piece)
         if final is True:
-            segments.append(number + 1)
+            segments.append(segments[-1] + 1)
             return True
         self._confirmed(sent)
         if final == b"OK":

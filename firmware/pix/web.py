@@ -13,6 +13,8 @@
 #
 # One request a link, which is closed after the answer. A handler returns what pix.webres takes, and raises WebError for
 # another status. What else it raises is logged and answered with 500 (503 when memory is short): the service goes on.
+#
+# Longer than 350 lines: who is served in a slice depends on all that the service knows of its clients and the module.
 
 import gc
 
@@ -28,11 +30,14 @@ from pix.webreq import WebError
 _SLICE_MS = const(20)
 _CLIENTS = const(4)  # of five links, so that one stays for what the board itself fetches
 _SEGMENT = const(1460)
-_COMMAND_MS = const(3)  # what a CIPSENDBUF takes besides its payload
+_COMMAND_MS = const(3)  # what a CIPSENDBUF takes besides its payload at least
+_SLOW_COMMAND_MS = const(5)  # and where the module has something else to say
+_LONG_MS = const(11)  # no handler begins, and no link is closed, with less than that left of a slice
 _LISTEN_AGAIN_MS = const(5000)
 _ABSENT_MS = const(300)
 _REPAIR_MS = const(2000)
 _LONGEST_REPAIR_MS = const(60000)
+_EPISODE_MS = const(2000)
 _QUIET = const(512)  # bytes: with more in the ring, commands wait, for what comes before their answers must be kept
 _AUDIT_MS = const(10000)  # how often the module is asked which links are open
 
@@ -56,6 +61,8 @@ class Web:
         self._pages = {}  # status -> handler of errors
         self._conns = []
         self._turn = 0
+        self._noted = "", 0  # the last PixError's code, and when
+        self._owed = False  # somebody had no time left for a segment: the next slice begins with that
         self._generation = -1
         self._again_at = 0
         self._pause_ms = _REPAIR_MS
@@ -193,7 +200,13 @@ class Web:
             self._pause_ms = min(2 * self._pause_ms, _LONGEST_REPAIR_MS)
 
     def note(self, error):
-        # Log an exception.
+        # Log an exception. What breaks several links at once is told once.
+        now = utime.ticks_ms()
+        code = getattr(error, "code", "")
+        again = code and code == self._noted[0] and utime.ticks_diff(now, self._noted[1]) < _EPISODE_MS
+        self._noted = code, now
+        if again:
+            return
         if self._log is not None:
             self._log.error(error)
         else:
@@ -262,19 +275,33 @@ class Web:
             modem.poll()  # the rest of an item that never comes is given up in there
         worked = True
         sent = False
+        owed = self._owed
+        self._owed = False
         while worked and left(end) > 0:
             worked = False
             conns = self._conns
             for i in range(len(conns)):
                 if not conns:
                     break
-                conn = conns[(self._turn + i) % len(conns)]
+                turn = (self._turn + i) % len(conns)
+                conn = conns[turn]
                 quiet = self._quiet(uart)
-                # The first segment of a slice always goes out, another one only if it will be out in time.
-                may_send = quiet and (not sent or left(end) >= send_ms)
-                did = conn.step(quiet, piece if may_send else 0)
+                # A segment goes out if it will be out in time, and so with the rest: what has no time left is the first
+                # of the next slice.
+                room_ms = left(end)
+                long = owed or room_ms >= _LONG_MS
+                most = room = 0
+                if quiet:
+                    most = piece
+                    room = piece if owed else (room_ms - _SLOW_COMMAND_MS) * modem.baud // 10000
+                owed = False
+                did = conn.step(quiet and long, most, room)
                 sent = sent or conn.sent
                 worked = worked or did
+                if conn.waits or (conn.over and quiet and not long):
+                    self._owed = True
+                    self._turn = turn
+                    return
                 if conn.over and quiet:
                     self._over(conn)
                 if left(end) <= 0:

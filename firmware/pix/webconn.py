@@ -45,6 +45,7 @@ class Conn:
         self.moved_at = utime.ticks_ms()  # when something moved last
         self.over = False
         self.sent = False  # the last step has sent something
+        self.waits = False  # it had no time
         self._web = web
         self._link = link
         self._came_at = self.moved_at
@@ -66,10 +67,12 @@ class Conn:
         self.moved_at = _later(self.moved_at, ms, now)
         self._came_at = _later(self._came_at, ms, now)
 
-    def step(self, quiet, most):
-        # Do one thing; True when something was done. `quiet`: the module may be given commands. `most`: bytes that may
-        # be sent now, 0 for none.
+    def step(self, long, most, room):
+        # Do one thing; True when something was done. `long`: a handler may run. `most`: bytes that a segment may have,
+        # 0 while the module may be given no command; `room`: what there is time for. `waits` tells that something was
+        # put off for want of time.
         self.sent = False
+        self.waits = False
         if self.over:
             return False
         link = self._link
@@ -81,11 +84,12 @@ class Conn:
             elif self._state <= _BODY:
                 return self._read()
             elif self._state == _WHOLE:
-                if not quiet:
+                if not long:
+                    self.waits = most > 0
                     return False
                 self._guarded(self._complete)
             elif self._state == _ANSWER:
-                return self._send(most)
+                return most > 0 and self._send(most, room)
             elif self._state == _SETTLE:
                 return self._settle()
             else:
@@ -345,16 +349,17 @@ class Conn:
         self._state = _ANSWER
         web.served += 1
 
-    def _send(self, most):
-        if not most:
-            return False
+    def _send(self, most, room):
         link = self._link
         now = utime.ticks_ms()
         if not link.ready():
             return self._slow(now)
         response = self._response
-        view = self._web.view[:most]
         count = response.coming(most)
+        if (most if count < 0 else count) > room:
+            self.waits = True
+            return False
+        view = self._web.view[:most]
         try:
             if count < 0:
                 count = response.fill(view)
