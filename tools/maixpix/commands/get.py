@@ -14,6 +14,7 @@ import click
 
 from maixpix.amounts import parse_bytes, parse_seconds
 from maixpix.errors import UserError
+from maixpix.late_certificates import late_certificates
 from maixpix.output import err, err_is_terminal, out
 from maixpix.text import one_line
 
@@ -62,10 +63,11 @@ def get(
         raise UserError("--output and --sha256 are for one URL", "use --dir and --sums for several")
     if output is not None and folder is not None:
         raise UserError("--output and --dir contradict each other", "give one of them")
-    # Imported here because aiohttp takes a third of a second, which no other command should pay; and without looking
+    # Imported here because aiohttp takes a sixth of a second, which no other command should pay; and without looking
     # for garbage, of which there is none and which takes a tenth of that.
     gc.disable()
-    from maixpix.download import DownloadError
+    with late_certificates():
+        from maixpix.download import DownloadError
 
     gc.freeze()
     gc.enable()

@@ -43,7 +43,7 @@ class Downloads:
         self._limit = RateLimit(self.options.limit)
         self._executor = ThreadPoolExecutor(THREADS, "download")
         self._little = LittleFiles(self._executor)
-        self._taken: dict[Path, str] = {}
+        self._taken: dict[tuple[Folder, str], str] = {}
         self._folders: dict[Path, Folder] = {}
         self._looking = asyncio.Lock()
 
@@ -55,8 +55,8 @@ class Downloads:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._client.__aexit__(kind, error, trace)
-        for folder in self._folders:
-            await self._in_thread(sync_folder, folder)
+        for home in set(self._folders.values()):
+            await self._in_thread(sync_folder, home.path)
         self._executor.shutdown()
 
     async def get(
@@ -97,7 +97,7 @@ class Downloads:
             if place is None:
                 reply = await self._patiently(lambda: self._client.open(url, {}))
                 place = Place.of(folder / file_name(reply.headers, reply.url))
-            self._take(place, url)
+            self._take(home, place, url)
             home.take_back(place)
             if place.final.name in home.present:
                 found = await self._existing(url, place, options, reply)
@@ -108,7 +108,7 @@ class Downloads:
                 reply = await self._patiently(lambda: self._client.open(url, {}))
             is_new = options.overwrite or place.final.name not in home.present
             if reply is not None and _is_little(reply.answer) and is_new:
-                if result := await self._fetch_little(url, place, options, reply):
+                if result := await self._fetch_little(url, home, place, options, reply):
                     return replace(result, seconds=time.monotonic() - began)
                 reply = None
             opened, reply = reply, None
@@ -123,10 +123,14 @@ class Downloads:
         if folder not in self._folders:
             async with self._looking:
                 if folder not in self._folders:
-                    self._folders[folder] = await self._in_thread(Folder, folder)
+                    where = folder.absolute()
+                    home = self._folders.get(where) or await self._in_thread(Folder, where)
+                    self._folders[where] = self._folders[folder] = home
         return self._folders[folder]
 
-    async def _fetch_little(self, url: str, place: Place, options: Options, reply: Reply) -> Result | None:
+    async def _fetch_little(
+        self, url: str, home: Folder, place: Place, options: Options, reply: Reply
+    ) -> Result | None:
         """A file that fits into memory, in one go; None when that came to nothing."""
         try:
             pieces = []
@@ -135,8 +139,8 @@ class Downloads:
                 pieces.append(data)
             reply.check_surplus()
             body, version = b"".join(pieces), reply.answer.version
-            folder, digests = self._folders[place.final.parent], expected_digests(options, version)
-            little = Little(without_login(url), place, folder, body, version, digests, options.overwrite)
+            digests = expected_digests(options, version)
+            little = Little(without_login(url), place, home, body, version, digests, options.overwrite)
             sha256 = await self._little.keep(little)
         except Trouble:
             return None
@@ -263,14 +267,14 @@ class Downloads:
         entry = Entry(place.final.name, without_login(url), status.st_size, sha256, status.st_mtime_ns, version)
         self._folders[place.final.parent].remember([entry])
 
-    def _take(self, place: Place, url: str) -> None:
+    def _take(self, home: Folder, place: Place, url: str) -> None:
         """Two addresses of one run must not give the same name."""
-        final = place.final.absolute()
-        if final in self._taken:
+        name = place.final.name
+        if (home, name) in self._taken:
             raise DownloadError(
-                f"{self._taken[final]} and {url} both give {place.final.name}", "name the files with -o", kind="exists"
+                f"{self._taken[home, name]} and {url} both give {name}", "name the files with -o", kind="exists"
             )
-        self._taken[final] = url
+        self._taken[home, name] = url
 
     async def _in_thread(self, work: Callable[..., T], *arguments: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._executor, work, *arguments)

@@ -118,7 +118,7 @@ def read_version(headers: Mapping[str, str], size: int | None, is_whole: bool, i
 def linked_digest(headers: Mapping[str, str]) -> dict[str, bytes]:
     """The SHA-256 that model hubs tell as `X-Linked-ETag`, mostly on the redirect to where the bytes are."""
     tag = headers.get("X-Linked-ETag", "").strip().strip('"')
-    return {"sha-256": bytes.fromhex(tag)} if _SHA256_HEX.fullmatch(tag) else {}
+    return {"sha-256": bytes.fromhex(tag)} if tag and _SHA256_HEX.fullmatch(tag) else {}
 
 
 def expected_digests(options: Options, version: Version) -> dict[str, bytes]:
@@ -150,6 +150,8 @@ def _digests(headers: Mapping[str, str], is_whole: bool) -> dict[str, bytes]:
 
 
 def _keep(found: dict[str, bytes], name: str, text: str) -> None:
+    if not text:
+        return
     try:
         digest = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
