@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from benchmarks.lies import BIG, A, B, C
+from benchmarks.lies import BIG, PAGE, A, B, C
 from benchmarks.lying_server import LyingServer
 from maixpix.download import (
     DownloadError,
@@ -292,6 +292,40 @@ def test_what_a_power_failure_took_is_not_believed_and_the_rest_is(tmp_path):
     assert again.take_over(left.blocks, left.points)
     assert list(again.there) == [(0, 100_000), (200_000, 250_000)]
     again.close()
+
+
+@pytest.mark.parametrize("name", [None, "file.bin"], ids=["name by the server", "name given"])
+def test_a_run_killed_before_its_first_byte_binds_the_next_to_its_version(tmp_path, name):
+    now = {"behave": lambda talk: talk.serve(PAGE, etag=None, modified=None, ranges=False)}
+    with LyingServer({"file.bin": lambda talk: now["behave"](talk)}) as server:
+        url = server.url("file.bin")
+        journal = Journal(tmp_path / "file.bin.part.json", "file.bin", url)
+        journal.begin(Version('"v1"', size=len(A)))
+        journal.close()
+        where = tmp_path / name if name else tmp_path
+        for _ in range(2):  # it is still known after a failure
+            with pytest.raises(DownloadError, match=f"something else: {len(PAGE)} bytes of no version instead of 300,000"):
+                download(url, where, retries=1)
+            assert not (tmp_path / "file.bin").exists()
+        now["behave"] = lambda talk: talk.serve(A)
+        assert download(url, where).state == "fetched"
+        assert (tmp_path / "file.bin").read_bytes() == A
+        assert not list(tmp_path.glob("*.part*"))
+
+
+def test_error_pages_take_nothing_away_that_came_before(tmp_path):
+    now = {"behave": lambda talk: talk.serve(A, cut_at=200_000)}
+    with LyingServer({"file.bin": lambda talk: now["behave"](talk)}) as server:
+        with pytest.raises(DownloadError):
+            download(server.url("file.bin"), tmp_path, retries=0)
+        now["behave"] = lambda talk: talk.serve(PAGE, etag=None, modified=None, ranges=False)
+        with pytest.raises(DownloadError, match="something else"):
+            download(server.url("file.bin"), tmp_path)
+        now["behave"] = lambda talk: talk.serve(A)
+        result = download(server.url("file.bin"), tmp_path)
+    assert result.state == "resumed"
+    assert result.received < len(A) // 2
+    assert (tmp_path / "file.bin").read_bytes() == A
 
 
 # -- without a network ------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
@@ -107,7 +108,8 @@ class Downloads:
             if reply is None and place.journal.name not in home.present:
                 reply = await self._patiently(lambda: self._client.open(url, {}))
             is_new = options.overwrite or place.final.name not in home.present
-            if reply is not None and _is_little(reply.answer) and is_new:
+            is_begun = place.journal.name in home.present  # then this answer has to be of the version begun
+            if reply is not None and _is_little(reply.answer) and is_new and not is_begun:
                 if result := await self._fetch_little(url, home, place, options, reply):
                     return replace(result, seconds=time.monotonic() - began)
                 reply = None
@@ -160,8 +162,8 @@ class Downloads:
             left = await self._in_thread(self._open, file, place, url, options)
             if left is not None:
                 transfer.go_on_from(left)
-                journal.go_on()
-            is_resumed = left is not None
+                await self._in_thread(journal.go_on if len(file.there) else partial(journal.begin, left.version))
+            is_resumed = bool(len(file.there))
             if is_resumed and reply is not None:
                 reply.close()
                 reply = None
@@ -203,10 +205,11 @@ class Downloads:
         file.open()
         is_usable = left is not None and _same_place(left.url, without_login(url))
         is_tied = left is not None and bool(left.version.condition or left.version.digests or options.sha256)
-        if left is None or not is_usable or not is_tied or not file.take_over(left.blocks, left.points):
+        if left is None or not is_usable or not is_tied:
             file.restart()
             place.journal.unlink(missing_ok=True)
             return None
+        file.take_over(left.blocks, left.points)
         if left.version.size is not None and len(file.there) >= left.version.size:
             # Complete but not yet named: the last bytes are asked for again, so that the server confirms the version.
             file.there.remove(max(0, left.version.size - SEAM), left.version.size)

@@ -32,7 +32,10 @@ LAG_BYTES = 32 * 1024 * 1024
 
 @dataclass
 class Left:
-    """What an earlier run left: `blocks`, and `points`: the SHA-256 that so many bytes from the start had."""
+    """What an earlier run left: `blocks`, and `points`: the SHA-256 that so many bytes from the start had.
+
+    Without any there is still the version, which the next run is held to.
+    """
 
     name: str
     url: str
@@ -118,7 +121,7 @@ def read_journal(path: Path) -> Left | None:
             continue
         left.blocks += blocks
         left.points.append(point)
-    return left if left.points else None
+    return left
 
 
 def _line(state: str, snapshot: Snapshot) -> Mapping[str, Any]:

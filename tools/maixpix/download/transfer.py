@@ -25,7 +25,7 @@ from maixpix.download.options import OnProgress, Options, Progress
 from maixpix.download.rate import Pace, RateLimit
 from maixpix.download.retries import Retries
 from maixpix.download.segments import ENDLESS, Segment, Segments
-from maixpix.download.trouble import Broken, Changed, DownloadError, Lie, Stalled, Trouble
+from maixpix.download.trouble import Broken, Changed, DownloadError, Lie, Stalled, Trouble, Unrelated
 from maixpix.download.unpacking import Unpacker
 from maixpix.download.version import ALGORITHMS, Version, check_digest, expected_digests
 from maixpix.download.writing import SMALLEST, Pouring, Writer
@@ -76,9 +76,10 @@ class Transfer:
         self._read_out: deque[Reply] = deque(maxlen=16)
 
     def go_on_from(self, left: Left) -> None:
-        """What the part file holds, by its journal, is of this version."""
+        """What the part file holds, by its journal, is of this version; and what is to come, if it holds nothing."""
         self.version = left.version
-        self.segments.total = self._tied_size = left.version.size
+        self._tied_size = left.version.size
+        self.segments.total = left.version.size if len(self.file.there) else None
         self.writer.is_kept = True
 
     async def run(self, first: Reply | None = None) -> dict[str, bytes]:
@@ -139,6 +140,7 @@ class Transfer:
                 self._cuts += isinstance(trouble, Broken)
                 if isinstance(trouble, Lie):
                     self._is_suspicious = True
+                if isinstance(trouble, Lie) and not isinstance(trouble, Unrelated):
                     self._strikes += 1
                     self._must_restart |= self._strikes >= STRIKES
                 pause = self.retries.after(trouble, len(self.file.there))
@@ -215,7 +217,8 @@ class Transfer:
         tied, told = self._tied_size, answer.version
         if tied is not None and not (told.etag or told.modified or told.digests) and told.size != tied:
             # An error page sent as 200 looks like this; a new version would have its own tag or date.
-            raise Lie(f"sends something else: {told.size} bytes of no version instead of {tied:,}")
+            size = "as many bytes as it likes" if told.size is None else f"{told.size:,} bytes"
+            raise Unrelated(f"sends something else: {size} of no version instead of {tied:,}")
         if is_begun and (difference := self.version.differs(answer.version)):
             self._strike(f"has other content than before ({difference})", answer)
         if answer.is_whole:

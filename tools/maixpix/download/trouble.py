@@ -67,6 +67,13 @@ class Changed(Lie):
     remedy = "wait until the file is no longer being replaced"
 
 
+class Unrelated(Lie):
+    """The answer is not of the file at all, such as an error page that is called 200: it proves nothing about what is
+    there already."""
+
+    remedy = "try again later; if there really is another file now, remove the .part.json of this one"
+
+
 class WrongDigest(Lie):
     """All bytes came, and they are not the content."""
 
