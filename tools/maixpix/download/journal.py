@@ -54,13 +54,12 @@ class Journal:
         self._file: BinaryIO | None = None
 
     def begin(self, version: Version) -> None:
-        """Start anew: nothing is safe. Blocks."""
+        """Start anew: nothing is safe. Durable with the first `save`. Blocks."""
         head = {"format": FORMAT, "name": self._name, "url": self._url, "version": version.to_json()}
         new = self.path.with_name(self.path.name + ".new")
         try:
             with open_private(new, "wb") as file:
                 file.write(json.dumps(head).encode() + b"\n")
-                os.fsync(file.fileno())
             new.replace(self.path)
             self.close()
             self._file = open_private(self.path, "ab")
@@ -77,8 +76,13 @@ class Journal:
         self._append("written", snapshot)
 
     def save(self, file: PartFile) -> None:
-        """Make the part file durable and write down what it holds. Blocks."""
+        """Make the part file durable and write down what it holds, durable too. Blocks."""
         self._append("safe", file.sync())
+        if self._file is not None:
+            try:
+                getattr(os, "fdatasync", os.fsync)(self._file.fileno())
+            except OSError as error:
+                raise disk_error(error, self.path) from None
 
     def _append(self, state: str, snapshot: Snapshot) -> None:
         if self._file is None or not snapshot.blocks:

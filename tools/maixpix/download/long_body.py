@@ -20,7 +20,8 @@ LINGER_S = 0.005
 class LongBody(asyncio.BufferedProtocol):
     """Receives `missing` more bytes from `transport`, which `before` was reading; `first` is what that has left.
 
-    `block()` tells how many bytes the next block takes. No more than two blocks wait for their reader.
+    `block()` tells how many bytes the next block takes. A block that is full waits for its reader, and the server for
+    both.
     """
 
     def __init__(
@@ -89,7 +90,8 @@ class LongBody(asyncio.BufferedProtocol):
             self.has_surplus, nbytes = True, self.missing
         self.missing -= nbytes
         self._filled += nbytes
-        if self.has_surplus or (self._full and self._filled == len(self._block)):
+        is_awaited = self._waiter is not None and not self._waiter.done()  # and so taken before more can come
+        if self.has_surplus or (self._filled == len(self._block) and not is_awaited):
             self._is_paused = True
             self._transport.pause_reading()
         self._wake()

@@ -21,14 +21,14 @@ from maixpix.download.answer import Answer
 from maixpix.download.client import Client, Reply, check_size
 from maixpix.download.helpers import Helpers
 from maixpix.download.journal import KEPT_FROM, Left
-from maixpix.download.options import OnProgress, Options, Progress
+from maixpix.download.options import AUTO_PARTS, OnProgress, Options, Progress
 from maixpix.download.rate import Pace, RateLimit
 from maixpix.download.retries import Retries
 from maixpix.download.segments import ENDLESS, Segment, Segments
 from maixpix.download.trouble import Broken, Changed, DownloadError, Lie, Stalled, Trouble, Unrelated
 from maixpix.download.unpacking import Unpacker
 from maixpix.download.version import ALGORITHMS, Version, check_digest, expected_digests
-from maixpix.download.writing import SMALLEST, Pouring, Writer
+from maixpix.download.writing import BUFFERED, SMALLEST, Pouring, Writer
 
 SEAM = 1024
 TICK_S = 0.1
@@ -292,6 +292,7 @@ class Transfer:
         pace = Pace(self.options.idle_s, self.options.min_rate)
         pouring = Pouring(self.writer, segment.position)
         self._pourings.add(pouring)
+        reply.buffer_at_most(BUFFERED // (self.options.parts or AUTO_PARTS))
         reply.take_over(lambda: SMALLEST if self.options.limit else self.writer.block)
         try:
             while segment.position < segment.stop:

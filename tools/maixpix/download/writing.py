@@ -8,21 +8,32 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
+from contextlib import suppress
 from dataclasses import dataclass
+from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
 
 from maixpix.download.journal import INTERVAL_BYTES, INTERVAL_S, LAG_BYTES, Journal
 from maixpix.download.partfile import PartFile
 
-BLOCK = 1024 * 1024
-"""Bytes that are handed to a thread at once, shared by all connections: every hand-over costs a change of threads, and
-what is in memory only, a killed program fetches again."""
+BLOCK = 768 * 1024
+"""Bytes of one connection that are handed to a thread at once, when there is none beside it."""
 
 SMALLEST = 64 * 1024
-"""A block of one connection is no smaller, however many there are."""
+"""A block of one connection is no smaller, however many there are: every hand-over costs a change of threads."""
 
-DEPTH = 3
-"""Blocks of one connection that are on their way: one is written while the one before is hashed, and one waits."""
+FILLING = 1536 * 1024
+"""Bytes that the blocks of all connections take that are being filled. These, those on their way, and what the system
+holds are what a killed program has received and lost: `INTERVAL_BYTES` together."""
+
+UNDER_WAY = 1536 * 1024
+"""Bytes that are on their way through the threads: some are written while those before are hashed."""
+
+BUFFERED = 1024 * 1024
+"""Bytes that the system may hold for all connections."""
+
+LINGER_S = 0.01
+"""A thread waits so long for more before it ends; it is there again as soon as something comes."""
 
 T = TypeVar("T")
 
@@ -35,24 +46,31 @@ class Stage(Generic[T]):
         self._executor = executor
         self._work = work
         self._lock = threading.Lock()
-        self._waiting: list[T] = []
-        self._is_busy = False
+        self._waiting: SimpleQueue[T] = SimpleQueue()
+        self._is_there = False
 
     def put(self, one: T) -> None:
         """Hand in; from any thread."""
+        self._waiting.put(one)
         with self._lock:
-            self._waiting.append(one)
-            is_idle, self._is_busy = not self._is_busy, True
-        if is_idle:
+            is_needed, self._is_there = not self._is_there, True
+        if is_needed:
             self._executor.submit(self._run)
 
     def _run(self) -> None:
         while True:
-            with self._lock:
-                taken, self._waiting = self._waiting, []
-                self._is_busy = bool(taken)
-            if not taken:
-                return
+            try:
+                taken = [self._waiting.get(timeout=LINGER_S)]
+            except Empty:
+                with self._lock:
+                    # Whoever puts something in behind this look finds that nobody is there.
+                    self._is_there = not self._waiting.empty()
+                    if not self._is_there:
+                        return
+                continue
+            with suppress(Empty):
+                while True:
+                    taken.append(self._waiting.get_nowait())
             self._work(taken)
 
 
@@ -79,6 +97,7 @@ class Writer:
         """Answers that are being poured into the file."""
         self._hashing = Stage(executor, self._hash_all)
         self._writing = Stage(executor, self._write_all)
+        self._under_way: deque[tuple[asyncio.Future[None], int]] = deque()
         self._unsaved = 0
         self._saving = 0
         self._save: asyncio.Future[None] | None = None
@@ -87,13 +106,19 @@ class Writer:
     @property
     def block(self) -> int:
         """Bytes of one connection that are handed to a thread at once."""
-        return max(SMALLEST, BLOCK // max(1, self.connections))
+        return max(SMALLEST, min(BLOCK, FILLING // max(1, self.connections)))
 
     def put(self, position: int, pieces: list[bytes | memoryview]) -> asyncio.Future[None]:
         """Have `pieces` written; the future is done when they are in the file and hashed, and the journal says so."""
         done = asyncio.get_running_loop().create_future()
+        self._under_way.append((done, sum(map(len, pieces))))
         self._writing.put(_Handed(position, pieces, self.file.there.front, done))
         return done
+
+    async def room(self) -> None:
+        """Wait until a block more may be put."""
+        while self._under_way and sum(size for _, size in self._under_way) + self.block > UNDER_WAY:
+            await asyncio.wait([self._under_way[0][0]])
 
     def _write_all(self, handed: Sequence[_Handed]) -> None:
         for one in handed:
@@ -117,8 +142,8 @@ class Writer:
 
     def _tell(self, handed: Sequence[_Handed]) -> None:
         for one in handed:
+            _, size = self._under_way.popleft()  # both threads keep to the order
             if one.failure is None:
-                size = sum(map(len, one.pieces))
                 self.file.there.add(one.position, one.position + size)
                 self._unsaved += size
                 one.done.set_result(None)
@@ -184,7 +209,9 @@ class Pouring:
         self._held += len(data)
         self.position += len(data)
         if self._held >= self._writer.block:
-            await self._settle(DEPTH - 1)
+            await self._writer.room()
+            while self._pending and self._pending[0].done():
+                self._pending.popleft().result()
             if self._held:  # a tick may have come first
                 self._begin()
             await self._writer.keep_up()
@@ -206,9 +233,9 @@ class Pouring:
         self._pieces, self._held = [], 0
         self._pending.append(self._writer.put(self.position - held, pieces))
 
-    async def _settle(self, most: int = 0) -> None:
-        """Wait until at most so many blocks are on their way."""
-        while len(self._pending) > most:
+    async def _settle(self) -> None:
+        """Wait until none of its blocks is on its way."""
+        while self._pending:
             first = self._pending[0]
             await asyncio.wait([first])
             if self._pending and self._pending[0] is first:
