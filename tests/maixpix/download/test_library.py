@@ -304,7 +304,9 @@ def test_a_run_killed_before_its_first_byte_binds_the_next_to_its_version(tmp_pa
         journal.close()
         where = tmp_path / name if name else tmp_path
         for _ in range(2):  # it is still known after a failure
-            with pytest.raises(DownloadError, match=f"something else: {len(PAGE)} bytes of no version instead of 300,000"):
+            with pytest.raises(
+                DownloadError, match=f"something else: {len(PAGE)} bytes of no version instead of 300,000"
+            ):
                 download(url, where, retries=1)
             assert not (tmp_path / "file.bin").exists()
         now["behave"] = lambda talk: talk.serve(A)

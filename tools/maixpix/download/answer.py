@@ -152,6 +152,8 @@ def _length(headers: Mapping[str, str]) -> int | None:
 def _coding(headers: Mapping[str, str]) -> str:
     told = headers.get("Content-Encoding", "") + "," + headers.get("Transfer-Encoding", "")
     names = [name.strip().lower() for name in told.split(",")]
+    if names.count("chunked") > 1:
+        raise Lie("sends it in chunks of chunks")
     names = [name for name in names if name not in ("", "identity", "chunked")]
     if not names:
         return ""

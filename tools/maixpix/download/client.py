@@ -17,6 +17,8 @@ from urllib.parse import urljoin, urlsplit
 from urllib.request import getproxies
 
 import aiohttp
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import Connection
 from aiohttp.http_exceptions import HttpProcessingError
 from multidict import CIMultiDictProxy
 from yarl import URL
@@ -25,7 +27,7 @@ from maixpix.download.answer import Answer, read_answer
 from maixpix.download.long_body import LongBody
 from maixpix.download.options import Options
 from maixpix.download.trouble import Broken, DownloadError, Lie, Stalled, Trouble
-from maixpix.download.version import Version, linked_digest
+from maixpix.download.version import Version, join_digests, linked_digest
 
 if sys.version_info >= (3, 11):
     from asyncio import timeout
@@ -45,27 +47,39 @@ NEAR_RATE = 250_000_000
 FAR_BUFFER = 2 * 1024 * 1024
 """From so many bytes on the system decides itself."""
 
+LINGER_S = 0.1
+"""For what comes behind an empty body. Behind others there is their own last byte to come late."""
+
 WATCH_S = 1.0
 HEAD_S = 5.0
 """Seconds beyond the idle time that an answer's head may take, with the connection before it."""
 
+_SINGLE = ("Content-Range", "Content-Length", "ETag", "Last-Modified", "Content-Encoding", "Location")
 _REDIRECTS = (301, 302, 303, 307, 308)
 _SECRETS = ("authorization", "cookie", "proxy-authorization")
+
+
+class _Response(aiohttp.ClientResponse):
+    """Remembers its connection also when the body is over, which for a short one is at once: the connection alone knows
+    of bytes behind the body."""
+
+    protocol: ResponseHandler | None = None
+
+    async def start(self, connection: Connection) -> aiohttp.ClientResponse:
+        self.protocol = connection.protocol
+        return await super().start(connection)
 
 
 class Reply:
     """One answer and its body, to be closed by whoever opened it."""
 
-    def __init__(
-        self, response: aiohttp.ClientResponse, headers: CIMultiDictProxy[str], answer: Answer, idle_s: float
-    ) -> None:
+    def __init__(self, response: _Response, headers: CIMultiDictProxy[str], answer: Answer, idle_s: float) -> None:
         self.answer = answer
         self.headers = headers
         self.url = str(response.url)
         self._response = response
         self._failure: BaseException | None = None
-        # After the body the response forgets its connection, which alone knows of bytes behind the body.
-        self._protocol = response.connection.protocol if response.connection is not None else None
+        self._protocol = response.protocol
         self._long: LongBody | None = None
         self._idle_s = idle_s
         self._waits_since: float | None = None
@@ -145,6 +159,11 @@ class Reply:
         except (aiohttp.ClientError, OSError, asyncio.TimeoutError, ValueError) as error:
             raise _trouble_of(error) from None
 
+    async def linger(self) -> None:
+        """Behind no body at all: whoever has told a length of nought by mistake sends the rest now."""
+        if self.headers.get("Content-Length") == "0":
+            await asyncio.sleep(LINGER_S)
+
     def check_surplus(self) -> None:
         """Raises `Lie` when the server sent more than the length that it had told."""
         is_too_long = self._long is not None and self._long.has_surplus
@@ -178,6 +197,7 @@ class Client:
             trust_env=_has_environment(),
             cookie_jar=aiohttp.CookieJar(unsafe=True),
             read_bufsize=READ_BUFFER,
+            response_class=_Response,
             headers={"User-Agent": "maixpix", "Accept-Encoding": "identity", "Accept": "*/*"},
         )
         return self
@@ -199,7 +219,8 @@ class Client:
         for _ in range(MAX_REDIRECTS):
             response = await self._ask(url, headers, home)
             try:
-                digests |= linked_digest(response.headers)
+                _check_single(response.headers)
+                digests = join_digests(digests, linked_digest(response.headers))
                 target = response.headers.get("Location")
                 if response.status not in _REDIRECTS or target is None:
                     return self._reply(response, digests, is_conditional, is_gzip_wanted)
@@ -215,16 +236,18 @@ class Client:
             f"{seen[0]} redirects more than {MAX_REDIRECTS} times", "check the address", kind="redirect"
         )
 
-    async def _ask(self, url: str, headers: Mapping[str, str], home: tuple[str, str, int]) -> aiohttp.ClientResponse:
+    async def _ask(self, url: str, headers: Mapping[str, str], home: tuple[str, str, int]) -> _Response:
         wanted = self._own_headers(url, home) | dict(headers)
         try:
             # An address that is encoded already is sent as it is: signatures in it may depend on every character.
             where = URL(url, encoded=url.isascii() and " " not in url)
             # Each byte of a head starts aiohttp's own time anew, and so does each 103.
             async with timeout(self._options.idle_s + HEAD_S):
-                return await self._session.get(where, headers=wanted, allow_redirects=False)
+                response = await self._session.get(where, headers=wanted, allow_redirects=False)
         except (aiohttp.ClientError, OSError, asyncio.TimeoutError, ValueError) as error:
             raise _trouble_of(error) from None
+        assert isinstance(response, _Response)
+        return response
 
     def _own_headers(self, url: str, home: tuple[str, str, int]) -> dict[str, str]:
         """The user's headers; the secret ones only for the host that the user named."""
@@ -240,20 +263,24 @@ class Client:
         return headers
 
     def _reply(
-        self, response: aiohttp.ClientResponse, digests: dict[str, bytes], is_conditional: bool, is_gzip_wanted: bool
+        self, response: _Response, digests: dict[str, bytes], is_conditional: bool, is_gzip_wanted: bool
     ) -> Reply:
         headers = response.headers
-        for name in ("Content-Range", "Content-Length", "ETag", "Content-Encoding"):
-            if name in headers and len(set(headers.getall(name))) > 1:
-                raise Lie(f"sends two different {name} headers")
         if response.status == 304 and is_conditional:
             return Reply(response, headers, Answer(304, 0, 0, Version()), self._options.idle_s)
         answer = read_answer(response.status, headers, is_gzip_wanted)
         check_size(answer.version.size or 0, self._options)
         if digests:
-            version = replace(answer.version, digests={**answer.version.digests, **digests})
+            version = replace(answer.version, digests=join_digests(answer.version.digests, digests))
             answer = replace(answer, version=version)
         return Reply(response, headers, answer, self._options.idle_s)
+
+
+def _check_single(headers: CIMultiDictProxy[str]) -> None:
+    """Raises `Lie` for a header that says two things of which one client would take this and another one that."""
+    for name in _SINGLE:
+        if name in headers and len(set(headers.getall(name))) > 1:
+            raise Lie(f"sends two different {name} headers")
 
 
 def _has_environment() -> bool:

@@ -139,6 +139,8 @@ class Downloads:
             while data := await reply.read():
                 await self._limit.take(len(data))
                 pieces.append(data)
+            if not pieces:
+                await reply.linger()
             reply.check_surplus()
             body, version = b"".join(pieces), reply.answer.version
             digests = expected_digests(options, version)

@@ -108,6 +108,9 @@ class _Source:
         elif difference := self._version.differs(answer.version):
             self._is_whole_only = True
             raise Changed(f"has other content than what was read already ({difference})")
+        elif not answer.is_whole and not answer.is_end and not self._version.takes_part_of(answer.version):
+            self._is_whole_only = True
+            raise Changed("sends a part without the tag of what was read already")
         if answer.is_end or answer.start > self._position:
             self._is_whole_only = True
             raise Lie(f"does not send the bytes from {self._position:,} on")

@@ -221,6 +221,9 @@ class Transfer:
             raise Unrelated(f"sends something else: {size} of no version instead of {tied:,}")
         if is_begun and (difference := self.version.differs(answer.version)):
             self._strike(f"has other content than before ({difference})", answer)
+        is_sure = bool(expected_digests(self.options, self.version)) or self.version.takes_part_of(told)
+        if is_begun and not answer.is_whole and not is_sure:
+            self._strike("sends a part without the tag of the file", answer)
         if answer.is_whole:
             if is_begun:
                 if self.version.condition and not self._strikes:

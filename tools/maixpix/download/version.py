@@ -8,13 +8,15 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+from multidict import MultiMapping
+
 from maixpix.download.options import Options
-from maixpix.download.trouble import WrongDigest
+from maixpix.download.trouble import Lie, WrongDigest
 
 _ETAG = re.compile(r'(W/)?"[\x21\x23-\x7e\x80-\U0010ffff]*"')
 _SHA256_HEX = re.compile(r"[0-9a-fA-F]{64}")
@@ -59,6 +61,16 @@ class Version:
         if self.modified and other.modified and self.modified != other.modified:
             return f"Last-Modified {other.modified} instead of {self.modified}"
         return ""
+
+    def takes_part_of(self, other: Version) -> bool:
+        """Whether a part that `other` is told of, and that does not differ, may be put to bytes of this version.
+
+        A part has the tag that the whole would have (RFC 9110 section 15.3.7): without it, or with a weak one, the
+        server was not asked by the tag, or does not look. A date need not be told again.
+        """
+        if self.digests.keys() & other.digests.keys() or self.condition != self.etag:
+            return True
+        return not self.etag or other.etag == self.etag
 
     def is_confirmed_by(self, other: Version) -> bool:
         """True when `other` names the same content by something strong."""
@@ -132,32 +144,45 @@ def check_digest(name: str, found: bytes, wanted: bytes) -> None:
         raise WrongDigest(f"sent a file with {name} {found.hex()[:16]}..., not {wanted.hex()[:16]}...")
 
 
+def join_digests(some: Mapping[str, bytes], others: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Both together. Raises `Lie` when they contradict each other: one of them is wrong, whatever the file is."""
+    for name in some.keys() & others.keys():
+        if some[name] != others[name]:
+            raise Lie(f"tells two digests, {name} {some[name].hex()[:16]}... and {others[name].hex()[:16]}...")
+    return {**some, **others}
+
+
 def _digests(headers: Mapping[str, str], is_whole: bool) -> dict[str, bytes]:
-    found: dict[str, bytes] = {}
-    for name, text in _LEGACY.findall(headers.get("Digest", "")):
-        _keep(found, name.lower(), text)
-    for name, text in _LEGACY.findall(headers.get("X-Goog-Hash", "")):
-        _keep(found, name.lower(), text)
-    _keep(found, "sha-256", headers.get("X-Amz-Checksum-SHA256", ""))
+    told = [
+        (name.lower(), text)
+        for field in ("Digest", "X-Goog-Hash")
+        for name, text in _LEGACY.findall(_line(headers, field))
+    ]
+    told.append(("sha-256", headers.get("X-Amz-Checksum-SHA256", "")))
     if is_whole:
-        _keep(found, "md5", headers.get("Content-MD5", ""))
-        for name, text in _BYTES_SEQUENCE.findall(headers.get("Content-Digest", "")):
-            _keep(found, name, text)
-    found |= linked_digest(headers)
-    for name, text in _BYTES_SEQUENCE.findall(headers.get("Repr-Digest", "")):
-        _keep(found, name, text)
+        told.append(("md5", headers.get("Content-MD5", "")))
+        told += _BYTES_SEQUENCE.findall(_line(headers, "Content-Digest"))
+    told += _BYTES_SEQUENCE.findall(_line(headers, "Repr-Digest"))
+    found = linked_digest(headers)
+    for name, text in told:
+        found = join_digests(found, _digest(name, text))
     return found
 
 
-def _keep(found: dict[str, bytes], name: str, text: str) -> None:
-    if not text:
-        return
+def _line(headers: Mapping[str, str], name: str) -> str:
+    """All lines of a header that is a list, as one."""
+    lines: Sequence[str] = headers.getall(name, ()) if isinstance(headers, MultiMapping) else (headers.get(name, ""),)
+    return ", ".join(lines)
+
+
+def _digest(name: str, text: str) -> dict[str, bytes]:
+    if name not in ALGORITHMS or not text:
+        return {}
     try:
         digest = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
-        return
-    if name in ALGORITHMS and len(digest) == ALGORITHMS[name][1]:
-        found[name] = digest
+        return {}
+    return {name: digest} if len(digest) == ALGORITHMS[name][1] else {}
 
 
 def _is_dated(modified: str, date: str) -> bool:
