@@ -31,8 +31,8 @@ from pathlib import Path
 from benchmarks import lies
 from benchmarks.lies import CATALOGUE, CLEAN, RIGHT, Case
 from benchmarks.lying_server import LyingServer
-from benchmarks.nginx import Nginx
 from benchmarks.mixed_servers import MIXED, PATCHED
+from benchmarks.nginx import Nginx
 from benchmarks.odd_servers import ODD
 from maixpix.download.extents import Extents
 from maixpix.download.journal import INTERVAL_BYTES, read_journal

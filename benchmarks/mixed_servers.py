@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 
 from benchmarks.lies import BIG, CLEAN, RIGHT, A, B, Case, repr_digest
 from benchmarks.lying_server import OLD, Behaviour, Talk
-from benchmarks.odd_servers import chunk
+from benchmarks.odd_servers import Rerun, chunk
 
 EITHER = "either"
 
@@ -494,3 +494,27 @@ def busy_for_one_and_a_half(talk: Talk) -> None:
         talk.head("503 Service Unavailable", Retry_After="1.5", Content_Length=0)
     else:
         talk.serve(A)
+
+
+# -- the same command again ---------------------------------------------------------------------------------------
+
+
+def _patched_part(tag: str | None) -> Behaviour:
+    def behave(talk: Talk) -> None:
+        if talk.range is not None:
+            part(talk, PATCHED, {"ETag": tag})
+        else:
+            talk.serve(PATCHED, etag=tag, modified=None)
+
+    return behave
+
+
+def _cut_off(talk: Talk) -> None:
+    talk.serve(A, cut_at=150_000)
+
+
+MIXED_RERUNS: dict[str, Rerun] = {
+    "tag-is-weak-now": Rerun(_cut_off, _patched_part('W/"v1"'), ends_as=PATCHED),
+    "no-tag-any-more": Rerun(_cut_off, _patched_part(None), ends_as=PATCHED),
+}
+"""Pairs as those of `benchmarks.odd_servers`, whose second content is the same around where the first was cut off."""

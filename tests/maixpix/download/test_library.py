@@ -7,8 +7,10 @@ import hashlib
 import json
 import os
 import socket
+import sys
 import time
 import tracemalloc
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -16,10 +18,12 @@ from hypothesis import strategies as st
 
 from benchmarks.lies import BIG, PAGE, A, B, C
 from benchmarks.lying_server import LyingServer
+from benchmarks.mixed_servers import MIXED
 from maixpix.download import (
     DownloadError,
     Downloads,
     Options,
+    client,
     download,
     download_async,
     download_many,
@@ -27,6 +31,7 @@ from maixpix.download import (
     stream,
 )
 from maixpix.download.answer import read_answer, retry_after
+from maixpix.download.client import Reply
 from maixpix.download.extents import Extents
 from maixpix.download.filename import disposition_name
 from maixpix.download.folder import Folder
@@ -36,6 +41,7 @@ from maixpix.download.segments import SMALLEST, STOLEN, Segments
 from maixpix.download.sums import read_sums
 from maixpix.download.trouble import Lie
 from maixpix.download.version import Version
+from maixpix.download.writing import BUFFERED
 
 
 @pytest.fixture
@@ -328,6 +334,37 @@ def test_error_pages_take_nothing_away_that_came_before(tmp_path):
     assert result.state == "resumed"
     assert result.received < len(A) // 2
     assert (tmp_path / "file.bin").read_bytes() == A
+
+
+def test_a_stream_joins_no_part_that_lacks_the_tag(tmp_path):
+    with LyingServer({"file": MIXED["part-without-a-tag"].behave}) as server, pytest.raises(DownloadError):
+        for _ in stream(server.url("file")):
+            pass
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there is the way's length asked for")
+def test_the_system_holds_little_of_a_near_server(tmp_path, monkeypatch):
+    held, own = [], Reply.buffer_at_most
+
+    def buffer_at_most(reply, share):
+        own(reply, share)
+        sock = reply._protocol.transport.get_extra_info("socket")
+        held.append((share, sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)))
+
+    monkeypatch.setattr(Reply, "buffer_at_most", buffer_at_most)
+    monkeypatch.setattr(client, "_round_trip_s", lambda sock: 0.00001)
+    with LyingServer({"file": lambda talk: talk.serve(BIG)}) as server:
+        download(server.url("file"), tmp_path, parts=2)
+        assert len(held) >= 2
+        assert all(size == 2 * share == BUFFERED for share, size in held)  # Linux doubles what is asked for
+
+
+@pytest.mark.parametrize("rtt_s", [None, 0.05])
+def test_the_system_decides_itself_what_it_holds_of_others(monkeypatch, rtt_s):
+    monkeypatch.setattr(client, "_round_trip_s", lambda sock: rtt_s)
+    sock = SimpleNamespace(setsockopt=lambda *words: pytest.fail("a buffer is set"))
+    transport = SimpleNamespace(get_extra_info={"socket": sock}.get)
+    Reply.buffer_at_most(SimpleNamespace(_protocol=SimpleNamespace(transport=transport)), BUFFERED)
 
 
 # -- without a network ------------------------------------------------------------------------------------------

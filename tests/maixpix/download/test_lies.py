@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.lies import CATALOGUE, RIGHT
 from benchmarks.lying_server import LyingServer
-from benchmarks.mixed_servers import EITHER, MIXED
+from benchmarks.mixed_servers import EITHER, MIXED, MIXED_RERUNS
 from benchmarks.odd_servers import ODD, RERUNS
 from maixpix.download import DownloadError, Downloads, Options, client, download_async
 from rig.downloads import options_of
@@ -90,9 +90,9 @@ def tell_it(case, server, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["sub"]
 
 
-@pytest.mark.parametrize("name", RERUNS)
+@pytest.mark.parametrize("name", RERUNS | MIXED_RERUNS)
 def test_the_same_command_again_after_a_cut(name, tmp_path):
-    rerun, target = RERUNS[name], tmp_path / "file.bin"
+    rerun, target = (RERUNS | MIXED_RERUNS)[name], tmp_path / "file.bin"
     behave = {"now": rerun.first}
     with LyingServer({"file": lambda talk: behave["now"](talk)}) as server:
         with pytest.raises(DownloadError):
