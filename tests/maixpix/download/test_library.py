@@ -23,20 +23,20 @@ from maixpix.download import (
     DownloadError,
     Downloads,
     Options,
-    client,
     download,
     download_async,
     download_many,
     downloads,
+    reply,
     stream,
 )
 from maixpix.download.answer import read_answer, retry_after
-from maixpix.download.client import Reply
 from maixpix.download.extents import Extents
 from maixpix.download.filename import disposition_name
 from maixpix.download.folder import Folder
 from maixpix.download.journal import Journal, read_journal
 from maixpix.download.partfile import PartFile
+from maixpix.download.reply import Reply
 from maixpix.download.segments import SMALLEST, STOLEN, Segments
 from maixpix.download.sums import read_sums
 from maixpix.download.trouble import Lie
@@ -352,7 +352,7 @@ def test_the_system_holds_little_of_a_near_server(tmp_path, monkeypatch):
         held.append((share, sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)))
 
     monkeypatch.setattr(Reply, "buffer_at_most", buffer_at_most)
-    monkeypatch.setattr(client, "_round_trip_s", lambda sock: 0.00001)
+    monkeypatch.setattr(reply, "_round_trip_s", lambda sock: 0.00001)
     with LyingServer({"file": lambda talk: talk.serve(BIG)}) as server:
         download(server.url("file"), tmp_path, parts=2)
         assert len(held) >= 2
@@ -361,7 +361,7 @@ def test_the_system_holds_little_of_a_near_server(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("rtt_s", [None, 0.05])
 def test_the_system_decides_itself_what_it_holds_of_others(monkeypatch, rtt_s):
-    monkeypatch.setattr(client, "_round_trip_s", lambda sock: rtt_s)
+    monkeypatch.setattr(reply, "_round_trip_s", lambda sock: rtt_s)
     sock = SimpleNamespace(setsockopt=lambda *words: pytest.fail("a buffer is set"))
     transport = SimpleNamespace(get_extra_info={"socket": sock}.get)
     Reply.buffer_at_most(SimpleNamespace(_protocol=SimpleNamespace(transport=transport)), BUFFERED)

@@ -9,7 +9,7 @@ from benchmarks.lies import CATALOGUE, RIGHT
 from benchmarks.lying_server import LyingServer
 from benchmarks.mixed_servers import EITHER, MIXED, MIXED_RERUNS
 from benchmarks.odd_servers import ODD, RERUNS
-from maixpix.download import DownloadError, Downloads, Options, client, download_async
+from maixpix.download import DownloadError, Downloads, Options, client, download_async, reply
 from rig.downloads import options_of
 
 ALL = CATALOGUE | ODD | MIXED
@@ -54,13 +54,13 @@ def test_a_lie_gives_the_right_file_or_none(case, server, tmp_path):
 
 @pytest.mark.parametrize("name", LONG_CASES)
 def test_a_lie_gives_no_other_file_past_the_parser(name, server, tmp_path, monkeypatch):
-    monkeypatch.setattr(client, "LONG", 1)
+    monkeypatch.setattr(reply, "LONG", 1)
     tell_it(ALL[name], server, tmp_path)
 
 
 @pytest.mark.parametrize("surplus", [1, 100_000])
 def test_a_long_body_that_is_longer_than_told(surplus, tmp_path):
-    content = bytes(client.LONG + 1_000_000)
+    content = bytes(reply.LONG + 1_000_000)
 
     def behave(talk):
         talk.head("200 OK", Content_Length=len(content), ETag='"v1"')

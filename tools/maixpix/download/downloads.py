@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import TypeVar
 
 from maixpix.download.answer import Answer
-from maixpix.download.client import Client, Reply, check_url
+from maixpix.download.client import Client, check_url
 from maixpix.download.filename import file_name
 from maixpix.download.folder import Folder, Place, sha256_of, without_login
 from maixpix.download.journal import Journal, Left, read_journal
@@ -23,6 +23,7 @@ from maixpix.download.options import OnProgress, Options, Result
 from maixpix.download.partfile import PartFile, exists_error, sync_folder
 from maixpix.download.rate import RateLimit
 from maixpix.download.record import Entry
+from maixpix.download.reply import Reply
 from maixpix.download.retries import Retries
 from maixpix.download.transfer import SEAM, Transfer
 from maixpix.download.trouble import DownloadError, Trouble

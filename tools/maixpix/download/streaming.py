@@ -9,9 +9,10 @@ import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, Generic, TypeVar
 
-from maixpix.download.client import Client, Reply, check_size
+from maixpix.download.client import Client, check_size
 from maixpix.download.options import Options
 from maixpix.download.rate import Pace, RateLimit
+from maixpix.download.reply import Reply
 from maixpix.download.retries import Retries
 from maixpix.download.trouble import Broken, Changed, DownloadError, Lie, Stalled, Trouble
 from maixpix.download.unpacking import Unpacker

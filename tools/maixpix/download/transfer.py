@@ -18,11 +18,12 @@ from contextlib import suppress
 from typing import TypeVar
 
 from maixpix.download.answer import Answer
-from maixpix.download.client import Client, Reply, check_size
+from maixpix.download.client import Client, check_size
 from maixpix.download.helpers import Helpers
 from maixpix.download.journal import KEPT_FROM, Left
 from maixpix.download.options import AUTO_PARTS, OnProgress, Options, Progress
 from maixpix.download.rate import Pace, RateLimit
+from maixpix.download.reply import Reply
 from maixpix.download.retries import Retries
 from maixpix.download.segments import ENDLESS, Segment, Segments
 from maixpix.download.trouble import Broken, Changed, DownloadError, Lie, Stalled, Trouble, Unrelated

@@ -16,20 +16,20 @@ from typing import Generic, TypeVar
 from maixpix.download.journal import INTERVAL_BYTES, INTERVAL_S, LAG_BYTES, Journal
 from maixpix.download.partfile import PartFile
 
-BLOCK = 768 * 1024
+BLOCK = 640 * 1024
 """Bytes of one connection that are handed to a thread at once, when there is none beside it."""
 
 SMALLEST = 64 * 1024
 """A block of one connection is no smaller, however many there are: every hand-over costs a change of threads."""
 
-FILLING = 1536 * 1024
+FILLING = 1280 * 1024
 """Bytes that the blocks of all connections take that are being filled. These, those on their way, and what the system
 holds are what a killed program has received and lost: `INTERVAL_BYTES` together."""
 
-UNDER_WAY = 1536 * 1024
+UNDER_WAY = 1280 * 1024
 """Bytes that are on their way through the threads: some are written while those before are hashed."""
 
-BUFFERED = 1024 * 1024
+BUFFERED = 768 * 1024
 """Bytes that the system may hold for all connections."""
 
 LINGER_S = 0.01
