@@ -7,6 +7,7 @@ import json
 import pytest
 from PIL import Image
 
+from rig.board_process import ENGINES, engine_options
 from rig.browser import PHONE, browser
 from rig.served_board import ROOT, ServedBoard, curl
 
@@ -25,9 +26,10 @@ PICTURES = {f"pics/{path.name}": small(path) for path in (ROOT / "assets" / "pic
 
 
 @pytest.fixture
-def board(tmp_path):
+def board(tmp_path, request):
+    engine = getattr(request, "param", "hosted")
     settings = {"app": "panel", "name": "desk", "token": "sEcReT", "interval_s": 60}
-    with ServedBoard(tmp_path, settings, files=PICTURES) as running:
+    with ServedBoard(tmp_path, settings, tuple(engine_options(engine)), PICTURES) as running:
         yield running
 
 
@@ -42,6 +44,7 @@ async def shown(page, text):
     await page.until(f"document.readyState == 'complete' && document.body.innerText.includes({text!r})")
 
 
+@pytest.mark.parametrize("board", ENGINES, indirect=True)
 def test_a_browser_shows_sends_and_sets(board, tmp_path):
     photo = tmp_path / "Holiday Photo.png"
     Image.effect_mandelbrot((1600, 900), (-2, -1, 1, 1), 50).convert("RGB").save(photo)
@@ -75,6 +78,7 @@ def test_a_browser_shows_sends_and_sets(board, tmp_path):
             return [text for text in page.complaints if not text.startswith("[DOM]")]  # advice about password fields
 
     assert asyncio.run(use()) == []
+    board.stop()
     with Image.open(board.card / "pics" / "holidayp.jpg") as sent:
         assert (sent.format, sent.size) == ("JPEG", (320, 180)) and "progressive" not in sent.info
     written = json.loads((board.card / "pix.json").read_text())
