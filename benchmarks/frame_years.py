@@ -45,7 +45,6 @@ from virtualboard.board import Board, BoardConfig  # noqa: E402
 from virtualboard.clock import SECOND  # noqa: E402
 from virtualboard.engine import HOSTED, K210, EngineOptions, put_part  # noqa: E402
 from virtualboard.hosted import loader  # noqa: E402
-from virtualboard.hosted.machine import SOFT_RESET  # noqa: E402
 from virtualboard.program import Program  # noqa: E402
 from virtualboard.running import RunningBoard  # noqa: E402
 
@@ -107,9 +106,6 @@ class Shelf:
 
     failed: list[str] = field(default_factory=list)
     """What the console said around the ends of the chip's app, which is started again then."""
-
-    ended: str = ""
-    """How the last start ended."""
 
     console: str = ""
 
@@ -250,7 +246,6 @@ def _start(
     try:
         if shelf.firmware is None:
             running = RunningBoard(board, EngineOptions(HOSTED, repl=False))
-            running.engine.machine.chip.reset_cause = SOFT_RESET if shelf.ended == "reset" else 0  # type: ignore[attr-defined]
             # The interpreter makes its heap when it starts.
             clock.at(SECOND, lambda: _watch_heap(shelf, running.engine.machine.chip.heap))
             program = Program.of(shelf.card / "apps" / "frame.py")
@@ -274,7 +269,7 @@ def _start(
             running.run()
             shelf.flash = bytes(board.flash.data)
             shelf.starts["reset"] += running.report()["resets"]
-        ended = shelf.ended = running.engine.ended
+        ended = running.engine.ended
     finally:
         board.power_off()
     shelf.look_at_card()
