@@ -15,5 +15,5 @@ def test_a_day_without_a_network_and_with_power_cuts_goes_on_through_the_playlis
     shelf = frame_years.live(2.4, 8, 1.2, tmp_path, drift_ppm=60)
     assert frame_years.verdict(shelf) == []
     assert shelf.faults["power cut without a network"] >= 1
-    assert len(shelf.quiet_shown) >= 15 and shelf.clocks >= 3
+    assert len(shelf.quiet_shown) >= 15
     assert shelf.starts["reset"] <= shelf.starts["power cut"] + 1
