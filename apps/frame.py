@@ -27,7 +27,7 @@ def main():
 
     tell = easel.tell = Tell(None if easel.shown else screen)
     courier = Courier(settings, screen, easel, tell)
-    beside = Beside(settings, screen, tell, courier.log, ("next",))
+    beside = Beside(settings, screen, tell, courier.log).offer(("next",))
     while True:
         busy = False
         try:

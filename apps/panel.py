@@ -23,7 +23,7 @@ class Panel:
         self.settings, self.screen = begin()
         tell = Tell(self.screen)
         store.recover("/sd")
-        self.beside = Beside(self.settings, self.screen, tell, Log(), {"next": self.next, "snap": self.snap}, 80)
+        self.beside = Beside(self.settings, self.screen, tell, Log()).offer({"next": self.next, "snap": self.snap}, 80)
         self.camera = None
         self.stage = tell.stage
         self.begin()

@@ -33,7 +33,7 @@ class Snap:
         self.waiting = self.outbox.waiting()
         self.camera = Camera(settings.frame, settings.quality, settings.colour)
         self.uplink = Uplink(settings, screen, self.stage, self.take_if_due)
-        self.beside = Beside(settings, screen, Tell(None), Log(), {"snap": self.take_for_pages})
+        self.beside = Beside(settings, screen, Tell(None), Log()).offer({"snap": self.take_for_pages})
         self.percent = 0  # of the upload, last shown
         self.log = Log()
         self.logged = ""  # code of the trouble that lasts and is in the log

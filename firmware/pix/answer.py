@@ -41,15 +41,18 @@ class Headers:
 class Answer(Retried):
     # `status_code`, an int; `headers`, see Headers; `url`, the last one as text, without login. The body comes by
     # `content`, `text`, `json()` or `iter_content(n)`; `close()` at the end, or `with`.
-    #
-    # headers, token: more (name, value) fields, a bearer token; none of them leaves the host and port of `url`.
-    # also: names of fields to keep besides pix.httpwire.READ. most: the longest `content`, in bytes.
-    # connect_ms, idle_ms, total_ms: the longest wait for a connection, for more bytes, for everything.
-    # retries: attempts after the first, with growing pauses.
-    def __init__(
+    def __init__(self):
+        pass
+
+    def ask(
         self, connector, url, headers=(), token="", also=(), most=65536, connect_ms=10000, idle_ms=10000, retries=4,
         total_ms=300000,
     ):  # fmt: skip
+        # Ask for `url`; returns this.
+        # headers, token: more (name, value) fields, a bearer token; none of them leaves the host and port of `url`.
+        # also: names of fields to keep besides pix.httpwire.READ. most: the longest `content`, in bytes.
+        # connect_ms, idle_ms, total_ms: the longest wait for a connection, for more bytes, for everything.
+        # retries: attempts after the first, with growing pauses.
         super().__init__(retries, total_ms)
         self._connector = connector
         self._first = parse(url)
@@ -63,7 +66,7 @@ class Answer(Retried):
         self._content = None
         self._response = None
         self.status_code = 0
-        self.persist(("dns-failed", "wifi-lost"))
+        return self.persist(("dns-failed", "wifi-lost"))
 
     def reached(self):
         # Nothing is safe before the whole answer is there: see pix.retry.

@@ -13,21 +13,28 @@ from pix.report import Report
 from pix.tries import Tries
 
 _TIME_MS = const(21600000)  # how old the time may get before SNTP is asked for it
-_LONGEST_PAUSE_MS = const(300000)  # between two attempts at a network or server that fails
 _CARD_MS = const(30000)  # for which the card may fail before the board starts anew
 _LOG_MS = const(3600000)  # between two log lines of the same trouble
 _HEAR_MS = const(600000)  # between two looks how well the network is heard
 
 
+class _Warm(Tries):
+    # A module that is back in its network by itself is used as it is.
+    joining = {"warm": True}
+
+
 class Courier:
     # `easel` is the pix.easel.Easel that shows what is brought, `tell` a pix.tell.Tell.
     def __init__(self, settings, screen, easel, tell):
+        self._begin(settings, screen, easel, tell)
+
+    def _begin(self, settings, screen, easel, tell):
         self._settings = settings
         self._easel = easel
         self._tell = tell
         self.log = Log()
         self.report = Report(settings, easel.clock)
-        self._online = Tries(settings, screen, tell.stage, self._idle, _LONGEST_PAUSE_MS, warm=True)
+        self._online = _Warm(settings, screen, tell.stage, self._idle)
         self._good_at = utime.ticks_ms()  # the tick of the last errand that ended well
         self._update_at = None  # the tick at which an update was last asked for
         self._time_at = None  # and of the last time that was told

@@ -357,6 +357,10 @@ class PixError(Exception):
     # the cause. `transient` is the table's word unless given. Attributes: code, title, cause, remedy, detail,
     # transient. Never give a secret as detail.
     def __init__(self, code, detail="", transient=None):
+        self._tell(code, detail, transient)
+        super().__init__("%s: %s" % (self.code, self.cause))
+
+    def _tell(self, code, detail, transient):
         record = lookup(code)
         if record is None:
             record = code.startswith("http-") and lookup("http-5xx" if code[5:6] == "5" else "http-status")
@@ -374,7 +378,6 @@ class PixError(Exception):
             cause = "%s: %s" % (cause, detail)
         if len(cause) > _LONGEST:
             cause = cause[: _LONGEST - 3] + "..."
-        super().__init__("%s: %s" % (code, cause))
         self.code = code
         self.cause = cause
         self.detail = detail

@@ -81,7 +81,7 @@ def fetch(connector, url, path, progress=None, **options):
     # again(error, ms): before every pause, with the PixError of the failed attempt.
     if not hasattr(connector, "connect") or not isinstance(path, str) or path[:1] != "/":
         raise TypeError("fetch.fetch(modem, url, path): the modem of wifi.bring_up, a URL, a path such as /sd/x.jpg")
-    return _Fetch(connector, url, path, progress, **options).run()
+    return _Fetch().of(connector, url, path, progress, **options).run()
 
 
 def get(connector, url, **options):
@@ -91,14 +91,18 @@ def get(connector, url, **options):
 
     if not hasattr(connector, "connect") or not isinstance(url, str):
         raise TypeError("fetch.get(modem, url): the modem of wifi.bring_up and a URL are expected")
-    return Answer(connector, url, **options)
+    return Answer().ask(connector, url, **options)
 
 
 class _Fetch(Retried):
-    def __init__(
+    def __init__(self):
+        pass
+
+    def of(
         self, connector, url, path, progress, headers=(), token="", etag="", retries=4, connect_ms=10000, idle_ms=10000,
         total_ms=1800000, buffer=None, body_kb=0, body_s=0, check=None, again=None, most=0,
     ):  # fmt: skip
+        # What is to be fetched; returns this.
         super().__init__(retries, total_ms)
         self.again = again
         self.connector = connector
@@ -124,6 +128,7 @@ class _Fetch(Retried):
         self.digest = ""  # that the server told
         self.restart = False  # the part was given up: ask again without Range
         self.heard_at = 0  # the tick at which the last head was complete
+        return self
 
     def run(self):
         part = self.part

@@ -23,6 +23,8 @@ _RETRIES = const(1)
 _CONNECT_MS = const(8000)
 _IDLE_MS = const(8000)
 _TOTAL_MS = const(180000)
+_LEAST_MS = const(20000)  # and 500 ms for each kB whose number is told: a server that only drips must not stop the rest
+_LIST_MS = const(60000)
 
 
 class Keep:
@@ -92,7 +94,8 @@ class Keep:
 
         got = fetch(
             modem, item.url, path, tell.progress if tell else None, etag=etag, check=right, retries=_RETRIES,
-            connect_ms=_CONNECT_MS, idle_ms=_IDLE_MS, total_ms=_TOTAL_MS, buffer=self._buffer,
+            connect_ms=_CONNECT_MS, idle_ms=_IDLE_MS, buffer=self._buffer,
+            total_ms=_TOTAL_MS if item.size < 0 else min(_TOTAL_MS, _LEAST_MS + item.size // 2),
             most=item.size if item.size >= 0 else self._most_bytes, **options
         )  # fmt: skip
         if self._same(got):
@@ -114,7 +117,7 @@ class Keep:
             etag = ""
         got = fetch(
             modem, url, path, etag=etag, again=again, retries=_RETRIES, connect_ms=_CONNECT_MS, idle_ms=_IDLE_MS,
-            total_ms=_TOTAL_MS, buffer=self._buffer, most=_MOST_LIST, **options
+            total_ms=_LIST_MS, buffer=self._buffer, most=_MOST_LIST, **options
         )  # fmt: skip
         if self._same(got):
             return False

@@ -34,9 +34,9 @@ class Item:
     # `url` is "" for a file of the card itself, which `path` names then;
     # `digest` (SHA-256 as hex text, "" unknown), `size` (bytes, -1 unknown), `seconds` (0: as the board likes), `since`
     # and `until` (0: no limit), `caption` (ASCII).
-    def __init__(self, text, url="", path="", digest="", size=-1, seconds=0, since=0, until=0, caption=""):
+    def __init__(self, text, url="", digest="", size=-1, seconds=0, since=0, until=0, caption=""):
         self.url = url
-        self.path = path
+        self.path = ""
         self.stem = stem_of(text)
         self.digest = digest
         self.size = size
@@ -74,12 +74,7 @@ class Folder:
     # The pictures of a folder of the card in the order of their names. Raises PixError.
     def __init__(self, folder):
         self._folder = folder
-        self._names = []
-        for name in files(folder):
-            low = name.lower()
-            if low[low.rfind(".") :] in _ENDINGS and len(self._names) < _MOST:
-                self._names.append(name)
-        self._names.sort()
+        self._names = _pictures_in(folder)
         if not self._names:
             raise PixError("no-pictures", folder)
         self.stems = ()
@@ -90,7 +85,9 @@ class Folder:
     def item(self, index):
         # The Item of that number.
         name = self._names[index]
-        return Item(name, path="%s/%s" % (self._folder, name), caption=name[: name.rfind(".")])
+        item = Item(name, caption=name[: name.rfind(".")])
+        item.path = "%s/%s" % (self._folder, name)
+        return item
 
 
 class Playlist:
@@ -154,7 +151,7 @@ class Playlist:
             if digest and (len(digest) != 64 or digest.strip("0123456789abcdef")):
                 raise ValueError
             return Item(
-                words[5], self._url(words[5].decode()), "", digest, _number(words[2], -1),
+                words[5], self._url(words[5].decode()), digest, _number(words[2], -1),
                 min(_number(words[0], 0), _LONGEST_S), _number(words[3], 0), _number(words[4], 0), _caption(words[6:]),
             )  # fmt: skip
         except (ValueError, IndexError, UnicodeError):
@@ -170,6 +167,17 @@ class Playlist:
             return url
         # The login of the list is that of its pictures on the same host.
         return "http://%s@%s" % (quote(where.user.decode(), "%/?#@"), url[7:])
+
+
+def _pictures_in(folder):
+    # Their names in order, the first of those that the card tells.
+    names = []
+    for name in files(folder):
+        low = name.lower()
+        if low[low.rfind(".") :] in _ENDINGS and len(names) < _MOST:
+            names.append(name)
+    names.sort()
+    return names
 
 
 def _text(line):

@@ -59,6 +59,9 @@ class _Codes:
     # A Huffman table (16 counts, values) to look up in; `kind` 0 for DC, 1 for AC. `short` has an entry for whatever
     # the next 10 bits are, 0 for longer codes.
     def __init__(self, table, kind):
+        self._read(table, kind)
+
+    def _read(self, table, kind):
         self._entries = array("H")
         self._long = []  # of each length from 11: first number of 16 bits behind its codes, shift, place of its first
         short = self.short = array("H", bytes(2 << _LOOK))

@@ -259,20 +259,23 @@ class _Watchdog:
         self._wdt = None
         self._began = utime.ticks_ms()
         if seconds:
-            from machine import WDT
+            self._arm(seconds)
 
-            if pix.trial:
-                WDT(0, 5000).stop()  # the loader's
+    def _arm(self, seconds):
+        from machine import WDT
 
-            for name in dir(utime):
-                setattr(self, name, getattr(utime, name))
-            self._real = self.ticks_ms, self.sleep_ms
-            self.ticks_ms = self._ticks_ms
-            self.sleep_ms = self._sleep_ms
-            self._ms = seconds * 1000
-            self._alive = utime.ticks_ms()
-            sys.modules["utime"] = sys.modules["time"] = self
-            self._wdt = WDT(id=1, timeout=self._ms, callback=self._look)
+        if pix.trial:
+            WDT(0, 5000).stop()  # the loader's
+
+        for name in dir(utime):
+            setattr(self, name, getattr(utime, name))
+        self._real = self.ticks_ms, self.sleep_ms
+        self.ticks_ms = self._ticks_ms
+        self.sleep_ms = self._sleep_ms
+        self._ms = seconds * 1000
+        self._alive = utime.ticks_ms()
+        sys.modules["utime"] = sys.modules["time"] = self
+        self._wdt = WDT(id=1, timeout=self._ms, callback=self._look)
 
     def _ticks_ms(self):
         now = self._real[0]()

@@ -46,12 +46,7 @@ class Station:
         self.pins = board.pins(settings.board)
         self.progress = progress
         self.idle = idle
-        self.networks = []  # pairs of bytes
-        for name, key in settings.wifi:
-            fault = network_fault(name, key)
-            if fault:
-                raise PixError("settings", fault)
-            self.networks.append((name.encode(), key.encode()))
+        self.networks = _networks(settings.wifi)  # pairs of bytes
 
     def start(self, warm=False):
         # Everything from the reset on, or, `warm`, without one where the module proves sound. Links of before are dead
@@ -315,3 +310,14 @@ class Station:
         lines = []
         self.modem.command("+CWLAP", _SCAN_MS, lines.append)
         return [scanned_name(line) for line in lines]
+
+
+def _networks(wifi):
+    # The networks of the setting "wifi", names and keys as bytes. Raises PixError("settings").
+    found = []
+    for name, key in wifi:
+        fault = network_fault(name, key)
+        if fault:
+            raise PixError("settings", fault)
+        found.append((name.encode(), key.encode()))
+    return found

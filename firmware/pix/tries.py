@@ -15,13 +15,14 @@ class Tries:
     # settings: as read by pix.config. screen: for the portal. stage(name, detail): told what the Wi-Fi does. idle():
     # called while a network is looked for; see pix.station.Station. `longest_ms`: what the pause grows to. `joining`:
     # more for pix.online.bring_up. `modem` is the Modem, None before the first attempt that found one.
-    def __init__(self, settings, screen, stage, idle, longest_ms, **joining):
+    longest_ms = 300000
+    joining = {}
+
+    def __init__(self, settings, screen, stage, idle):
         self.settings = settings
         self._screen = screen
         self._stage = stage
         self._idle = idle
-        self._longest_ms = longest_ms
-        self._joining = joining
         self.modem = None
         self._asked = False  # the portal is wanted
         self._pause_ms = 0
@@ -47,11 +48,11 @@ class Tries:
             if self.modem is None:
                 asked, self._asked = self._asked, False
                 self.modem = online.bring_up(
-                    self.settings, self._screen, self._stage, idle=self._idle, asked=asked, **self._joining
+                    self.settings, self._screen, self._stage, idle=self._idle, asked=asked, **self.joining
                 )
             result = action(self.modem, *args)
         except PixError:
-            self._pause_ms = min(max(_FIRST_PAUSE_MS, 2 * self._pause_ms), self._longest_ms)
+            self._pause_ms = min(max(_FIRST_PAUSE_MS, 2 * self._pause_ms), self.longest_ms)
             self._pause_from = utime.ticks_ms()
             raise
         self._pause_ms = 0

@@ -10,16 +10,15 @@ from pix.errors import PixError
 from pix.tries import Tries
 from pix.upload import Uploader
 
-_LONGEST_PAUSE_MS = const(120000)
 _RETRIES = const(2)
 
 
 class Uplink(Tries):
     # As Tries. Its portal opens by a press of the key only: pictures collect without a network as well.
-    def __init__(self, settings, screen, stage, idle):
-        super().__init__(settings, screen, stage, idle, _LONGEST_PAUSE_MS, by_itself=False)
-        self._sender = None
-        self._refused = ""  # the last name that the receiver would not take, this time
+    longest_ms = 120000
+    joining = {"by_itself": False}
+    _sender = None
+    _refused = ""  # the last name that the receiver would not take, this time
 
     def set_up(self):
         # Open the portal, because somebody wants it. Raises PixError.

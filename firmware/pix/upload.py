@@ -41,28 +41,30 @@ class Uploader:
     #   pix.url.upload_target for what may be left out.
     # token: shared secret; plain tcp:// cannot carry it. board: the name under which the pictures are filed.
     # retries: attempts after the first in which nothing new arrived; pauses of 0.25 s doubling to 8 s.
-    # idle_ms, total_ms: the longest silence, and the longest time for one file. buffer: at least 4096 bytes.
+    # idle_ms, total_ms: the longest silence, and the longest time for one file.
     # Raises PixError "bad-url", "https" or "settings".
     def __init__(
-        self, connector, target, token="", board="", retries=4, connect_ms=10000, idle_ms=15000, total_ms=1800000,
-        buffer=None,
+        self, connector, target, token="", board="", retries=4, connect_ms=10000, idle_ms=15000, total_ms=1800000
     ):  # fmt: skip
-        if not hasattr(connector, "connect") or not isinstance(target, str):
-            raise TypeError("upload.Uploader(modem, target): the modem of wifi.bring_up and an address are expected")
         self.connector = connector
+        self.key = target
         self.token = token
         self.board = board
         self.retries = retries
         self.connect_ms = connect_ms
         self.idle_ms = idle_ms
         self.total_ms = total_ms
-        self.view = memoryview(buffer if buffer is not None else bytearray(BLOCK))[:BLOCK]
-        scheme, self.url = url.upload_target(target)
+        self._aim()
+
+    def _aim(self):
+        if not hasattr(self.connector, "connect") or not isinstance(self.key, str):
+            raise TypeError("upload.Uploader(modem, target): the modem of wifi.bring_up and an address are expected")
+        self.view = memoryview(bytearray(BLOCK))
+        scheme, self.url = url.upload_target(self.key)
         self.raw = scheme != "http"
         self.named = scheme == "tcp+name"
-        if token and scheme == "tcp":
+        if self.token and scheme == "tcp":
             raise PixError("settings", "tcp:// cannot carry the token, tcp+name:// and http:// can")
-        self.key = target
         self.sums = None  # the tus server takes SHA-256 sums of pieces; None: not asked yet
         self.tells = None  # the tus server tells the digest of a file that is complete; None: not seen yet
 
@@ -70,7 +72,8 @@ class Uploader:
         # Send the file and return a Sent. progress(done, total) in bytes; name: for the receiver, else the file's own;
         # digest: its SHA-256 in hex where that is known, else the file is read for it first. Raises PixError. What the
         # receiver has by then is not sent again the next time (tus).
-        job = Job(self, path, name, progress, digest)
+        job = Job(self, path)
+        job.begin(name, progress, digest)
         if job.state != "part":
             job.proven = job.state == "proven"
             return Sent(job)
@@ -88,10 +91,15 @@ class Uploader:
 class Job(Retried):
     # One file on its way. `location`: its URL at the tus server, "" when it has none; `offset`: bytes that the server
     # has, -1 unknown; `safe`: the most it ever had. `location` and `state` live in a note beside the file.
-    def __init__(self, up, path, name, progress, digest=""):
+    def __init__(self, up, path):
         super().__init__(up.retries, up.total_ms)
         self.up = up
         self.path = path
+
+    def begin(self, name, progress, digest=""):
+        # Look at the file and at its note. Raises PixError.
+        up = self.up
+        path = self.path
         self.name = name or path[path.rfind("/") + 1 :]
         self.size = size_of(path)
         if not self.size:

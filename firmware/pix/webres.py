@@ -30,6 +30,9 @@ class Response:
     #
     # `start` once, then `fill` until it returns 0, then `close`, which is also right at any other time.
     def __init__(self, body=None, status=200, headers=()):
+        self._take(body, status, headers)
+
+    def _take(self, body, status, headers):
         self.status = status
         self.fields = []
         if isinstance(headers, dict):

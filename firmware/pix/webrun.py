@@ -1,6 +1,6 @@
 # The board's pages beside an app, by the setting "web": nothing of them is loaded while that is 0.
 #
-#     beside = Beside(settings, screen, tell, log, ("next",))
+#     beside = Beside(settings, screen, tell, log).offer(("next",))
 #     beside.start(modem)          # once there is a network
 #     beside.rest(60000)           # instead of sleeping; ends early when somebody wants the next picture
 
@@ -20,21 +20,26 @@ _GUEST_MS = const(300)  # for guests between two blocks of a fetch, while there 
 
 
 class Beside:
-    # `actions`: "next" (see `hurry`), or a dictionary of pix.webpages.Pages' functions, besides "show" and "fetch".
-    # `port` is served in any case, whatever the settings say.
-    def __init__(self, settings, screen, tell, log, actions=(), port=0):
+    # Nothing is served before `offer`.
+    def __init__(self, settings, screen, tell, log):
         self.settings = settings
         self.screen = screen
         self.tell = tell
+        self.log = log
         self.hurry = False  # somebody wants the next picture; the app clears it
         self.portal = False  # the key was held: the app calls `stop` and opens the portal
         self._held = Held(settings)
         self.web = None
         self.pages = None
         self._served = 0  # requests after which memory was given back
+
+    def offer(self, actions=(), port=0):
+        # Load the pages where the settings want them, or on `port` in any case; returns this. `actions`: "next" (see
+        # `hurry`), or a dictionary of pix.webpages.Pages' functions, besides "show" and "fetch".
+        settings = self.settings
         port = settings.web or port
         if not port:
-            return
+            return self
         pix.shrink_ring(pix.SMALL_RING)
         from pix.store import recover
 
@@ -48,13 +53,14 @@ class Beside:
             if size_of(PICTURES) is not None:
                 recover(PICTURES)  # what the power has left of an upload
         except PixError as error:
-            log.error(error)  # what keeps the app from working it will say itself
+            self.log.error(error)  # what keeps the app from working it will say itself
         able = {"show": self.show, "fetch": self._fetch}
         for name in actions:
             able[name] = self._hurry if name == "next" and not isinstance(actions, dict) else actions[name]
-        tell.meanwhile = self.between
-        self.web = Web(port, settings.web_key, log=log)
-        self.pages = Pages(self.web, settings, screen, able)
+        self.tell.meanwhile = self.between
+        self.web = Web(port, settings.web_key, log=self.log)
+        self.pages = Pages(self.web, settings, self.screen, able)
+        return self
 
     def start(self, modem):
         # Serve through `modem`; returns the URL, "" without pages. Raises PixError.

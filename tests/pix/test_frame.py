@@ -1,5 +1,6 @@
 """`apps/frame.py`: the next picture every few seconds, and the last one kept on the panel when there is trouble."""
 
+import hashlib
 import io
 import json
 import re
@@ -14,7 +15,9 @@ from maixpix.demo.verdicts import psnr
 from rig.app_board import SERVER, run
 from rig.panel_text import card_of
 from virtualboard.board import BoardConfig, WifiNetwork
+from virtualboard.clock import SECOND
 from virtualboard.launch import run_app
+from virtualboard.network.script import Script
 
 ROOT = Path(__file__).resolve().parents[2]
 PICTURES = ROOT / "assets" / "pictures"
@@ -184,6 +187,44 @@ def test_a_missing_card_is_told_before_wifi(tmp_path):
     outcome = run(BoardConfig(flash_dir=str(tmp_path)), files["apps/frame.py"].decode(), end_ms=30_000)
     assert "error no-card" in outcome.console and "modem" not in outcome.console
     assert card_of(outcome.panel)[0] == "No SD card"
+
+
+def test_a_server_that_only_drips_holds_the_playlist_for_a_while_only(tmp_path, board_card):
+    card = board_card(tmp_path / "card")
+    settings = {"wifi": [["home", "k"]], "playlist": f"http://{SERVER}/list.txt", "interval_s": 5, "list_s": 3600}
+    (card / "pix.json").write_text(json.dumps(settings))
+    pictures = {"red": picture(RED), "blue": picture(BLUE)}
+    entries = [f"- {hashlib.sha256(data).hexdigest()} {len(data)} - - {name} {name}" for name, data in pictures.items()]
+    listed = "\n".join(["maixpix-playlist 1", *entries, "end 2", ""]).encode()
+
+    class Server(Script):
+        def __init__(self, board):
+            self.board = board
+
+        def received(self, data):
+            path = data.split()[1].decode()
+            body = pictures.get(path[1:], listed)
+            self.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body))
+            if path == "/blue":
+                self.left = body
+                self.drip()
+            else:
+                self.send(body)
+                self.finish()
+
+        def drip(self):
+            self.send(self.left[:1])
+            self.left = self.left[1:]
+            self.board.clock.after(2 * SECOND, self.drip)
+
+    def watch(board, _engine):
+        board.network.attach(SERVER, 80, lambda: Server(board))
+
+    config = BoardConfig(card=str(card), wifi=[WifiNetwork("home", "k")])
+    outcome = run(config, card / "apps" / "frame.py", end_ms=50_000, watch=watch)
+    after = outcome.console.partition("error timeout")[2]
+    assert shown(outcome.console)[0] == "red" and after, outcome.console
+    assert "is up to date" not in after  # what drips rests
 
 
 # -- a module that is back in its network by itself ----------------------------------------------------------------

@@ -190,3 +190,31 @@ def test_trouble_is_a_badge_with_its_age(frame, tmp_path):
     assert is_filled(panel, SEA)
     (badge,) = read(panel.crop((312 - 8 * 5, 8, 312, 20)))
     assert badge.text == "!  2m" and (badge.front, badge.back) == (WHITE, RED)
+
+
+DRIFT = """
+import utime
+from pix.clock import Clock
+
+START = utime.ticks_ms()
+clock = Clock("/sd/now")
+
+
+def true():
+    ran_ms = utime.ticks_diff(utime.ticks_ms(), START)
+    return 1800000000 + (ran_ms + ran_ms // 10000) // 1000  # this board's crystal is 100 millionths slow
+
+
+for _ in range(25):
+    clock.hear(true())
+    utime.sleep_ms(3600000)
+utime.sleep_ms(24 * 3600000 - 3600000)
+print("off by", clock.now() - true())
+"""
+
+
+def test_the_clock_is_right_after_a_day_offline_though_the_crystal_is_not(tmp_path, board_card):
+    """Without having learned how slow the crystal is it would be 9 s behind."""
+    outcome = run(BoardConfig(card=str(board_card(tmp_path / "card"))), DRIFT)
+    off = int(outcome.console.partition("off by ")[2])
+    assert -5 <= off <= 1

@@ -119,6 +119,16 @@ def test_a_card_that_takes_updates_shares_a_secret_with_this_machine(tmp_path, m
     assert json.loads((card / "pix.json").read_text()) == own
 
 
+def test_who_allows_updates_to_a_board_that_never_asks_is_told(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv(update_keys.VARIABLE, str(tmp_path / "keys.json"))
+    (tmp_path / "card").mkdir()
+    card = str(tmp_path / "card")
+    assert maixpix(["card", card, "--update", "--source"]) == 0
+    assert "only the app frame asks for updates, this board starts show" in capsys.readouterr().err
+    assert maixpix(["card", card, "--update", "--source", "--app", "frame"]) == 0
+    assert "asks for updates" not in capsys.readouterr().err
+
+
 def test_a_version_is_named_by_its_content():
     one, two = (bundle.named(bundle.Bundle({"pix/a.py": text}, b"", compiled=False)) for text in (b"1", b"2"))
     assert one.files["version"] != two.files["version"] and bundle.named(one) == one

@@ -377,7 +377,8 @@ def test_every_byte_of_a_receivers_line_may_be_damaged(device, links, listener):
     upload = device.load("upload")
     path = put(device, b"x")
     for line in lines:
-        job = upload.Job(upload.Uploader(links, "tcp+name://127.0.0.1:9"), path, "", None)
+        job = upload.Job(upload.Uploader(links, "tcp+name://127.0.0.1:9"), path)
+        job.begin("", None)
         try:
             upload._answer(job, Bytes([line, b""]), memoryview(bytearray(400)))
         except device.PixError as error:

@@ -37,6 +37,6 @@ def card_command(folder: Path, app: str | None, without: tuple[str, ...], update
     place, _ = card.open_card(folder)
     set_app(place, app)
     if update:
-        notes.append(allow_updates(place))
+        notes += allow_updates(place)
     ui.notes((*notes, *result.notes))
     tell(place, files, result)

@@ -108,7 +108,7 @@ def deploy_once(
             notes += install.install_loader(BoardPlace(link, "/flash"), files.loader, replace_own=False)[1]
         set_app(place, app)
         if update:
-            notes.append(allow_updates(place))
+            notes += allow_updates(place)
         ui.notes(notes)
         tell(place, files, result)
     return result

@@ -41,14 +41,22 @@ def set_app(place: Place, app: str | None) -> None:
     settings.write(place, settings.merge(settings.read(place), {"app": name}))
 
 
-def allow_updates(place: Place) -> str:
-    """Give the board at `place` a name and a secret for updates; a line about it. Raises UserError on the flash."""
+ASKS = "frame"
+"""The app that asks for updates."""
+
+
+def allow_updates(place: Place) -> list[str]:
+    """Give the board at `place` a name and a secret for updates; lines about it. Raises UserError on the flash."""
     if place.flat:
         raise UserError("software on the flash cannot be updated through the air", "put a card into the board")
     kept = settings.read(place)
     name = kept.get("name") or f"board-{secrets.token_hex(3)}"
     settings.write(place, settings.merge(kept, {"name": name, "update_key": update_keys.make(name)}))
-    return f"board {name} takes software from `maixpix serve --update`; its secret is kept in {update_keys.path()}"
+    lines = [f"board {name} takes software from `maixpix serve --update`; its secret is kept in {update_keys.path()}"]
+    app = kept.get("app", "show")
+    if app != ASKS:
+        lines.append(f"only the app {ASKS} asks for updates, this board starts {app}: maixpix setup --app {ASKS}")
+    return lines
 
 
 def tell(place: Place, files: bundle.Bundle, result: install.Result) -> None:
