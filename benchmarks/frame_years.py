@@ -172,9 +172,10 @@ def prepare(folder: Path, deployed: bool = False) -> Path:
 
 def live(
     days: float, seed: int, quiet_days: float, card: Path, every_day: bool = False, drift_ppm: int = 0,
-    firmware: Path | None = None, limit_s: float = 0,
+    firmware: Path | None = None, limit_s: float = 0, cuts: float = 0.125,
 ) -> Shelf:  # fmt: skip
-    """Play `days` of it on the folder `card`, at most `limit_s` seconds of processor time unless that is 0."""
+    """Play `days` of it on the folder `card`, at most `limit_s` seconds of processor time unless that is 0. `cuts` is
+    the share of faults that are power cuts while the network is away; the others do not happen then."""
     loader.compiled = _compile_once
     gc.collect()
     gc.freeze()  # the board's gc.collect() is a real one
@@ -185,7 +186,7 @@ def live(
     plan = sorted([n * FAULT_S + rng.uniform(0, FAULT_S) for n in range(int(days * DAY / FAULT_S))])
     began = time.process_time()
     while world.now < days * DAY and not (limit_s and time.process_time() - began > limit_s):
-        ended = _start(shelf, rng, plan, quiet, days * DAY, began + limit_s if limit_s else 0)
+        ended = _start(shelf, rng, plan, quiet, days * DAY, began + limit_s if limit_s else 0, cuts)
         shelf.starts[ended] += 1
         if every_day:
             print(
@@ -198,7 +199,13 @@ def live(
 
 
 def _start(
-    shelf: Shelf, rng: random.Random, plan: list[float], quiet: tuple[float, float], end_s: float, last_s: float
+    shelf: Shelf,
+    rng: random.Random,
+    plan: list[float],
+    quiet: tuple[float, float],
+    end_s: float,
+    last_s: float,
+    cuts: float,
 ) -> str:
     """One start of the board, to its end."""
     world = shelf.world
@@ -224,7 +231,7 @@ def _start(
             del plan[0]
             if world.mode != "quiet":
                 shelf.faults[break_something(world, rng).split(" for ")[0]] += 1
-            elif rng.random() < 0.125:
+            elif rng.random() < cuts:
                 shelf.faults["power cut without a network"] += 1
                 board.cut_power()
         if plan:
