@@ -124,6 +124,50 @@ def test_passive_dialogue(bench, server):
     conserved(b)
 
 
+def test_choosing_active_receiving_moves_nothing_that_waits(bench, server):
+    """`at_setupCmdCipRecvMode` sets a flag; the next segment that comes takes along what waited before it."""
+    body = body_of(9000)
+    b = bench("1.7.4").online(passive=True)
+    b.network.attach("10.0.0.1", 80, lambda: server(body, close=False))
+    b.ask(OPEN)
+    b.send(b"GET", ms=500)
+    assert b.ask(b"AT+CIPRECVMODE=0", 1000) == b"\r\nOK\r\n"
+    assert b.ask(b"AT+CIPRECVLEN?") == b"+CIPRECVLEN:2920,0,0,0,0\r\n\r\nOK\r\n"
+    out = b.ask(b"AT+CIPRECVDATA=1460", 1000)
+    assert out.startswith(b"\r\n+CIPRECVDATA,1460:" + body[:1460] + b"\r\nOK\r\n\r\n+IPD,2920:" + body[1460:4380])
+    conserved(b)
+
+
+def test_a_close_in_active_mode_drops_what_waited_in_passive_mode(bench, server):
+    b = bench("1.7.4").online(passive=True)
+    b.network.attach("10.0.0.1", 80, lambda: server(body_of(700), close=False))
+    b.ask(OPEN)
+    b.send(b"GET", ms=500)
+    b.ask(b"AT+CIPRECVMODE=0")
+    b.modem.close_link(0)
+    b.wait(100)
+    assert b.read() == b"CLOSED\r\n"
+    assert b.modem.stats.links[0].dropped == 700
+    conserved(b)
+
+
+def test_a_booked_frame_comes_in_passive_mode_and_tells_what_was_booked(bench, server):
+    """Bytes that CIPRECVDATA takes before it are missing in it; what lies in the module's heap makes up for them."""
+    body = body_of(9000)
+    b = bench("1.7.4").online()
+    b.network.attach("10.0.0.1", 80, lambda: server(body, close=False))
+    b.ask(OPEN)
+    b.send(b"GET", ms=30)
+    booked = b.modem.links[0].booked
+    assert booked
+    out = b.ask(b"AT+CIPRECVMODE=1", 10)
+    out += b.ask(b"AT+CIPRECVDATA=1000", 2000)
+    assert b"\r\n+CIPRECVDATA,1000:" in out
+    frame = out.partition(b"\r\n+IPD,%d:" % booked)[2][:booked]
+    assert len(frame) == booked and frame not in body and frame[: booked - 1000] in body
+    conserved(b)
+
+
 def test_passive_read_of_an_open_empty_link_is_just_ok(bench, server):
     b = bench("1.7.4").online(passive=True)
     b.network.attach("10.0.0.1", 80, lambda: server(b"12345", close=False))

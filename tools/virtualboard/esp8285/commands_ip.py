@@ -217,11 +217,11 @@ def _remote_query(modem: Modem, name: bytes, _args: Arguments) -> None:
 
 
 def _passive(modem: Modem, _name: bytes, args: Arguments) -> None:
+    """A flag and no more, links open or not: nothing moves by it (`at_setupCmdCipRecvMode`, NONOS SDK 3.0.4)."""
     value = args.number_in(0, 1)
     args.end()
     modem.settings.passive = bool(value)
     modem.ok()
-    modem.links.flush()
 
 
 def _passive_query(modem: Modem, name: bytes, _args: Arguments) -> None:

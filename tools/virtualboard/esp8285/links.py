@@ -39,6 +39,8 @@ class Link:
         """It did so with a reset, or was never heard of again."""
         self.segments: deque[bytes] = deque()
         """TCP payload as it came, not yet moved to the UART ring (at most `WINDOW` bytes together)."""
+        self.booked = 0
+        """Bytes that the next frame will tell: as many as waited when a segment last came in active mode."""
         self.abort_on_close = False
         self.send_pending = 0
         """Bytes of the running CIPSEND that the peer has not acknowledged."""
@@ -133,6 +135,7 @@ class LinkTable:
         if self._modem.settings.passive and not self._modem.transparent.active:
             self._modem.print(b"\r\n+IPD,%s%d\r\n" % (self.prefix(link.number), link.buffered))
         else:
+            link.booked = link.buffered
             self.flush()
 
     def _datagram(self, link: Link, data: bytes, ip: str, port: int) -> None:
@@ -168,17 +171,17 @@ class LinkTable:
         stats.longest_frame = max(stats.longest_frame, size)
 
     def flush(self) -> None:
-        """Move TCP payload into the UART ring where whole frames fit; the rest stays and closes the window."""
-        if self._modem.settings.passive and not self._modem.transparent.active:
-            # Links opened before passive mode was chosen keep their data for CIPRECVDATA.
-            self._finish_ended()
-            return
+        """Move TCP payload into the UART ring where whole frames fit; the rest stays and closes the window.
+
+        CIPRECVMODE is not looked at: what is booked comes, and what waited in passive mode is booked when more of it
+        arrives (`read_data_from_espconn` and `at_tcpclient_recv`, NONOS SDK 3.0.4, AT 1.7.4).
+        """
         moved = True
         while moved:
             moved = False
             for step in range(LINKS):
                 link = self._links[(self._turn + step) % LINKS]
-                if link is not None and link.segments and self._print_frame(link):
+                if link is not None and link.booked and self._print_frame(link):
                     self._turn = link.number + 1
                     moved = True
                     break
@@ -189,16 +192,20 @@ class LinkTable:
         if limit < WINDOW and not self._modem.frame_limit:
             size = len(link.segments[0])
         else:
-            size = min(link.buffered, limit)
+            size = min(link.booked, limit)
         header = self._header(link, size, link.ip, link.port)
         if not self._modem.uart.room_for(len(header) + size):
             self._modem.uart.await_room(len(header) + size)
             return False
         data = link.take(size)
-        self._count_frame(link.number, size)
-        self._modem.print(header + data)
+        link.booked -= size
+        if not data:
+            return True
+        self._count_frame(link.number, len(data))
+        # Where CIPRECVDATA has taken some of it meanwhile, what the heap holds makes up the length that was booked.
+        self._modem.print(header + data + bytes(size - len(data)))
         if isinstance(link.peer, Peer):
-            link.peer.grant(size)
+            link.peer.grant(len(data))
         return True
 
     # -- passive reading ----------------------------------------------------------------------------------
@@ -241,7 +248,17 @@ class LinkTable:
         link.peer = None
         if self._modem.settings.passive:
             self._side[link.number] += link.take(link.buffered)
+            link.booked = 0
+        else:
+            self._drop_unbooked(link)
         self.flush()
+
+    def _drop_unbooked(self, link: Link) -> None:
+        """A close in active mode prints what is booked (`at_espconn_force_recv`); what waited in passive mode goes."""
+        if link.buffered > link.booked:
+            booked = link.take(link.booked)
+            self._modem.stats.links[link.number].dropped += link.buffered
+            link.segments = deque([booked] if booked else ())
 
     def break_off(self, link: Link, reset: bool) -> None:
         """Let a link end as if its peer had closed or reset it."""
@@ -251,7 +268,7 @@ class LinkTable:
 
     def _finish_ended(self) -> None:
         for link in self._links:
-            if link is not None and link.ending and not link.segments:
+            if link is not None and link.ending and not link.booked:
                 # A server's link that broke is told by `at_tcpserver_recon_cb` (AT 1.7.6 binary).
                 self._gone(link, b"CONNECT FAIL" if link.server and link.broken else b"CLOSED")
 
@@ -272,6 +289,7 @@ class LinkTable:
             link.peer = None
         self._modem.stats.links[link.number].dropped += link.buffered
         link.segments.clear()
+        link.booked = 0
         if self._links[link.number] is link:
             self._gone(link, text)
 
