@@ -120,6 +120,28 @@ class AtCommands(AtPort):
             self.owing = None
             link.confirm()
 
+    def receive_fit(self):
+        # Before a link is opened: have the module hand on at once what comes (active), which fills the line, where the
+        # ring has room for what comes in the longest pause of ours. Where it has not, or clients of the own server are
+        # served meanwhile, have it kept until it is asked for (passive), which loses nothing. Raises PixError.
+        #
+        # A pause counts less from link to link, and a loss as much as four full rings: active receiving is tried again
+        # after some 25 links.
+        room_ms = self.ring * 10000 // self.baud
+        self.receive(self.on_client is not None or self.pause_ms * 5 >= room_ms * 4)
+        self.pause_ms -= self.pause_ms + 15 >> 4
+
+    def receive(self, passive):
+        # Only while there is no link: AT 1.7.4 takes the choice at any time, but then what waits stays where it is
+        # until more comes, a frame that was announced before tells more than CIPRECVDATA has left of it, and a close
+        # drops what was kept (NONOS SDK 3.0.4, libat.a: at_setupCmdCipRecvMode, read_data_from_espconn,
+        # at_tcpclient_discon_cb).
+        if not self.pulls or passive == self.passive or self.links != [None] * LINKS or True in self.stale:
+            return
+        if not self.ask("+CIPRECVMODE=%d" % passive):
+            raise PixError("no-modem", "it refuses CIPRECVMODE")
+        self.passive = passive
+
     def request(self, link, count):
         # Ask for up to `count` bytes of `link` (passive mode); the answer comes through `poll`.
         self._collect()

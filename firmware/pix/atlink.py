@@ -8,6 +8,7 @@
 #
 # Longer than 350 lines: reading and writing share the state of one link, and on the board each file costs heap.
 
+import utime
 from micropython import const
 
 from pix import atline
@@ -36,6 +37,7 @@ class Link:
         self.error = ""
         self.closed = False  # the module has no connection any more
         self.incoming = False  # a client of the module's own server
+        self.tcp = True
         self.deaf = False  # what comes and is not read at once is thrown away
         self.delivered = 0
         self.arrived = 0  # bytes taken from the line for this link
@@ -50,6 +52,7 @@ class Link:
         self._drained = False  # closed, and nothing is left in the module
         self._check_due = False
         self._refusals = 0
+        self._read_at = None  # the tick at which the last read of a frame ended
         self._look_at = after(0)
         self._answer_by = 0
         # Pipelined sending.
@@ -76,7 +79,11 @@ class Link:
         modem = self._modem
         tok = modem.tok
         modem.check_ring()
-        end = after(self.timeout_ms)
+        now = utime.ticks_ms()
+        if self._read_at is not None:
+            modem.pause_ms = max(modem.pause_ms, utime.ticks_diff(now, self._read_at))
+            self._read_at = None
+        end = utime.ticks_add(now, self.timeout_ms)
         check_at = after(_CHECK_MS)
         while True:
             if self._end > self._start:
@@ -86,6 +93,7 @@ class Link:
             if tok.remaining and modem.source is self:
                 count = self._from_frame(mv)
                 if count:
+                    self._read_at = utime.ticks_ms()
                     return count
             elif self.closed and (self._drained or not modem.passive):
                 return 0
@@ -466,6 +474,9 @@ class Link:
         # The link is broken; the first reason stays. Buffered bytes beyond the proven ones are not given out.
         if not self.error:
             self.error = code
+            modem = self._modem
+            if code == "bytes-lost" and not modem.passive:
+                modem.pause_ms = modem.ring * 40000 // modem.baud
             good = max(0, self.proven - self.delivered)
             self._end = min(self._end, self._start + good)
 

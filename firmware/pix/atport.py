@@ -70,7 +70,9 @@ class AtPort:
         self.asking = None  # the link that has requested data (passive mode)
         self.asked = 0  # its requests without an answer
         self.received = 0  # payload bytes that the module has last confirmed to have taken
-        self.passive = False
+        self.passive = False  # what comes for TCP links waits in the module until it is asked for
+        self.pulls = False  # the module can do that
+        self.pause_ms = 0  # the longest lately between two reads of a link: see `receive_fit`
         self.generation = 0  # counts restarts of the module
         self.damages = 0  # counts what was no item
         self.numbered = False  # CIPMUX=1 has been set
@@ -222,6 +224,8 @@ class AtPort:
             self._line(tok.line)
         elif event == atparse.FRAME:
             self.source = self.links[tok.link]
+            if self.source is not None and self.source.tcp:
+                self.passive = False  # whatever was set
             if self.source is None and not self.stale[tok.link]:
                 # No such link is open: it is another one's payload, and its number was damaged. Or it is a client whose
                 # CONNECT was: `settle` closes that.
@@ -234,6 +238,7 @@ class AtPort:
             if self.source is not None:
                 self.source.data_comes(tok.length)
         elif event == atparse.WAITING:
+            self.passive = True
             if self.links[tok.link] is not None:
                 self.links[tok.link].waiting = tok.length
         elif event == atparse.PROMPT:

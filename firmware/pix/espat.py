@@ -55,6 +55,7 @@ class Modem(AtCommands):
         # PixError: dns-failed, refused, connect-timeout, bytes-lost, wifi-lost, no-modem, modem-rebooted.
         self._awake()
         there = self.resolve(host, timeout_ms)
+        self.receive_fit()
         link = Link(self, self._free(), pipelined)
         self.links[link.number] = link
         self.watch_links()
@@ -183,6 +184,7 @@ class Modem(AtCommands):
             on_client(link)
 
         self._awake()
+        self.receive(True)
         start = "+CIPSERVER=1,%d" % port
         if self.version >= (1, 6):
             self.ask("+CIPSERVERMAXCONN=%d" % clients)

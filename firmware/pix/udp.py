@@ -20,7 +20,7 @@ class Port:
     def __init__(self, modem, number):
         self.error = ""
         self.closed = False
-        self.incoming = self.deaf = False
+        self.incoming = self.deaf = self.tcp = False
         self.waiting = 0
         self.arrived = self.proven = self.delivered = 0
         self._modem = modem
