@@ -36,7 +36,8 @@ from tests.rig.modem_bench import SERVER, Bench, Once
 from virtualboard.clock import SECOND
 from virtualboard.wire import Lane
 
-PROFILES = ("1.1", "1.7.4")
+PROFILES = ("1.1", "1.7.4", "1.7.4 passive", "1.7.4 changing")
+"""With the way of receiving, where the module has two: active, passive, or the other one in each session."""
 LANES = ("to_chip", "to_modem")
 CHANGES = ("drop", "double", *(f"flip {bit}" for bit in range(8)))
 BLOCK = 100
@@ -105,7 +106,8 @@ class Sessions:
     def __init__(
         self, profile: str, baud: int = 1_000_000, prepare: Callable[[Bench], None] | None = None, seed: int = 0
     ) -> None:
-        self.bench = Bench(profile, names=NAMES, allow=(), seed=seed)
+        at, _, self._way = profile.partition(" ")
+        self.bench = Bench(at, names=NAMES, allow=(), seed=seed)
         if prepare is not None:
             prepare(self.bench)
         self.modem = self.bench.bring_up(recover=True, baud=baud)
@@ -206,6 +208,8 @@ class Sessions:
 
     def _connect(self, port: int, pipelined: bool = False) -> Any:
         self.heard = []
+        passive = not self.modem.passive if self._way == "changing" else self._way == "passive"
+        self.modem.pause_ms = 10_000 if passive else 0
         self._link = self.modem.connect(next(self._hosts), port, timeout_ms=_PATIENCE_MS, pipelined=pipelined)
         self._link.timeout_ms = _PATIENCE_MS
         return self._link
@@ -349,7 +353,7 @@ def _where(error: BaseException) -> str:
 
 def table(tallies: list[Tally]) -> Iterator[str]:
     """Lines: for each kind of session how many there were, how they ended, and the longest."""
-    yield f"{'session':<10}{'AT':<7}{'runs':>7}{'ok':>7}{'longest':>9}  ended in"
+    yield f"{'session':<10}{'AT':<15}{'runs':>7}{'ok':>7}{'longest':>9}  ended in"
     for (kind, profile), group in itertools.groupby(
         sorted(tallies, key=lambda tally: (tally.kind, tally.profile)), lambda tally: (tally.kind, tally.profile)
     ):
@@ -359,7 +363,7 @@ def table(tallies: list[Tally]) -> Iterator[str]:
             codes += tally.codes
             longest = max(longest, tally.longest_s)
         others = ", ".join(f"{code} {count}" for code, count in codes.most_common() if code != "ok")
-        yield f"{kind:<10}{profile:<7}{codes.total():>7}{codes['ok']:>7}{longest:>7.1f} s  {others}"
+        yield f"{kind:<10}{profile:<15}{codes.total():>7}{codes['ok']:>7}{longest:>7.1f} s  {others}"
 
 
 def main() -> int:
