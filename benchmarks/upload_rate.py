@@ -4,29 +4,32 @@
 
 The model of time: a line of 1 Mbaud (ten bits a byte); a module that needs 1 ms from the end of a command to its answer
 and takes the line's silence of two bytes for the end of what came; a peer 4 ms away that acknowledges what ends a write
-at once, and whose answer to an upload is looked for 20 to 40 ms after it. Without --firmware the costs of Python and
-of the card are those of the hosted engine; with it, MaixPy itself runs at 403 MHz and one instruction a cycle.
+at once, and a tus server that answers as soon as it has everything. Without --firmware the costs of Python and of the
+card are those of the hosted engine; with it, MaixPy itself runs at 403 MHz and one instruction a cycle.
 
 payload: from the first byte of the file's connection on the line to the last acknowledgement. bound: what the line,
 the module and the round trip leave of it when the board loses no time. all: from the call to the proof (CIPSEND by
-tcp:// and the stock driver have none), which includes connecting, and reading the file a first time for its digest,
-unless that is known, as it is of a snapshot;
-tcp:// stays for one second after its first byte, lest the receiver refuses. A busy machine shows in this column.
+tcp:// and the stock driver have none), which includes connecting; tcp:// stays for one second after its first byte,
+lest the receiver refuses. The digest that proves a file is known, as it is of a snapshot, which pix.camera hashes in
+memory as it is taken; "first read" is a file of the card that has to be read for it. The rows "companion" go to a real
+`maixpix serve`, whose answer is looked for 20 to 40 ms after the last byte: a busy machine shows there.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import random
 import re
 import shutil
 import sys
 import tempfile
+from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from maixpix.companion import ServeSettings, running
 from maixpix.paths import board_files
@@ -44,6 +47,9 @@ LINE = BAUD // BITS
 SINK = 9
 """Port of `Sink`; RFC 863."""
 
+TUS = 1080
+"""Port of `Tus`; of tusd, by default."""
+
 SIZES = (12_000, 200_000, 1_000_000)
 
 _OURS = """
@@ -52,25 +58,29 @@ from pix import config, wifi
 from pix.files import sum_of
 from pix.upload import Uploader
 modem = wifi.bring_up(config.load())
+def forget(name):
+    if "%s.^bi" % name in uos.listdir("/sd"):
+        uos.remove("/sd/%s.^bi" % name)
 class Plain:
+    baud = modem.baud
     def connect(self, host, port, timeout_ms, pipelined=False):
         return modem.connect(host, port, timeout_ms)
 for name, connector, target, known in (
-    ("tcp+name CIPSENDBUF", modem, "tcp+name://pc:{tcp}", False),
-    ("tus CIPSENDBUF", modem, "http://pc:{port}/files/", False),
-    ("tus CIPSENDBUF, known", modem, "http://pc:{port}/files/", True),
+    ("tus CIPSENDBUF", modem, "http://pc:{tus}/files/", True),
+    ("tus CIPSENDBUF, first read", modem, "http://pc:{tus}/files/", False),
+    ("tus CIPSENDBUF, companion", modem, "http://pc:{port}/files/", True),
+    ("tcp+name CIPSENDBUF, companion", modem, "tcp+name://pc:{tcp}", True),
     ("tcp CIPSEND", modem, "tcp://pc:{sink}", False),
-    ("tus CIPSEND", Plain(), "http://pc:{port}/files/", False),
+    ("tus CIPSEND", Plain(), "http://pc:{tus}/files/", True),
 ):
     up = Uploader(connector, target)
     up.send("/sd/warm.bin")
+    forget("warm")
     for size in {sizes}:
         path = "/sd/%d.bin" % size
         sent = up.send(path, digest=sum_of(path, 0, size, up.view) if known else "")
         print("rate|%s|%d|%d" % (name, sent.bytes, sent.elapsed_ms))
-        note = "%d.^bi" % size
-        if note in uos.listdir("/sd"):
-            uos.remove("/sd/" + note)
+        forget(size)
 """
 
 _STOCK = """
@@ -123,6 +133,35 @@ class Sink(Script):
 
     def received(self, data: bytes) -> None:
         Sink.taken += len(data)
+
+
+class Tus(Script):
+    """A tus server that answers as soon as it has everything, in virtual time."""
+
+    files: ClassVar[dict[str, bytearray]] = {}
+    lengths: ClassVar[dict[str, int]] = {}
+
+    def __init__(self) -> None:
+        self._heard = bytearray()
+
+    def received(self, data: bytes) -> None:
+        self._heard += data
+        head, end, body = self._heard.partition(b"\r\n\r\n")
+        told = dict(line.lower().split(": ", 1) for line in head.decode().split("\r\n")[1:])
+        if not end or len(body) < int(told["content-length"]):
+            return
+        method, path = head.decode().split(" ")[:2]
+        if method == "POST":
+            path = f"/files/{len(self.files)}"
+            self.files[path], self.lengths[path] = bytearray(), int(told["upload-length"])
+        stored = self.files[path]
+        stored += body
+        fields = {"Location": path, "Upload-Offset": str(len(stored)), "Tus-Resumable": "1.0.0", "Content-Length": "0"}
+        if len(stored) == self.lengths[path]:
+            fields["Repr-Digest"] = f"sha-256=:{b64encode(hashlib.sha256(stored).digest()).decode()}:"
+        lines = ["HTTP/1.1 " + ("201 Created" if method == "POST" else "200 OK"), *map(": ".join, fields.items())]
+        self.send("\r\n".join([*lines, "", ""]).encode())
+        self.finish()
 
 
 class Probe:
@@ -186,7 +225,7 @@ def measure(at: str, sizes: tuple[int, ...], firmware: Path | None = None, stock
         with running(settings) as companion:
             for source in (_OURS, _STOCK) if stock else (_OURS,):
                 program = source.replace("{port}", str(companion.port)).replace("{tcp}", str(companion.tcp_port))
-                program = program.replace("{sink}", str(SINK))
+                program = program.replace("{sink}", str(SINK)).replace("{tus}", str(TUS))
                 yield from _run(program.replace("{sizes}", f"({','.join(map(str, sizes))},)"), card, at, firmware)
 
 
@@ -197,6 +236,7 @@ def _run(program: str, card: Path, at: str, firmware: Path | None) -> list[Row]:
     try:
         probe = Probe(live.board.modem)
         live.board.network.attach("127.0.0.1", SINK, Sink)
+        live.board.network.attach("127.0.0.1", TUS, Tus)
 
         def heard(data: bytes) -> None:
             said.extend(data)
@@ -221,10 +261,10 @@ def main() -> int:
     parser.add_argument("--firmware", type=Path, help="run MaixPy itself")
     options = parser.parse_args()
     print("1 Mbaud, 1 ms of the module a command, round trip 4 ms; shares of 100 kB/s, in the board's time")
-    print(f"{'AT ' + options.at:22} {'bytes':>8} {'ms':>7} {'payload':>8} {'bound':>7} {'all':>7}")
+    print(f"{'AT ' + options.at:30} {'bytes':>8} {'ms':>7} {'payload':>8} {'bound':>7} {'all':>7}")
     for row in measure(options.at, tuple(options.bytes), options.firmware):
         limit = "" if row.what.startswith("stock") else f"{bound('BUF' in row.what):7.1%}"
-        print(f"{row.what:22} {row.size:8} {row.ms:7} {row.payload:8.1%} {limit:>7} {row.whole:7.1%}", flush=True)
+        print(f"{row.what:30} {row.size:8} {row.ms:7} {row.payload:8.1%} {limit:>7} {row.whole:7.1%}", flush=True)
     return 0
 
 

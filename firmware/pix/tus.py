@@ -1,7 +1,8 @@
 # Resumable uploads over HTTP: a client of tus 1.0.0 (core, creation, creation-with-upload, checksum).
 #
-# A small file is one POST with everything in it. A larger one is created first, so that its URL is noted on the card
-# before a byte of it is under way, and then goes in pieces; after any break, HEAD tells where to go on.
+# A small file is one POST with everything in it; so is one of a few seconds at a server that has taken such a POST
+# before. A larger one, and one whose POST broke off, is created first, so that its URL is noted on the card before a
+# byte of it is under way, and then goes in pieces; after any break, HEAD tells where to go on.
 
 import ubinascii
 from micropython import const
@@ -12,7 +13,8 @@ from pix.files import sum_of
 from pix.resume import repr_digest
 from pix.url import resolve
 
-_SMALL = const(65536)  # bytes: what a break may cost
+_SMALL = const(65536)  # bytes: what a break may cost anywhere, 5.7 s at 115200 baud
+_WHOLE_S = const(5)  # what it may cost of the line where nothing else is in doubt: saves a connection and a round trip
 _PIECE = const(131072)  # bytes under one checksum: the server drops the whole piece when it breaks off
 _MAX_LOCATION = const(300)  # characters; it has to fit the note
 
@@ -33,7 +35,8 @@ def send(up, job):
 
 
 def _create(up, job):
-    whole = job.size <= _SMALL
+    known = up.takes and job.attempts == 1
+    whole = job.size <= _SMALL or (known and job.size <= getattr(up.connector, "baud", 0) // 10 * _WHOLE_S)
     # Some servers (tuspyserver) insist on a filetype.
     kind = "image/jpeg" if job.name[-4:].lower() == ".jpg" else "application/octet-stream"
     facts = ""
@@ -58,6 +61,8 @@ def _create(up, job):
     if len(location) > _MAX_LOCATION:
         raise PixError("upload-refused", "its URL is too long")
     job.proven = checked
+    if whole:
+        up.takes = job.offset == job.size
     if job.offset != job.size:
         job.keep(location)
     _finished(up, job, response)

@@ -66,6 +66,7 @@ class Uploader:
         if self.token and scheme == "tcp":
             raise PixError("settings", "tcp:// cannot carry the token, tcp+name:// and http:// can")
         self.sums = None  # the tus server takes SHA-256 sums of pieces; None: not asked yet
+        self.takes = False  # the tus server has taken a file that came with its creation
         self.tells = None  # the tus server tells the digest of a file that is complete; None: not seen yet
 
     def send(self, path, progress=None, name="", digest=""):

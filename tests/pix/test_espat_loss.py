@@ -224,7 +224,9 @@ def test_bursts(boards_up, profile, lane, first, count, change):
 def test_a_sample_of_the_benchmark():
     blocks = plan(160, seed=1)
     kinds = {(profile, kind) for profile, kind, _ in blocks}
-    assert kinds == {(profile, kind) for profile in (*BOTH, CHANGING) for kind in ("fetch", "prove", "upload", "bring-up")}
+    assert kinds == {
+        (profile, kind) for profile in (*BOTH, CHANGING) for kind in ("fetch", "prove", "upload", "bring-up")
+    }
     done = 0
     for number, (profile, kind, sessions) in enumerate(blocks):
         tally = run_block((number, profile, kind, sessions))

@@ -83,6 +83,40 @@ def test_a_server_that_told_a_digest_gets_the_next_large_file_in_one_go(device, 
     assert "Upload-Checksum" not in tus.requests[-1][2]
 
 
+def test_where_a_creation_has_taken_a_file_a_few_seconds_of_the_line_are_one_request(device, links, tus):
+    links.baud = 1_000_000
+    up = sender(device, links, tus.url)
+    up.send(put(device, LARGE, "b.jpg"))
+    assert tus.methods() == ["POST", "OPTIONS", "PATCH", "PATCH", "PATCH"]  # nothing is known of the server yet
+    up.send(put(device, SMALL))
+    tus.requests.clear()
+    assert up.send(put(device, LARGE, "c.jpg")).proven
+    assert tus.methods() == ["POST"] and tus.whole == [LARGE, SMALL, LARGE]
+    up.send(put(device, LARGE + LARGE, "d.jpg"))
+    assert tus.methods() == ["POST", "POST", "PATCH"]  # that would be six seconds
+
+
+@pytest.mark.parametrize("at", [0, 300, 70_000, 299_000])
+def test_one_that_breaks_off_there_is_created_first_and_goes_on(device, links, tus, at):
+    links.baud = 1_000_000
+    up = sender(device, links, tus.url)
+    up.send(put(device, SMALL))
+    links.cuts = [at, None, 150_000]
+    sent = up.send(put(device, LARGE, "b.jpg"))
+    assert sent.proven and tus.whole == [SMALL, LARGE] and sent.attempts == 3
+    assert tus.methods()[-3:] == ["PATCH", "HEAD", "PATCH"]
+
+
+def test_a_creation_that_takes_no_file_is_told_none_of_a_few_seconds(device, links, tus):
+    links.baud = 1_000_000
+    tus.extensions = "creation"
+    up = sender(device, links, tus.url)
+    up.send(put(device, SMALL))
+    tus.requests.clear()
+    assert up.send(put(device, LARGE, "b.jpg")).proven
+    assert tus.methods()[:2] == ["POST", "PATCH"] and tus.requests[0][2]["Content-Length"] == "0"
+
+
 def test_a_changed_byte_in_such_a_file_is_noticed_by_its_digest(device, links, tus):
     up = sender(device, links, tus.url)
     up.send(put(device, SMALL))
