@@ -15,10 +15,10 @@ from pix import atline
 from pix.atport import after, left
 from pix.errors import PixError
 
-_PIECE = const(2048)  # the most that CIPSEND and CIPRECVDATA take (NONOS AT 1.7.6 binary)
-_SEGMENT = const(1460)  # two of them fill the module's TCP buffer of 2920, so one can be written while one is under way
-_AHEAD = const(900)  # bytes of payload still to come when the next request goes out: the answer fits the module's
-#                      transmit ring of 3020 behind them, and at 2 Mbaud they last 4.5 ms
+_SEGMENT = const(1460)  # two of them fill the module's TCP buffer of 2920, so one can be written while one is under way;
+#                         two answers of that size fit its transmit ring of 3020, so one can be asked for while one comes.
+#                         One more would be kept in the heap, where there is room, or dropped without a word (NONOS SDK
+#                         3.0.4, libat.a: uart_tx_buff_enq). CIPSEND and CIPRECVDATA take 2048 at most.
 _LOOK_MS = const(500)  # silence after which a passive link is asked whether a notice was lost
 _CHECK_MS = const(3000)  # silence after which the module is asked whether the link is still there
 _ANSWER_MS = const(1500)
@@ -145,11 +145,8 @@ class Link:
         modem = self._modem
         tok = modem.tok
         count = min(tok.remaining, len(mv))
-        if modem.asked == 1 and (self.waiting or tok.length >= _PIECE):
-            if tok.remaining > _AHEAD:
-                count = min(count, tok.remaining - _AHEAD)
-            else:
-                self._request()
+        if modem.asked == 1 and (self.waiting or tok.length >= _SEGMENT):
+            self._request()
         count = modem.uart.readinto(mv, count)
         if not count:
             modem.silence()
@@ -206,7 +203,7 @@ class Link:
     def _request(self):
         self._answer_by = after(_ANSWER_MS)
         self._look_at = after(_LOOK_MS)
-        self._modem.request(self, _PIECE)
+        self._modem.request(self, _SEGMENT)
 
     def data_comes(self, count):
         # The header of an answer was read.
