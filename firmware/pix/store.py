@@ -183,7 +183,9 @@ class Part:
         self._stale = 0  # size of the file on the card; beyond self.size it is refuse
 
     def _save(self):
-        self._do(put, self._side, self._info.pack())
+        # What has the length of what is there is written over it: one sector, and the FAT stays as it is.
+        data = self._info.pack()
+        self._do(put, self._side, data, "r+b" if size_of(self._side, self.target) == len(data) else "wb")
 
 
 def replace(part, target):
