@@ -1,4 +1,7 @@
-"""`make bench`: every table, one after the other; minutes, not seconds."""
+"""`make bench`: every table, one after the other, those of README.md first; minutes, not seconds.
+
+With MAIXPY_FIRMWARE the fetches run on that image. `python -m benchmarks.figures --write` puts README's figures there.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import subprocess
 import sys
 
 TABLES = (
+    ("figures",),
     ("fetch_rate",),
     ("upload_rate",),
     ("receiver",),

@@ -32,7 +32,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.rig.modem_bench import SERVER, Bench, Once
+from tests.rig.modem_bench import FOR_EVER_MS, SERVER, Bench, Once
 from virtualboard.clock import SECOND
 from virtualboard.wire import Lane
 
@@ -106,7 +106,8 @@ class Sessions:
     def __init__(
         self, profile: str, baud: int = 1_000_000, prepare: Callable[[Bench], None] | None = None, seed: int = 0
     ) -> None:
-        at, _, self._way = profile.partition(" ")
+        at, _, way = profile.partition(" ")
+        self._passive = itertools.cycle({"": (False,), "passive": (True,), "changing": (False, True)}[way])
         self.bench = Bench(at, names=NAMES, allow=(), seed=seed)
         if prepare is not None:
             prepare(self.bench)
@@ -208,8 +209,7 @@ class Sessions:
 
     def _connect(self, port: int, pipelined: bool = False) -> Any:
         self.heard = []
-        passive = not self.modem.passive if self._way == "changing" else self._way == "passive"
-        self.modem.pause_ms = 10_000 if passive else 0
+        self.modem.pause_ms = FOR_EVER_MS if next(self._passive) else 0
         self._link = self.modem.connect(next(self._hosts), port, timeout_ms=_PATIENCE_MS, pipelined=pipelined)
         self._link.timeout_ms = _PATIENCE_MS
         return self._link

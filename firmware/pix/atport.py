@@ -22,7 +22,7 @@ BASE_BAUD = const(115200)  # what the module speaks after any reset, unless anot
 
 _RX = const(64)
 _GAP_MS = const(200)  # a pause inside an item: the module prints items without any, so bytes were lost
-_SMALLEST_RING = const(8192)  # answers and two requests of 2048 bytes (passive receiving) must fit
+_SMALLEST_RING = const(8192)  # two answers with a segment each (passive receiving), and notices, must fit
 
 # The UART and the size of its ring, made once and kept over all modems of a run: the receive interrupt writes into
 # them, also after an app has failed and its modem is garbage, and a ring that was given back might never be had again

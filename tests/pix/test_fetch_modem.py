@@ -30,7 +30,7 @@ class Board:
         return self.device.listing()
 
 
-@pytest.fixture(params=["1.1", "1.7.4"])
+@pytest.fixture(params=["1.1", "1.7.4", "1.7.4 passive"])
 def board(request, tmp_path):
     board = Board(tmp_path / "card", request.param)
     yield board

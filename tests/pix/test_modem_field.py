@@ -14,7 +14,7 @@ import pytest
 from rig.modem_bench import SERVER, Once, read_all
 from virtualboard.clock import MS
 
-BOTH = pytest.mark.parametrize("profile", ["1.1", "1.7.4"])
+BOTH = pytest.mark.parametrize("profile", ["1.1", "1.7.4", "1.7.4 passive"])
 BODY = bytes(range(256)) * 8
 
 
