@@ -3,11 +3,16 @@
 settings.md from `KEYS` of firmware/pix/config.py, errors.md from `TABLE` of errors.py, api.md from the signatures and
 first comments of everything public in `pix`, faults.md from the tables of virtualboard/faults.py, commands.md from the
 help texts, environment.md from docs/texts.toml. What the source has no words for is in that file. A test compares.
+
+The tables of README.md between `<!-- figures: NAME -->` and `<!-- end of figures -->` from docs/figures.json, which
+`python -m benchmarks.figures --write` measures.
 """
 
 from __future__ import annotations
 
 import ast
+import datetime
+import json
 import re
 import sys
 from collections.abc import Iterator
@@ -26,6 +31,7 @@ from maixpix.commands import TABLE
 from virtualboard.faults import ACTIONS, TRIGGERS, WIRE_ACTIONS
 
 DOCS = Path(__file__).resolve().parent
+README = DOCS.parent / "README.md"
 PIX = DOCS.parent / "firmware" / "pix"
 COMMAND = "make reference"
 
@@ -274,14 +280,88 @@ def environment() -> str:
     )
 
 
+# -- figures ----------------------------------------------------------------------------------------------------------
+
+_FIGURES = re.compile(r"(<!-- figures: (\w+) -->\n).*?(<!-- end of figures -->)", re.DOTALL)
+
+_FETCH_ROWS = {
+    ("stock", "1.1"): "MaixPy's stock driver, AT 1.1",
+    ("pix", "1.1"): "`pix`, AT 1.1 (active receive)",
+    ("pix", "1.7.4"): "`pix`, AT 1.7.4 (active receive)",
+    ("pix passive", "1.7.4"): "`pix`, AT 1.7.4 (passive receive, where the ring does not do)",
+}
+_UPLOAD_ROWS = {
+    "stock driver": "MaixPy's stock driver (modelled)",
+    "tcp CIPSEND": "`pix`, CIPSEND, plain TCP",
+    "tus CIPSEND": "`pix`, CIPSEND, tus",
+    "tus CIPSENDBUF": "`pix`, CIPSENDBUF, tus",
+    "tus CIPSENDBUF, companion": "the same to `maixpix serve`",
+    "tus CIPSENDBUF, first read": "the same, a file of the card that is read for its digest first",
+}
+_UNPROVEN = ("stock driver", "tcp CIPSEND")
+
+
+def readme(text: str, figures: dict[str, Any]) -> str:
+    """README.md with its tables as `figures` (docs/figures.json) has them."""
+    tables = {"fetch": _fetch_table, "upload": _upload_table}
+
+    def made(found: re.Match[str]) -> str:
+        return found[1] + tables[found[2]](figures[found[2]]) + found[3]
+
+    return _FIGURES.sub(made, text)
+
+
+def figures() -> dict[str, Any]:
+    """docs/figures.json."""
+    kept: dict[str, Any] = json.loads((DOCS / "figures.json").read_text("utf-8"))
+    return kept
+
+
+def _fetch_table(told: dict[str, Any]) -> str:
+    rates = [str(rate) if rate < 1_000_000 else f"{rate // 1_000_000} M" for rate in told["rates"]]
+    rows = [
+        [_FETCH_ROWS[row["who"], row["at"]], *("file damaged" if s is None else f"{s:.1%}" for s in row["shares"])]
+        for row in told["rows"]
+    ]
+    return _table(["share of the line rate", *rates], rows) + _measured(told, f" with {told['firmware']}")
+
+
+def _upload_table(told: dict[str, Any]) -> str:
+    by_name = {row["what"]: row for row in told["rows"]}
+    rows = []
+    for name, title in _UPLOAD_ROWS.items():
+        row = by_name[name]
+        bound = "-" if row["bound"] is None else f"{row['bound']:.1%}"
+        unproven = ", no proof" if name in _UNPROVEN else ""
+        rows.append([title, f"{row['payload']:.1%}", bound, f"{row['whole']:.1%}{unproven}"])
+    head = ["share of the line rate", "first byte to last acknowledgement", "bound", "connect to proof"]
+    return _table(head, rows) + _measured(told, "")
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    return "\n".join(f"| {' | '.join(row)} |" for row in [head, ["---"] * len(head), *rows]) + "\n\n"
+
+
+def _measured(told: dict[str, Any], how: str) -> str:
+    day = datetime.date.fromisoformat(told["date"])
+    return f"Measured on {day.day} {_MONTHS[day.month - 1]} {day.year}{how}; medians of {told['rounds']}.\n"
+
+
+_MONTHS = (
+    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+    "December",
+)  # fmt: skip
+
+
 def _page(title: str, body: str) -> str:
     return f"{_MADE}\n# {title}\n\n{body}\n"
 
 
 def main() -> None:
-    """Write every page."""
+    """Write every page, and the tables of README.md."""
     for name, text in pages().items():
         (DOCS / name).write_text(text, "utf-8")
+    README.write_text(readme(README.read_text("utf-8"), figures()), "utf-8")
 
 
 if __name__ == "__main__":

@@ -39,6 +39,18 @@ def test_a_made_page_is_as_the_source_makes_it(name, pages, made):
     assert made.NO_TEXT not in present, f"docs/{name}: add the missing text to docs/texts.toml, run `{made.COMMAND}`"
 
 
+def test_the_tables_of_readme_are_the_figures_that_were_measured(made):
+    present = made.README.read_text("utf-8")
+    figures = made.figures()
+    assert made.readme(present, figures) == present, f"docs/figures.json has other figures: run `{made.COMMAND}`"
+    assert re.findall(r"<!-- figures: (\w+) -->", present) == list(figures)
+    for name, table in figures.items():
+        shown = present.split(f"<!-- figures: {name} -->")[1].split("<!-- end of figures -->")[0]
+        assert shown.count("\n| ") >= 5 and table["rounds"] >= 3
+    figures["fetch"]["rows"][1]["shares"][0] = 0.1234
+    assert "| 12.3% |" in made.readme(present, figures)
+
+
 def test_the_made_pages_leave_nothing_out(made, pages):
     """Counted in another way than the pages are made."""
     config = (ROOT / "firmware/pix/config.py").read_text()

@@ -130,6 +130,7 @@ class AtCommands(AtPort):
         room_ms = self.ring * 10000 // self.baud
         self.receive(self.on_client is not None or self.pause_ms * 5 >= room_ms * 4)
         self.pause_ms -= self.pause_ms + 15 >> 4
+        self.read_at = None
 
     def receive(self, passive):
         # Only while there is no link: AT 1.7.4 takes the choice at any time, but then what waits stays where it is

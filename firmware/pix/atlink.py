@@ -8,17 +8,16 @@
 #
 # Longer than 350 lines: reading and writing share the state of one link, and on the board each file costs heap.
 
-import utime
 from micropython import const
 
 from pix import atline
 from pix.atport import after, left
 from pix.errors import PixError
 
-_SEGMENT = const(1460)  # two of them fill the module's TCP buffer of 2920, so one can be written while one is under way;
-#                         two answers of that size fit its transmit ring of 3020, so one can be asked for while one comes.
-#                         One more would be kept in the heap, where there is room, or dropped without a word (NONOS SDK
-#                         3.0.4, libat.a: uart_tx_buff_enq). CIPSEND and CIPRECVDATA take 2048 at most.
+# Two segments fill the module's TCP buffer of 2920 bytes, so one can be written while one is under way; two answers of
+# that size fit its transmit ring of 3020, so one can be asked for while one comes. What does not fit is kept in its
+# heap, or, without room there, dropped without a word (NONOS SDK 3.0.4, libat.a: uart_tx_buff_enq).
+_SEGMENT = const(1460)
 _LOOK_MS = const(500)  # silence after which a passive link is asked whether a notice was lost
 _CHECK_MS = const(3000)  # silence after which the module is asked whether the link is still there
 _ANSWER_MS = const(1500)
@@ -50,9 +49,8 @@ class Link:
         self.waiting = 0  # bytes in the module, as its notices tell
         self._got_data = False
         self._drained = False  # closed, and nothing is left in the module
-        self._check_due = False
+        self._check_due = self._gave_way = False
         self._refusals = 0
-        self._read_at = None  # the tick at which the last read of a frame ended
         self._look_at = after(0)
         self._answer_by = 0
         # Pipelined sending.
@@ -78,12 +76,8 @@ class Link:
         # everything was read. Raises PixError: bytes-lost, timeout, wifi-lost, link-lost, modem-rebooted, no-modem.
         modem = self._modem
         tok = modem.tok
-        modem.check_ring()
-        now = utime.ticks_ms()
-        if self._read_at is not None:
-            modem.pause_ms = max(modem.pause_ms, utime.ticks_diff(now, self._read_at))
-            self._read_at = None
-        end = utime.ticks_add(now, self.timeout_ms)
+        modem.end_pause()
+        end = after(self.timeout_ms)
         check_at = after(_CHECK_MS)
         while True:
             if self._end > self._start:
@@ -93,7 +87,6 @@ class Link:
             if tok.remaining and modem.source is self:
                 count = self._from_frame(mv)
                 if count:
-                    self._read_at = utime.ticks_ms()
                     return count
             elif self.closed and (self._drained or not modem.passive):
                 return 0
@@ -122,7 +115,11 @@ class Link:
         if self.closed and (self._drained or not modem.passive):
             return -1
         if modem.passive:
-            self._look()
+            # Whoever has just been given something lets others have a turn.
+            given = modem.asking is self and not modem.asked
+            self._gave_way = given and not self._gave_way and modem.others_wait(self)
+            if not self._gave_way:
+                self._look()
         return 0
 
     def prove(self):
@@ -145,7 +142,7 @@ class Link:
         modem = self._modem
         tok = modem.tok
         count = min(tok.remaining, len(mv))
-        if modem.asked == 1 and (self.waiting or tok.length >= _SEGMENT):
+        if modem.asked == 1 and (self.waiting or tok.length >= _SEGMENT) and not modem.others_wait(self):
             self._request()
         count = modem.uart.readinto(mv, count)
         if not count:
@@ -353,7 +350,7 @@ class Link:
             tries -= 1
             if final != b"ERROR":
                 self._failed()
-            if self._segments and _full(said):
+            if self._segments and atline.full(said):
                 self._await_acks(0, _SEND_MS)
             elif self._pipelined and not said and not self._segments:
                 self._pipelined = False  # this firmware has no CIPSENDBUF
@@ -417,7 +414,7 @@ class Link:
             return True
         if modem.busy:
             self._eager = False
-        elif final != b"ERROR" or not _full(said):
+        elif final != b"ERROR" or not atline.full(said):
             self._failed()
         return False
 
@@ -471,9 +468,8 @@ class Link:
         # The link is broken; the first reason stays. Buffered bytes beyond the proven ones are not given out.
         if not self.error:
             self.error = code
-            modem = self._modem
-            if code == "bytes-lost" and not modem.passive:
-                modem.pause_ms = modem.ring * 40000 // modem.baud
+            if code == "bytes-lost":
+                self._modem.beware()
             good = max(0, self.proven - self.delivered)
             self._end = min(self._end, self._start + good)
 
@@ -502,7 +498,3 @@ class Link:
         except PixError as error:
             self.fail(error.code)
         modem.release(self.number, open_there and not self.closed and modem.lost != "modem-rebooted")
-
-
-def _full(said):
-    return b"BUFFER FULL" in said or b"QUEUE FULL" in said

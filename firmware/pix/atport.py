@@ -72,7 +72,8 @@ class AtPort:
         self.received = 0  # payload bytes that the module has last confirmed to have taken
         self.passive = False  # what comes for TCP links waits in the module until it is asked for
         self.pulls = False  # the module can do that
-        self.pause_ms = 0  # the longest lately between two reads of a link: see `receive_fit`
+        self.pause_ms = 0  # the longest lately between two reads of a link: see `receive_fit` of pix.atcmd
+        self.read_at = None  # the tick of the last read of a payload
         self.generation = 0  # counts restarts of the module
         self.damages = 0  # counts what was no item
         self.numbered = False  # CIPMUX=1 has been set
@@ -176,6 +177,7 @@ class AtPort:
     def arrived(self, link, count):
         # `count` bytes of payload have been read for `link` (None: thrown away).
         self._gap_end = None
+        self.read_at = utime.ticks_ms()
         self.tok.took(count)
         if link is not None and not link.error:
             link.arrived += count
@@ -193,6 +195,25 @@ class AtPort:
                     link.fail("bytes-lost")
             self.noise = True
         return count
+
+    def end_pause(self):
+        # A link is about to be read: what has come since the last time waits in the ring.
+        self.check_ring()
+        if self.read_at is not None:
+            self.pause_ms = max(self.pause_ms, utime.ticks_diff(utime.ticks_ms(), self.read_at))
+            self.read_at = None
+
+    def beware(self):
+        # Bytes were lost. In active receiving that counts as a pause four times as long as the ring lasts.
+        if not self.passive:
+            self.pause_ms = self.ring * 40000 // self.baud
+
+    def others_wait(self, link):
+        # True when the module keeps bytes of another link than `link`, whose turn it is then.
+        for other in self.links:
+            if other is not None and other is not link and other.waiting:
+                return True
+        return False
 
     def _stray(self, stream):
         # Payload of a link that nobody reads just now; returns how many bytes of it `stream` gave.
