@@ -3,8 +3,8 @@
     python -m benchmarks.figures [--firmware MAIXPY.bin] [--rounds 3] [--only fetch] [--write]
 
 Prints each table of README. With --write, docs/figures.json has the figures and the date afterwards, and README.md its
-tables. Every cell is the median of `--rounds` runs, with the board's seed and the content of another number each. All
-times are virtual, of the models that `fetch_rate` and `upload_rate` describe; the fetches run on real MaixPy
+tables. Every cell is the median of `--rounds` runs, the fetches with other content each, one behind the other on one
+board. All times are virtual, of the models that `fetch_rate` and `upload_rate` describe; the fetches run on real MaixPy
 (`--firmware`, else MAIXPY_FIRMWARE, without which they are left out), the uploads on the hosted engine.
 """
 
@@ -34,21 +34,23 @@ Table = dict[str, Any]
 
 
 def fetch(rounds: int, firmware: Path | None) -> Table | None:
-    """Shares of the line rate for every series of `fetch_rate` and rate, None where a file was wrong in any round."""
+    """Shares of the line rate for every series of `fetch_rate` and rate; None where a file was wrong, and at the rates
+    above, which are not tried."""
     if firmware is None:
         return None
-    rows = []
-    for who, at in fetch_rate.SERIES:
-        shares: list[float | None] = []
-        for baud in fetch_rate.RATES:
-            runs = []
-            for seed in range(rounds):
-                content = random.Random(seed).randbytes(SIZES["fetch"])
-                runs.append(fetch_rate.measure(who, at, baud, content, firmware, seed))
-                print(runs[-1].text(), flush=True)
-            whole = all(run.whole for run in runs)
-            shares.append(round(statistics.median(run.share for run in runs), 4) if whole else None)
-        rows.append({"who": who, "at": at, "shares": shares})
+    contents = [random.Random(number).randbytes(SIZES["fetch"]) for number in range(rounds)]
+    found: dict[tuple[str, str], list[float | None]] = defaultdict(list)
+    for who, at, rates in fetch_rate.sessions():
+        shares = found[who, at]
+        runs: dict[int, list[fetch_rate.Row]] = defaultdict(list)
+        if None not in shares:
+            for row in fetch_rate.measure(who, at, rates, contents, firmware):
+                print(row.text(), flush=True)
+                runs[row.baud].append(row)
+        for rate in rates:
+            whole = len(runs[rate]) == rounds and all(run.whole for run in runs[rate])
+            shares.append(round(statistics.median(run.share for run in runs[rate]), 4) if whole else None)
+    rows = [{"who": who, "at": at, "shares": shares} for (who, at), shares in found.items()]
     return {"bytes": SIZES["fetch"], "rates": list(fetch_rate.RATES), "rows": rows, "firmware": firmware.stem}
 
 

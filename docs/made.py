@@ -319,10 +319,11 @@ def figures() -> dict[str, Any]:
 
 def _fetch_table(told: dict[str, Any]) -> str:
     rates = [str(rate) if rate < 1_000_000 else f"{rate // 1_000_000} M" for rate in told["rates"]]
-    rows = [
-        [_FETCH_ROWS[row["who"], row["at"]], *("file damaged" if s is None else f"{s:.1%}" for s in row["shares"])]
-        for row in told["rows"]
-    ]
+    rows = []
+    for row in told["rows"]:
+        cells = [f"{share:.1%}" for share in row["shares"] if share is not None]
+        damaged = ["file damaged", *["not tried"] * len(rates)]
+        rows.append([_FETCH_ROWS[row["who"], row["at"]], *(cells + damaged)[: len(rates)]])
     return _table(["share of the line rate", *rates], rows) + _measured(told, f" with {told['firmware']}")
 
 
