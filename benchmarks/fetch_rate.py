@@ -31,7 +31,7 @@ for baud in {rates}:
     modem = wifi.bring_up(config.Settings(wifi=[["home", "correct horse"]], baud=baud))
     for n in range({rounds}):
         if {passive}:
-            modem.pause_ms = 100000
+            modem._pause_ms = 100000
         t = utime.ticks_ms()
         r = fetch.fetch(modem, "http://127.0.0.1:{port}/%d" % n, "/sd/%d.%d" % (baud, n))
         print("took|%d|%d|%d" % (baud, n, utime.ticks_diff(utime.ticks_ms(), t)))

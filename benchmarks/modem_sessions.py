@@ -209,7 +209,7 @@ class Sessions:
 
     def _connect(self, port: int, pipelined: bool = False) -> Any:
         self.heard = []
-        self.modem.pause_ms = FOR_EVER_MS if next(self._passive) else 0
+        self.modem._pause_ms = FOR_EVER_MS if next(self._passive) else 0
         self._link = self.modem.connect(next(self._hosts), port, timeout_ms=_PATIENCE_MS, pipelined=pipelined)
         self._link.timeout_ms = _PATIENCE_MS
         return self._link

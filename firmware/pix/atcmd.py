@@ -120,7 +120,7 @@ class AtCommands(AtPort):
             self.owing = None
             link.confirm()
 
-    def receive_fit(self):
+    def _fit(self):
         # Before a link is opened: have the module hand on at once what comes (active), which fills the line, where the
         # ring has room for what comes in the longest pause of ours. Where it has not, or clients of the own server are
         # served meanwhile, have it kept until it is asked for (passive), which loses nothing. Raises PixError.
@@ -128,16 +128,15 @@ class AtCommands(AtPort):
         # A pause counts less from link to link, and a loss as much as four full rings: active receiving is tried again
         # after some 25 links.
         room_ms = self.ring * 10000 // self.baud
-        self.receive(self.on_client is not None or self.pause_ms * 5 >= room_ms * 4)
-        self.pause_ms -= self.pause_ms + 15 >> 4
-        self.read_at = None
+        self._receive(self.on_client is not None or self._pause_ms * 5 >= room_ms * 4)
+        self._pause_ms -= self._pause_ms + 15 >> 4
 
-    def receive(self, passive):
+    def _receive(self, passive):
         # Only while there is no link: AT 1.7.4 takes the choice at any time, but then what waits stays where it is
         # until more comes, a frame that was announced before tells more than CIPRECVDATA has left of it, and a close
         # drops what was kept (NONOS SDK 3.0.4, libat.a: at_setupCmdCipRecvMode, read_data_from_espconn,
         # at_tcpclient_discon_cb).
-        if not self.pulls or passive == self.passive or self.links != [None] * LINKS or True in self.stale:
+        if self.passive in (None, passive) or self.links != [None] * LINKS or True in self.stale:
             return
         if not self.ask("+CIPRECVMODE=%d" % passive):
             raise PixError("no-modem", "it refuses CIPRECVMODE")

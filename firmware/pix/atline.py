@@ -198,8 +198,3 @@ def number(text, start, end):
             return -1
         value = value * 10 + digit
     return value
-
-
-def full(lines):
-    # True when the `lines` in front of an ERROR say that CIPSENDBUF has no room just now.
-    return b"BUFFER FULL" in lines or b"QUEUE FULL" in lines

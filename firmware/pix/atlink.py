@@ -36,7 +36,6 @@ class Link:
         self.error = ""
         self.closed = False  # the module has no connection any more
         self.incoming = False  # a client of the module's own server
-        self.tcp = True
         self.deaf = False  # what comes and is not read at once is thrown away
         self.delivered = 0
         self.arrived = 0  # bytes taken from the line for this link
@@ -76,7 +75,7 @@ class Link:
         # everything was read. Raises PixError: bytes-lost, timeout, wifi-lost, link-lost, modem-rebooted, no-modem.
         modem = self._modem
         tok = modem.tok
-        modem.end_pause()
+        modem.check_ring()
         end = after(self.timeout_ms)
         check_at = after(_CHECK_MS)
         while True:
@@ -117,7 +116,7 @@ class Link:
         if modem.passive:
             # Whoever has just been given something lets others have a turn.
             given = modem.asking is self and not modem.asked
-            self._gave_way = given and not self._gave_way and modem.others_wait(self)
+            self._gave_way = given and not self._gave_way and modem.waits(self)
             if not self._gave_way:
                 self._look()
         return 0
@@ -142,7 +141,7 @@ class Link:
         modem = self._modem
         tok = modem.tok
         count = min(tok.remaining, len(mv))
-        if modem.asked == 1 and (self.waiting or tok.length >= _SEGMENT) and not modem.others_wait(self):
+        if modem.asked == 1 and (self.waiting or tok.length >= _SEGMENT) and not modem.waits(self):
             self._request()
         count = modem.uart.readinto(mv, count)
         if not count:
@@ -350,7 +349,7 @@ class Link:
             tries -= 1
             if final != b"ERROR":
                 self._failed()
-            if self._segments and atline.full(said):
+            if self._segments and (b"BUFFER FULL" in said or b"QUEUE FULL" in said):
                 self._await_acks(0, _SEND_MS)
             elif self._pipelined and not said and not self._segments:
                 self._pipelined = False  # this firmware has no CIPSENDBUF
@@ -414,7 +413,7 @@ class Link:
             return True
         if modem.busy:
             self._eager = False
-        elif final != b"ERROR" or not atline.full(said):
+        elif final != b"ERROR" or not (b"BUFFER FULL" in said or b"QUEUE FULL" in said):
             self._failed()
         return False
 
@@ -468,8 +467,6 @@ class Link:
         # The link is broken; the first reason stays. Buffered bytes beyond the proven ones are not given out.
         if not self.error:
             self.error = code
-            if code == "bytes-lost":
-                self._modem.beware()
             good = max(0, self.proven - self.delivered)
             self._end = min(self._end, self._start + good)
 

@@ -70,10 +70,9 @@ class AtPort:
         self.asking = None  # the link that has requested data (passive mode)
         self.asked = 0  # its requests without an answer
         self.received = 0  # payload bytes that the module has last confirmed to have taken
-        self.passive = False  # what comes for TCP links waits in the module until it is asked for
-        self.pulls = False  # the module can do that
-        self.pause_ms = 0  # the longest lately between two reads of a link: see `receive_fit` of pix.atcmd
-        self.read_at = None  # the tick of the last read of a payload
+        self.passive = None  # True: what comes for TCP links waits in the module until it is asked for; None: it cannot
+        self._pause_ms = 0  # the longest lately between two looks at the ring: see pix.atcmd
+        self._read_at = None  # the tick of the last read of a payload
         self.generation = 0  # counts restarts of the module
         self.damages = 0  # counts what was no item
         self.numbered = False  # CIPMUX=1 has been set
@@ -177,7 +176,7 @@ class AtPort:
     def arrived(self, link, count):
         # `count` bytes of payload have been read for `link` (None: thrown away).
         self._gap_end = None
-        self.read_at = utime.ticks_ms()
+        self._read_at = utime.ticks_ms()
         self.tok.took(count)
         if link is not None and not link.error:
             link.arrived += count
@@ -188,27 +187,24 @@ class AtPort:
         # How many bytes wait. A full ring has dropped some, silently, behind the last one that waits: nothing can be
         # proven any more.
         count = self.uart.any()
+        if self._read_at is not None:
+            self._pause_ms = max(self._pause_ms, utime.ticks_diff(utime.ticks_ms(), self._read_at))
+            self._read_at = None
         if count >= self.ring:
             self._last = None
             for link in self.links:
                 if link is not None:
                     link.fail("bytes-lost")
+            self._beware()
             self.noise = True
         return count
 
-    def end_pause(self):
-        # A link is about to be read: what has come since the last time waits in the ring.
-        self.check_ring()
-        if self.read_at is not None:
-            self.pause_ms = max(self.pause_ms, utime.ticks_diff(utime.ticks_ms(), self.read_at))
-            self.read_at = None
+    def _beware(self):
+        # Bytes may be lost. In active receiving that counts as a pause four times as long as the ring lasts.
+        if not self.passive and self.tok.strict:
+            self._pause_ms = self.ring * 40000 // self.baud
 
-    def beware(self):
-        # Bytes were lost. In active receiving that counts as a pause four times as long as the ring lasts.
-        if not self.passive:
-            self.pause_ms = self.ring * 40000 // self.baud
-
-    def others_wait(self, link):
+    def waits(self, link):
         # True when the module keeps bytes of another link than `link`, whose turn it is then.
         for other in self.links:
             if other is not None and other is not link and other.waiting:
@@ -245,7 +241,7 @@ class AtPort:
             self._line(tok.line)
         elif event == atparse.FRAME:
             self.source = self.links[tok.link]
-            if self.source is not None and self.source.tcp:
+            if self.passive and self.source is not None and self.source.waiting is not None:
                 self.passive = False  # whatever was set
             if self.source is None and not self.stale[tok.link]:
                 # No such link is open: it is another one's payload, and its number was damaged. Or it is a client whose
@@ -259,7 +255,7 @@ class AtPort:
             if self.source is not None:
                 self.source.data_comes(tok.length)
         elif event == atparse.WAITING:
-            self.passive = True
+            self.passive = None if self.passive is None else True
             if self.links[tok.link] is not None:
                 self.links[tok.link].waiting = tok.length
         elif event == atparse.PROMPT:
@@ -354,6 +350,7 @@ class AtPort:
         for link in self.links:
             if link is not None and (not self.passive or link is self._last or (self.asked and link is self.asking)):
                 link.fail("bytes-lost")
+        self._beware()
         self._last = None
         self.asked = 0
 
@@ -384,3 +381,4 @@ class AtPort:
     def watch_links(self):
         # With a link open every item must be well-formed; without one, noise does no harm.
         self.tok.strict = self.links != [None] * LINKS
+        self._read_at = None

@@ -55,7 +55,7 @@ class Modem(AtCommands):
         # PixError: dns-failed, refused, connect-timeout, bytes-lost, wifi-lost, no-modem, modem-rebooted.
         self._awake()
         there = self.resolve(host, timeout_ms)
-        self.receive_fit()
+        self._fit()
         link = Link(self, self._free(), pipelined)
         self.links[link.number] = link
         self.watch_links()
@@ -184,7 +184,7 @@ class Modem(AtCommands):
             on_client(link)
 
         self._awake()
-        self.receive(True)
+        self._receive(True)
         start = "+CIPSERVER=1,%d" % port
         if self.version >= (1, 6):
             self.ask("+CIPSERVERMAXCONN=%d" % clients)

@@ -188,7 +188,7 @@ class Station:
         if can(modem.version, "messages") and not modem.ask("+SYSMSG_CUR=0"):
             # Long notices instead of CONNECT may have been left on, in the module's flash. 1.6 has no other form.
             modem.ask("+SYSMSG=0")
-        modem.passive = modem.pulls = can(modem.version, "receive") and modem.ask("+CIPRECVMODE=1")
+        modem.passive = True if can(modem.version, "receive") and modem.ask("+CIPRECVMODE=1") else None
         self.tell("modem", "AT %d.%d at %d baud" % (modem.version + (modem.baud,)))
 
     def _reset(self):

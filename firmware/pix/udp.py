@@ -20,8 +20,8 @@ class Port:
     def __init__(self, modem, number):
         self.error = ""
         self.closed = False
-        self.incoming = self.deaf = self.tcp = False
-        self.waiting = 0
+        self.incoming = self.deaf = False
+        self.waiting = None  # passive receiving is of TCP
         self.arrived = self.proven = self.delivered = 0
         self._modem = modem
         self._queue = []

@@ -172,7 +172,7 @@ def test_with_a_link_open_nothing_changes(boards):
     modem = bench.bring_up()
     bench.serve(80, lambda: Once(BODY[:3000], close=False))
     first = get(modem)
-    modem.pause_ms = FOR_EVER_MS
+    modem._pause_ms = FOR_EVER_MS
     second = get(modem)
     assert not modem.passive
     assert read_all(first, limit=3000) == read_all(second, limit=3000) == BODY[:3000]
@@ -191,10 +191,10 @@ def test_what_comes_tells_how_the_module_receives(boards, passive):
     modem = bench.bring_up()
     bench.serve(80, lambda: Once(BODY))
     fetched(bench, modem)
-    modem.pause_ms = FOR_EVER_MS if passive else 0
-    modem.receive(not passive)
+    modem._pause_ms = FOR_EVER_MS if passive else 0
+    modem._receive(not passive)
     bench.to_modem.mangle = lambda index, byte: bytes((byte ^ 1 if byte == ord("01"[passive]) else byte,))
-    modem.receive(passive)
+    modem._receive(passive)
     bench.to_modem.mangle = None
     assert modem.passive == passive != bench.modem.settings.passive
     assert fetched(bench, modem) == []

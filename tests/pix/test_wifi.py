@@ -15,7 +15,7 @@ def stages(bench):
     return [f"{stage} {detail}" for _, stage, detail in bench.stages]
 
 
-@pytest.mark.parametrize(("profile", "passive"), [("1.1", False), ("1.3", False), ("1.6", False), ("1.7.4", True)])
+@pytest.mark.parametrize(("profile", "passive"), [("1.1", None), ("1.3", None), ("1.6", None), ("1.7.4", True)])
 def test_every_firmware_comes_up(boards, profile, passive):
     bench = boards(profile)
     modem = bench.bring_up()

@@ -94,7 +94,7 @@ class Bench:
         self._patch_pins()
         modem = self.load("wifi").bring_up(self.settings(**settings), self._stage, recover, idle)
         if self._receiving == "passive":
-            modem.pause_ms = FOR_EVER_MS
+            modem._pause_ms = FOR_EVER_MS
         return modem
 
     def _stage(self, stage, detail):
