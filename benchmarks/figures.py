@@ -1,6 +1,6 @@
 """The figures of README.md: measured here, kept in docs/figures.json, put into README.md by docs/made.py.
 
-    python -m benchmarks.figures [--firmware MAIXPY.bin] [--rounds 3] [--only fetch] [--write]
+    python -m benchmarks.figures [--firmware MAIXPY.bin] [--rounds 3] [--jobs 2] [--only fetch] [--write]
 
 Prints each table of README. With --write, docs/figures.json has the figures and the date afterwards, and README.md its
 tables. Every cell is the median of `--rounds` runs, the fetches with other content each, one behind the other on one
@@ -20,6 +20,7 @@ import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -33,28 +34,26 @@ UPLOAD_AT = "1.7.4"
 Table = dict[str, Any]
 
 
-def fetch(rounds: int, firmware: Path | None) -> Table | None:
-    """Shares of the line rate for every series of `fetch_rate` and rate; None where a file was wrong, and at the rates
-    above, which are not tried."""
+def fetch(rounds: int, firmware: Path | None, jobs: int) -> Table | None:
+    """Shares of the line rate for every series of `fetch_rate` and rate that is tried; None where a file was wrong."""
     if firmware is None:
         return None
     contents = [random.Random(number).randbytes(SIZES["fetch"]) for number in range(rounds)]
     found: dict[tuple[str, str], list[float | None]] = defaultdict(list)
-    for who, at, rates in fetch_rate.sessions():
-        shares = found[who, at]
-        runs: dict[int, list[fetch_rate.Row]] = defaultdict(list)
-        if None not in shares:
-            for row in fetch_rate.measure(who, at, rates, contents, firmware):
-                print(row.text(), flush=True)
-                runs[row.baud].append(row)
-        for rate in rates:
-            whole = len(runs[rate]) == rounds and all(run.whole for run in runs[rate])
-            shares.append(round(statistics.median(run.share for run in runs[rate]), 4) if whole else None)
+    with ProcessPoolExecutor(jobs) as pool:
+        asked = [(session, pool.submit(_fetches, session, contents, firmware)) for session in fetch_rate.sessions()]
+        for (who, at, rates), answer in asked:
+            for rate in rates:
+                runs = [run for run in answer.result() if run.baud == rate]
+                print("\n".join(run.text() for run in runs), flush=True)
+                whole = len(runs) == rounds and all(run.whole for run in runs)
+                share = round(statistics.median(run.share for run in runs), 4) if whole else None
+                found[who, at].append(share)
     rows = [{"who": who, "at": at, "shares": shares} for (who, at), shares in found.items()]
     return {"bytes": SIZES["fetch"], "rates": list(fetch_rate.RATES), "rows": rows, "firmware": firmware.stem}
 
 
-def upload(rounds: int, _firmware: Path | None) -> Table:
+def upload(rounds: int, _firmware: Path | None, _jobs: int) -> Table:
     """Shares of the line rate for every way of sending of `upload_rate`."""
     found = defaultdict(list)
     for _ in range(rounds):
@@ -73,7 +72,11 @@ def upload(rounds: int, _firmware: Path | None) -> Table:
     return {"bytes": SIZES["upload"], "baud": upload_rate.BAUD, "at": UPLOAD_AT, "rows": rows}
 
 
-TABLES: dict[str, Callable[[int, Path | None], Table | None]] = {"fetch": fetch, "upload": upload}
+def _fetches(session: Any, contents: list[bytes], firmware: Path) -> list[fetch_rate.Row]:
+    return list(fetch_rate.measure(*session, contents, firmware))
+
+
+TABLES: dict[str, Callable[[int, Path | None, int], Table | None]] = {"fetch": fetch, "upload": upload}
 
 
 def main() -> int:
@@ -82,6 +85,7 @@ def main() -> int:
     image = os.environ.get("MAIXPY_FIRMWARE")
     parser.add_argument("--firmware", type=Path, default=Path(image) if image else None)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="boards at a time")
     parser.add_argument("--only", choices=TABLES, help="this table alone")
     parser.add_argument("--write", action="store_true", help="into docs/figures.json and README.md")
     options = parser.parse_args()
@@ -90,7 +94,7 @@ def main() -> int:
         if options.only not in (None, name):
             continue
         print(f"-- {name}, {options.rounds} rounds", flush=True)
-        table = measure(options.rounds, options.firmware)
+        table = measure(options.rounds, options.firmware, options.jobs)
         if table is None:
             print("left out: needs a MaixPy image (--firmware)")
             continue

@@ -321,9 +321,9 @@ def _fetch_table(told: dict[str, Any]) -> str:
     rates = [str(rate) if rate < 1_000_000 else f"{rate // 1_000_000} M" for rate in told["rates"]]
     rows = []
     for row in told["rows"]:
-        cells = [f"{share:.1%}" for share in row["shares"] if share is not None]
-        damaged = ["file damaged", *["not tried"] * len(rates)]
-        rows.append([_FETCH_ROWS[row["who"], row["at"]], *(cells + damaged)[: len(rates)]])
+        cells = ["file damaged" if share is None else f"{share:.1%}" for share in row["shares"]]
+        cells += ["not tried"] * (len(rates) - len(cells))
+        rows.append([_FETCH_ROWS[row["who"], row["at"]], *cells])
     return _table(["share of the line rate", *rates], rows) + _measured(told, f" with {told['firmware']}")
 
 
