@@ -5,7 +5,7 @@
 Prints each table of README. With --write, docs/figures.json has the figures and the date afterwards, and README.md its
 tables. Every cell is the median of `--rounds` runs, the fetches with other content each, one behind the other on one
 board. All times are virtual, of the models that `fetch_rate` and `upload_rate` describe; the fetches run on real MaixPy
-(`--firmware`, else MAIXPY_FIRMWARE, without which they are left out), the uploads on the hosted engine.
+(`--firmware`, else MAIXPY_FIRMWARE) or without it, as the uploads do, on the hosted engine.
 """
 
 from __future__ import annotations
@@ -34,10 +34,8 @@ UPLOAD_AT = "1.7.4"
 Table = dict[str, Any]
 
 
-def fetch(rounds: int, firmware: Path | None, jobs: int) -> Table | None:
+def fetch(rounds: int, firmware: Path | None, jobs: int) -> Table:
     """Shares of the line rate for every series of `fetch_rate` and rate that is tried; None where a file was wrong."""
-    if firmware is None:
-        return None
     contents = [random.Random(number).randbytes(SIZES["fetch"]) for number in range(rounds)]
     found: dict[tuple[str, str], list[float | None]] = defaultdict(list)
     with ProcessPoolExecutor(jobs) as pool:
@@ -50,7 +48,12 @@ def fetch(rounds: int, firmware: Path | None, jobs: int) -> Table | None:
                 share = round(statistics.median(run.share for run in runs), 4) if whole else None
                 found[who, at].append(share)
     rows = [{"who": who, "at": at, "shares": shares} for (who, at), shares in found.items()]
-    return {"bytes": SIZES["fetch"], "rates": list(fetch_rate.RATES), "rows": rows, "firmware": firmware.stem}
+    return {
+        "bytes": SIZES["fetch"],
+        "rates": list(fetch_rate.RATES),
+        "rows": rows,
+        "firmware": firmware.stem if firmware else "",
+    }
 
 
 def upload(rounds: int, _firmware: Path | None, _jobs: int) -> Table:
@@ -72,11 +75,11 @@ def upload(rounds: int, _firmware: Path | None, _jobs: int) -> Table:
     return {"bytes": SIZES["upload"], "baud": upload_rate.BAUD, "at": UPLOAD_AT, "rows": rows}
 
 
-def _fetches(session: Any, contents: list[bytes], firmware: Path) -> list[fetch_rate.Row]:
+def _fetches(session: Any, contents: list[bytes], firmware: Path | None) -> list[fetch_rate.Row]:
     return list(fetch_rate.measure(*session, contents, firmware))
 
 
-TABLES: dict[str, Callable[[int, Path | None, int], Table | None]] = {"fetch": fetch, "upload": upload}
+TABLES: dict[str, Callable[[int, Path | None, int], Table]] = {"fetch": fetch, "upload": upload}
 
 
 def main() -> int:
@@ -95,8 +98,8 @@ def main() -> int:
             continue
         print(f"-- {name}, {options.rounds} rounds", flush=True)
         table = measure(options.rounds, options.firmware, options.jobs)
-        if table is None:
-            print("left out: needs a MaixPy image (--firmware)")
+        if kept.get(name, {}).get("firmware") and not table["firmware"]:
+            print("not kept: the figures that are there are of a MaixPy image (--firmware)")
             continue
         day = datetime.datetime.now(datetime.timezone.utc).date()
         kept[name] = {"date": day.isoformat(), "rounds": options.rounds, **table}

@@ -324,7 +324,7 @@ def _fetch_table(told: dict[str, Any]) -> str:
         cells = ["file damaged" if share is None else f"{share:.1%}" for share in row["shares"]]
         cells += ["not tried"] * (len(rates) - len(cells))
         rows.append([_FETCH_ROWS[row["who"], row["at"]], *cells])
-    return _table(["share of the line rate", *rates], rows) + _measured(told, f" with {told['firmware']}")
+    return _table(["share of the line rate", *rates], rows) + _measured(told)
 
 
 def _upload_table(told: dict[str, Any]) -> str:
@@ -336,15 +336,17 @@ def _upload_table(told: dict[str, Any]) -> str:
         unproven = ", no proof" if name in _UNPROVEN else ""
         rows.append([title, f"{row['payload']:.1%}", bound, f"{row['whole']:.1%}{unproven}"])
     head = ["share of the line rate", "first byte to last acknowledgement", "bound", "connect to proof"]
-    return _table(head, rows) + _measured(told, "")
+    return _table(head, rows) + _measured(told)
 
 
 def _table(head: list[str], rows: list[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in [head, ["---"] * len(head), *rows]) + "\n\n"
 
 
-def _measured(told: dict[str, Any], how: str) -> str:
+def _measured(told: dict[str, Any]) -> str:
     day = datetime.date.fromisoformat(told["date"])
+    image = told.get("firmware")
+    how = f" on the emulated chip, {image}" if image else " on the hosted engine"
     return f"Measured on {day.day} {_MONTHS[day.month - 1]} {day.year}{how}; medians of {told['rounds']}.\n"
 
 
