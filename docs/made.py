@@ -295,8 +295,8 @@ _UPLOAD_ROWS = {
     "tcp CIPSEND": "`pix`, CIPSEND, plain TCP",
     "tus CIPSEND": "`pix`, CIPSEND, tus",
     "tus CIPSENDBUF": "`pix`, CIPSENDBUF, tus",
-    "tus CIPSENDBUF, companion": "the same to `maixpix serve`",
-    "tus CIPSENDBUF, first read": "the same, a file of the card that is read for its digest first",
+    "tus CIPSENDBUF, first read": "`pix`, CIPSENDBUF, tus, a file of the card that is read for its digest first",
+    "tus CIPSENDBUF, companion": "`pix`, CIPSENDBUF, tus, to `maixpix serve`",
 }
 _UNPROVEN = ("stock driver", "tcp CIPSEND")
 
