@@ -385,6 +385,7 @@ class Link:
         uart = modem.uart
         size = len(piece)
         segments = self._segments
+        number = segments[-1]
         if len(segments) > 1:
             done = b"\r\n%d,%d,SEND OK\r\n" % (self.number, segments[0])
             if uart.any() == len(done) and modem.expect(done):
@@ -402,10 +403,10 @@ class Link:
                 fill(piece)
             return False
         said = []
-        expected = confirmed + b"%d,%d\r\n\r\nOK\r\n> " % (segments[-1] + 1, segments[-1] - 1)
+        expected = confirmed + b"%d,%d\r\n\r\nOK\r\n> " % (number + 1, number - 1)
         final = modem.send_quickly(self._command(size), expected, first, said.append, fill, piece)
         if final is True:
-            segments.append(segments[-1] + 1)
+            segments.append(number + 1)
             return True
         self._confirmed(sent)
         if final == b"OK":
