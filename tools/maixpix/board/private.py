@@ -53,10 +53,13 @@ def _short_names(files: tuple[tuple[str, str], ...]) -> dict[str, dict[str, str]
             if base in group:
                 group[head(file)] = head(base)
     names: dict[str, dict[str, str]] = {}
-    for file, text in files:
-        shared = names.setdefault(head(file), {})
-        for name in _private_names(text):
-            shared.setdefault(name, f"_{len(shared)}")
+    # The compiler puts the value of a private constant where its name stands: those come last, as nobody stores them.
+    for constants in (False, True):
+        for file, text in files:
+            shared = names.setdefault(head(file), {})
+            for name in _private_names(text):
+                if constants or f"{name} = const(" not in text:
+                    shared.setdefault(name, f"_{len(shared)}")
     return {file: names[head(file)] for file, _ in files}
 
 
