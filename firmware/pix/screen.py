@@ -132,7 +132,12 @@ class Screen:
             raise PixError("too-big", told)
         try:
             if not proven:
-                walk(path, kind)
+                try:
+                    walk(path, kind)
+                except MemoryError:
+                    # Its tables find room where the picture will be, and are gone before that comes.
+                    pix.hand_over(pix.PICTURE)
+                    walk(path, kind)
             pix.hand_over(pix.PICTURE)
             gc.collect()
             self._picture = self._load(path, kind)
