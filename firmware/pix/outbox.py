@@ -25,6 +25,10 @@ class Outbox:
         self._counter = folder + "/number"
         make_folder(folder)
         recover(folder)
+        for name in [name for name in files(folder) if name[-4:].lower() == ".^jp"]:
+            # The power went in `done`, between the picture and its note.
+            if size_of(self.path(name[:-4] + ".jpg")) is None:
+                remove(self.path(name))
         # The last number that was given out: what the counter says, or the pictures, should it be damaged. /sd/sent may
         # hold thousands, so it is read only then.
         text = head_of(self._counter, 7) or b""
