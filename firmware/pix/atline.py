@@ -139,6 +139,14 @@ def address(text):
     return data.decode()
 
 
+def plain(data):
+    # Printable ASCII `data` (bytes of a line) as text, "" when it holds anything else.
+    for c in data:
+        if not 32 <= c <= 126:
+            return ""
+    return data.decode()
+
+
 def station_address(line):
     # The address in a line +CIPSTA_CUR:ip:"192.168.4.50", "" when it has none.
     at = line.find(b':ip:"')

@@ -10,6 +10,7 @@ import ubinascii
 import utime
 from micropython import const
 
+from pix.atline import plain
 from pix.files import head_of, on_card, put, size_of
 
 _MAGIC = b"pix-now 1 "
@@ -166,7 +167,7 @@ def ask(modem):
         return None
     for line in lines:
         if line[:13] == b"+CIPSNTPTIME:":
-            told = http_seconds(line[13:].decode())
+            told = http_seconds(plain(line[13:]))
             if told is not None and told > _EARLIEST:
                 return told
             modem.ask("+CIPSNTPCFG=1,0")

@@ -25,6 +25,7 @@ class Outbox:
         self._counter = folder + "/number"
         make_folder(folder)
         recover(folder)
+        _sweep(folder)
         # The last number that was given out: what the counter says, or the pictures, should it be damaged. /sd/sent may
         # hold thousands, so it is read only then.
         text = head_of(self._counter, 7) or b""
@@ -105,6 +106,13 @@ class Outbox:
             kept = name if size_of(SENT + "/" + name) is None else self._fresh()
             on_card(path, uos.rename, path, SENT + "/" + kept)
         remove(beside(path, "^"))
+
+
+def _sweep(folder):
+    # Remove the notes whose picture is gone: the power went in `done`, between the two.
+    for name in [name for name in files(folder) if name[-4:].lower() == ".^jp"]:
+        if size_of("%s/%s.jpg" % (folder, name[:-4])) is None:
+            remove("%s/%s" % (folder, name))
 
 
 def _last(folder, last):

@@ -6,7 +6,7 @@ import utime
 from micropython import const
 from uhashlib import sha256
 
-from pix.atline import number, scanned_name
+from pix.atline import number, plain, scanned_name
 from pix.errors import PixError
 
 ADDRESS = "4.3.2.1"
@@ -41,7 +41,7 @@ def name_of(modem, start):
     modem.ask("+CIPAPMAC_CUR?", on_line=lines.append)
     for line in lines:
         if line[:10] == b"+CIPAPMAC_" and line[-1:] == b'"':
-            return start + (line[-6:-4] + line[-3:-1]).decode()
+            return start + plain(line[-6:-4] + line[-3:-1])
     return start + "%02x%02x" % tuple(uos.urandom(2))
 
 

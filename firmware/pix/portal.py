@@ -168,6 +168,8 @@ class Portal:
                 self._station.idle()
             if modem.generation != generation:
                 raise PixError("modem-rebooted")
+            if modem.lost:
+                raise PixError(modem.lost)  # given up while guests were served: it may answer again, but nobody listens
             if left(check_at) <= 0:
                 # At another rate than ours a restarted module is not understood; nobody else here would notice it.
                 check_at = after(_CHECK_MS)

@@ -14,6 +14,7 @@ import gc
 import utime
 
 import pix
+from pix.atline import signal_of
 
 ORDER = ("v", "sw", "at", "rssi", "heap", "up", "pics", "writes", "shown", "err", "clock", "note")
 
@@ -51,10 +52,9 @@ class Report:
         lines = []
         if modem.ask("+CWJAP?", on_line=lines.append):
             for line in lines:
-                # +CWJAP:"name","mac",channel,rssi: the name may hold anything, also quotes and commas.
-                words = line[line.rfind(b'",') + 2 :].split(b",")
-                if line[:8] == b'+CWJAP:"' and len(words) > 1 and words[1][:1] == b"-" and words[1][1:].isdigit():
-                    self.rssi = words[1].decode()
+                strength = signal_of(line)
+                if strength:
+                    self.rssi = str(strength)
 
     def page(self):
         # The same for people, in lines.

@@ -18,11 +18,13 @@
 
 import gc
 
+import uos
 import utime
 from micropython import const
 
 from pix.atport import after, left
 from pix.errors import PixError
+from pix.files import card_answers
 from pix.webconn import Conn
 from pix.webgate import Gate
 from pix.webreq import WebError
@@ -54,6 +56,7 @@ class Web:
         self.local = ""  # URL with the board's name
         self.served = 0  # requests that were answered
         self.failures = 0  # of handlers
+        self._doubted = False  # something went wrong that a lost card explains
         self.view = memoryview(bytearray(_SEGMENT))  # what is being read or sent, of whichever link
         self._log = log
         self._name = ""
@@ -174,6 +177,7 @@ class Web:
 
     def serve(self, until=None):
         # Nothing but serving, until the function `until` says true. Repairs a lost network by itself.
+        # Raises PixError "no-card", see `look_at_card`.
         while until is None or not until():
             modem = self.modem
             if modem is None:
@@ -181,6 +185,7 @@ class Web:
             if modem.lost:
                 self.repair()
             self.poll(100)
+            self.look_at_card()
             if not self._conns:
                 modem.poll()  # waits for a character timeout
 
@@ -199,10 +204,20 @@ class Web:
             self._again_at = after(self._pause_ms)
             self._pause_ms = min(2 * self._pause_ms, _LONGEST_REPAIR_MS)
 
+    def look_at_card(self):
+        # Raises PixError "no-card" when something went wrong since the last call and the card is gone: without it the
+        # pages would answer 500 for ever, the card back in its slot or not (pix.start mounts it anew).
+        if self._doubted:
+            self._doubted = False
+            if "sd" in uos.listdir("/") and not card_answers():
+                raise PixError("no-card")
+
     def note(self, error):
         # Log an exception. What breaks several links at once is told once.
         now = utime.ticks_ms()
         code = getattr(error, "code", "")
+        # What is no PixError may be a module that went with its card.
+        self._doubted = self._doubted or code in ("", "no-card", "card-error")
         again = code and code == self._noted[0] and utime.ticks_diff(now, self._noted[1]) < _EPISODE_MS
         self._noted = code, now
         if again:

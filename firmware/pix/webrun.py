@@ -88,6 +88,7 @@ class Beside:
 
     def rest(self, ms):
         # Serve for `ms`, or less when `hurry` or `portal` is set meanwhile; without pages, sleep.
+        # Raises PixError "no-card" once pages have failed for want of it.
         end = utime.ticks_add(utime.ticks_ms(), ms)
         while not self.hurry and not self.portal:
             self.portal = self._held.look()
@@ -100,6 +101,7 @@ class Beside:
             self.web.poll()
             self._lighten()
             self.pages.work()
+            self.web.look_at_card()
             self.web.repair()
             utime.sleep_ms(min(left, _PAUSE_MS))
 

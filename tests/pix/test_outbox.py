@@ -74,6 +74,17 @@ def test_a_deleted_outbox_gives_no_number_of_sent_pictures_again(device, outbox)
     assert kept == {**sent, name: b"picture 0"}
 
 
+def test_a_note_whose_picture_is_through_goes_with_the_next_start(device, outbox):
+    """The power went between the two steps of `done`, and nobody looked for the note again."""
+    first, second = fill(device, outbox, 2)
+    notes = [device.folder / "outbox" / f"{name[:-4]}.^jp" for name in (first, second)]
+    for note in notes:
+        note.write_bytes(b"a note")
+    (device.folder / "outbox" / first).unlink()
+    device.load("outbox").Outbox(reserve_kb=64)
+    assert [note.exists() for note in notes] == [False, True]
+
+
 def test_done_replaces_no_other_picture(device, outbox):
     """Somebody put a picture of that name there meanwhile: both stay."""
     (name,) = fill(device, outbox, 1)

@@ -192,6 +192,47 @@ def test_scanned_names(boards):
     assert name(b"OK") == b""
 
 
+class Telling:
+    """A modem whose answers are the line `line`."""
+
+    version = (1, 7)
+    online = True
+
+    def __init__(self, line):
+        self.line = line
+
+    def ask(self, text, timeout_ms=0, on_line=None):
+        if on_line is not None:
+            on_line(self.line)
+        return True
+
+
+TOLD = {
+    b"+CIPSNTPTIME:Sat Nov 28 14:00:00 2026": lambda load, modem: load("clock").ask(modem),
+    b'+CIPAPMAC_CUR:"1a:fe:34:a5:8d:c6"': lambda load, modem: load("ownnet").name_of(modem, "maixpix-"),
+    b'+CWJAP:"ho,\xff"me","3c:84:6a:00:00:01",6,-61': lambda load, modem: load("report").Report.look_at(modem, modem),
+    b'+CWLAP:(4,"home",-50,"3c:84:6a:00:00:01",6,-6,0)': lambda load, modem: load("ownnet").scanned(modem.line),
+}
+
+
+@pytest.mark.parametrize("line", TOLD)
+def test_a_damaged_line_is_never_an_exception(device, line):
+    load = device.load
+    for at in range(len(line)):
+        for other in (*(bytes((line[at] ^ 1 << bit,)) for bit in range(8)), b"", line[at : at + 1] * 2, b"\x8f"):
+            TOLD[line](load, Telling(line[:at] + other + line[at + 1 :]))
+
+
+def test_what_a_whole_line_tells(device):
+    load = device.load
+    time, name, heard, seen = [(TOLD[line], Telling(line)) for line in TOLD]
+    assert time[0](load, time[1]) == 1795874400
+    assert name[0](load, name[1]) == "maixpix-8dc6"
+    heard[0](load, heard[1])
+    assert heard[1].rssi == "-61"
+    assert seen[0](load, seen[1]) == (b"home", True, -50, 6)
+
+
 @pytest.mark.parametrize("profile", ["1.1", "1.7.4"])
 def test_a_lost_network_comes_back_by_itself(boards, profile):
     bench = boards(profile)

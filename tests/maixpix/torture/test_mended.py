@@ -84,6 +84,9 @@ def test_a_receiver_that_is_none_does_not_have_the_file():
     assert breaches(played) == [] and len(played.world.sink.stored) == 1
 
 
+LINE_CHANGES = "the serial line changes what goes over it"
+
+
 def flips(at):
     return {"when": {"lane": "console_rx", "byte": at}, "do": "flip", "mask": 1}
 
@@ -92,7 +95,7 @@ def test_a_line_that_changes_a_letter_puts_no_file_under_its_name():
     """`fill` found that out when it read everything back, and the power had gone before."""
     cut = {"when": {"lane": "console_rx", "byte": 16_800}, "do": "cut-power"}
     played = run("fill", {"app": "show"}, Cycle([flips(12_900), cut], end_ms=20_000), Cycle(), planted=0)
-    assert breaches(played) == [] and "did not arrive whole" in played.world.desk.troubles[0][1]
+    assert breaches(played) == [] and LINE_CHANGES in played.world.desk.troubles[0][1]
 
 
 @pytest.mark.parametrize("at", [10_900, 11_200])
@@ -117,3 +120,28 @@ def test_a_card_that_takes_nothing_is_one_line_in_the_log():
     assert breaches(played) == []
     text = played.cycles[0].text
     assert text.count("error card-error: ") == text.count("snap starts again in ") > 1
+
+
+def test_pages_come_back_with_a_card_that_was_out_for_a_moment():
+    """What a page imports had gone with the card, and whoever asked was answered 500 for ever."""
+    out = {"when": {"ms": 11_440}, "do": "remove-card", "for_ms": 3000}
+    played = run(
+        "web", {"app": "panel", "frame": "QQVGA"}, Cycle([out]), pictures=[2, 4, 7], seed=900600, quiet_ms=16_000
+    )
+    assert breaches(played) == []
+    assert played.last.text.count("cpu:freq") == 2  # it has restarted by itself
+
+
+def test_a_boot_script_that_meets_no_card_is_told_by_the_board():
+    """The virtual board ended with an error of its own where MaixPy could not write its demo to a card that was out."""
+    out = {"when": {"ms": 2058}, "do": "remove-card", "for_ms": 3000}
+    played = run("deploy", {"app": "show"}, Cycle([out], end_ms=12_000), Cycle(), planted=1)
+    assert breaches(played) == [] and "OSError: " in played.cycles[0].text
+
+
+def test_a_portal_whose_module_is_given_up_is_opened_anew():
+    """The module answered again, but nobody listened to its guests until the portal's time was over."""
+    hangs = {"when": {"lane": "to_modem", "byte": 1764}, "do": "stall-modem", "ms": 4000}
+    settings = {**PICTURE, "app": "frame", "wifi": [["gone", "12345678"]], "baud": 115200, "portal_s": 300}
+    played = run("portal", settings, Cycle([hangs]), at="1.7.4", seed=902081, quiet_ms=22_843)
+    assert breaches(played) == [] and played.last.text.count("portal network ") > 1

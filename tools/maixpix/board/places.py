@@ -57,10 +57,18 @@ class Place(Protocol):
 
 
 # Runs once a session. The flash has no folders and lists all its files whatever is asked, so one function serves both.
+# A serial line has no checksum: `_x` runs a command only as it was sent, and proves what the command has told by `_p`.
 _HELPERS = """
 import uos
 from ubinascii import hexlify,a2b_base64,b2a_base64,crc32
 from uhashlib import sha256
+def _x(n,s):
+ global _z
+ if crc32(s)&0xffffffff!=n:print('damaged');return
+ _z=0;exec(s,globals());print('=%d'%(_z&0xffffffff))
+def _p(*l):
+ global _z
+ s=' '.join([str(e) for e in l]);_z=crc32(s,_z);print('='+s)
 def _h(p):
  h=sha256();b=bytearray(1024);m=memoryview(b)
  with open(p,'rb') as f:
@@ -74,10 +82,10 @@ def _t(r,s=''):
  except OSError:return
  for e in l:
   if e[1]&0x4000:_t(r+'/'+e[0],s+e[0]+'/')
-  else:print(s+e[0],_h(r+'/'+e[0]))
+  else:_p(s+e[0],_h(r+'/'+e[0]))
 def _f(r,s):
  for e in uos.ilistdir(r):
-  if e[0].startswith(s):print(e[0][len(s):],_h(r+'/'+e[0]))
+  if e[0].startswith(s):_p(e[0][len(s):],_h(r+'/'+e[0]))
 def _d(p):
  try:uos.remove(p)
  except OSError:pass
@@ -90,6 +98,13 @@ def _c(a,b):
     if not n:break
     g.write(memoryview(m)[:n])
 """
+
+
+_TRIES = 3
+
+
+class _Damaged(UserError):
+    """A command or its answer did not come through the line as it was."""
 
 
 class BoardPlace:
@@ -108,30 +123,30 @@ class BoardPlace:
 
     def scan(self, folder: str) -> dict[str, str]:
         if self.flat:
-            text = self.link.run(f"_f({self.root!r},{folder + '/'!r})", timeout_s=30)
+            lines = self._learn(f"_f({self.root!r},{folder + '/'!r})", timeout_s=30)
         else:
-            text = self.link.run(f"_t({self.root + '/' + folder!r})", timeout_s=30)
+            lines = self._learn(f"_t({self.root + '/' + folder!r})", timeout_s=30)
         found = {}
-        for line in text.splitlines():
-            path, _, digest = line.strip().rpartition(" ")
+        for line in lines:
+            path, _, digest = line.rpartition(" ")
             if path:
                 found[path.lower()] = digest
         return found
 
     def read(self, path: str) -> bytes | None:
         full = f"{self.root}/{path}"
-        if self.link.run(f"try:print(uos.stat({full!r})[6])\nexcept OSError:print(-1)").strip() == "-1":
+        if self._learn(f"try:_p(uos.stat({full!r})[6])\nexcept OSError:_p(-1)") == ["-1"]:
             return None
-        text = self.link.run(
+        lines = self._learn(
             f"f=open({full!r},'rb')\nwhile 1:\n b=f.read(384)\n if not b:break\n"
-            " print(b2a_base64(b).decode(),end='')\nf.close()"
+            " _p(b2a_base64(b).decode().strip())\nf.close()"
         )
-        return b"".join(base64.b64decode(line) for line in text.split())
+        return b"".join(base64.b64decode(line) for line in lines)
 
     def write(self, path: str, data: bytes) -> None:
         self._make_folders(path)
         try:
-            self.link.run(f"f=open({self.root + '/' + path!r},'wb')\nw=f.write")
+            self._do(f"f=open({self.root + '/' + path!r},'wb');w=f.write")
             for text, piece in self.link.stream(data):
                 # A line that changes a letter of it must not get it under its name.
                 told = self.link.run(f"d={text}\nprint(w(d),crc32(d)&0xffffffff)").split()
@@ -142,24 +157,24 @@ class BoardPlace:
                     raise UserError(f"{path} did not arrive whole on {self.name}", "run the command again")
         except BoardError as error:
             raise self._failed(error, path) from None
-        self.link.run("f.close()")
+        self._do("f.close()")
 
     def copy(self, source: str, target: str) -> None:
         self._make_folders(target)
         try:
-            self.link.run(f"_c({self.root + '/' + source!r},{self.root + '/' + target!r})", timeout_s=30)
+            self._do(f"_c({self.root + '/' + source!r},{self.root + '/' + target!r})", timeout_s=30)
         except BoardError as error:
             raise self._failed(error, target) from None
 
     def remove(self, path: str) -> None:
-        self.link.run(f"_d({self.root + '/' + path!r})")
+        self._do(f"_d({self.root + '/' + path!r})")
 
     def rename(self, source: str, target: str) -> None:
         # FAT cannot replace by renaming; both steps go in one command, so a cut cable cannot come between. A power loss
         # can: settings are then completed by the board itself (pix/start.py), and without a main.py MaixPy writes its
         # demo, which the next deployment replaces.
         old, new = f"{self.root}/{target}", f"{self.root}/{source}"
-        self.link.run(f"_d({old!r})\nuos.rename({new!r},{old!r})")
+        self._do(f"_d({old!r})\nuos.rename({new!r},{old!r})")
 
     def move(self, source: str, target: str) -> None:
         self._make_folders(target)
@@ -169,15 +184,10 @@ class BoardPlace:
         # All of the data arrives before the command runs, so a cut cable cannot tear it; and what the line has damaged
         # is not written over what was good.
         ((text, _),) = self.link.stream(data)
-        told = self.link.run(
-            f"d={text}\ng=hexlify(sha256(d).digest())[:16]==b{bundle.digest(data)!r}\nif g:\n"
-            f" f=open({self.root + '/' + path!r},'r+b')\n f.write(d)\n f.close()\nprint(g)"
-        )
-        if told.strip() != "True":
-            raise UserError(f"{path} did not arrive whole on {self.name}", "the old one stays; run the command again")
+        self._do(f"d={text}\nf=open({self.root + '/' + path!r},'r+b')\nf.write(d)\nf.close()")
 
     def free(self) -> int:
-        block, free = self.link.eval(f"(lambda s:(s[0],s[3]))(uos.statvfs({self.root!r}))")
+        ((block, free),) = (line.split() for line in self._learn(f"s=uos.statvfs({self.root!r})\n_p(s[0],s[3])"))
         return int(block) * int(free)
 
     def try_import(self, folder: str) -> None:
@@ -192,6 +202,23 @@ class BoardPlace:
             f"try:__import__({name!r})\nfinally:sys.path.pop(0)\ndel sys.modules[{name!r}]"
         )
 
+    def _do(self, code: str, timeout_s: float = 10) -> list[str]:
+        """Run `code` on the board as it stands here, or not at all, and return the lines that it has told by `_p`."""
+        text = self.link.run(f"_x({zlib.crc32(code.encode())},{code!r})", timeout_s=timeout_s)
+        # MaixPy's own code prints in between ("[MaixPy]:SPIFFS Error Code -10002").
+        told = [line[1:].rstrip("\r") for line in text.split("\n") if line.startswith("=")]
+        *lines, proof = told or [""]
+        if proof != str(zlib.crc32("".join(lines).encode())):
+            raise _Damaged("the serial line changes what goes over it", "use a shorter cable, run the command again")
+        return lines
+
+    def _learn(self, code: str, timeout_s: float = 10) -> list[str]:
+        """The same for `code` that changes nothing: a few times, until it has come through."""
+        for _ in range(_TRIES - 1):
+            with contextlib.suppress(_Damaged):
+                return self._do(code, timeout_s)
+        return self._do(code, timeout_s)
+
     def _make_folders(self, path: str) -> None:
         if self.flat:
             return
@@ -200,7 +227,7 @@ class BoardPlace:
             folder = "/".join(parts[:depth])
             if folder not in self._folders:
                 full = f"{self.root}/{folder}"
-                self.link.run(f"try:uos.mkdir({full!r})\nexcept OSError as e:\n if e.args[0]!=17:raise")
+                self._do(f"try:uos.mkdir({full!r})\nexcept OSError as e:\n if e.args[0]!=17:raise")
                 self._folders.add(folder)
 
     def _failed(self, error: BoardError, path: str) -> UserError:
@@ -214,7 +241,7 @@ class BoardPlace:
 
     def _abandon(self, path: str) -> None:
         try:
-            self.link.run(f"try:f.close()\nexcept OSError:pass\n_d({self.root + '/' + path!r})")
+            self._do(f"try:f.close()\nexcept OSError:pass\n_d({self.root + '/' + path!r})")
         except UserError:
             return  # the board is gone; what is there is part of no version
 

@@ -258,10 +258,15 @@ class Engine:
         if self.program is not None:
             return
         self._refuse_ide_mode()
-        if "main.py" not in [entry[0] for entry in volumes.ilistdir()]:
-            with open_file(volumes, "main.py", "wb") as f:
-                f.write(_DEMO_MAIN)
-        self._take_covers()
+        try:
+            if "main.py" not in [entry[0] for entry in volumes.ilistdir()]:
+                with open_file(volumes, "main.py", "wb") as f:
+                    f.write(_DEMO_MAIN)
+            self._take_covers()
+        except OSError as error:
+            # A frozen module that fails is told, and boot.py and main.py have their turn (MaixPy-v1 maixpy_main.c).
+            self._print_exception(error)
+            return
         if not self._raw:
             self.terminal.write(_BANNER)
 
