@@ -49,7 +49,7 @@ def test_the_log_has_one_number_for_a_start_however_often_its_app_is_run():
 
 def test_a_first_picture_that_shows_while_the_network_is_looked_for_keeps_the_panel():
     """What the Wi-Fi did was written over it, and the same picture was not drawn again: text until another one came."""
-    stalled = {"when": {"card_bytes": 47104}, "do": "stall-modem", "ms": 4000}
+    stalled = {"when": {"ms": 5050}, "do": "stall-modem", "ms": 4000}
     server = {"validator": "none", "framing": "close", "digest": True}
     settings = PICTURE | {"body_kb": 400, "body_s": 60}
     played = run("frame", settings, Cycle([stalled], [Lie(2, "gzip")]), at="1.7.4", server=server, pictures=[7, 1])
