@@ -5,6 +5,7 @@ from micropython import const
 
 from pix.atport import after, left
 from pix.config import network_fault
+from pix.errors import PixError
 from pix.webpage import begin
 
 _TITLE = "Not set up by WPS"
@@ -47,16 +48,21 @@ def _pushed(station, screen):
     station.stored = True
     modem.ask("+CWMODE_DEF=1")
     modem.ask("+CWAUTOCONN=1")
-    modem.online = modem.associated = modem.dhcp_failed = False
     if not modem.ask("+WPS=1"):
         return "", "The Wi-Fi module refuses WPS."
+    modem.online = modem.associated = modem.dhcp_failed = False  # what was joined before is left
+    generation = modem.generation
     said = _heard(station)
+    if modem.generation != generation:
+        raise PixError("modem-rebooted")
     if not modem.online:
         if modem.associated:
             return "", "The router let the board in but gave it no address: look at DHCP in the router."
         if said == b"wps success,connecting ap ...":
             return "", "The router told its key, but the network could not be joined."
-        return "", "No router's button was pushed in two minutes."
+        if said == b"wps fail":
+            return "", "No router's button was pushed in two minutes."
+        return "", "The Wi-Fi module did not tell how it ended."
     lines = []
     modem.ask("+CWJAP?", on_line=lines.append)
     return _name(lines)
