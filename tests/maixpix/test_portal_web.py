@@ -124,3 +124,26 @@ async def join(page, key):
         f"document.querySelector('select').value = 'show';"
         f"document.querySelector('button').click()"
     )
+
+
+def test_a_browser_has_the_router_push_its_button(board, tmp_path):
+    board.wait_for(lambda b: b.modem.own.on and b.modem.own.key and b.modem.settings.server_port, 120)
+
+    async def visit():
+        rules = f"--host-resolver-rules=MAP *:80 {board.address}, MAP *:443 ~NOTFOUND"
+        async with browser(tmp_path / "profile", rules) as page:
+            await arrive(page, PROBES[0])
+            await page.screenshot("portal-wps")
+            assert await page.value("document.documentElement.scrollWidth") <= PHONE[0]
+            await page.value("document.querySelector('button[name=wps]').click()")
+            await page.until("document.body.innerText.includes('You have two minutes')")
+            await page.screenshot("portal-wps-now")
+            assert await page.value("document.documentElement.scrollWidth") <= PHONE[0]
+
+    asyncio.run(visit())
+    board.wait_for(lambda b: not b.modem.own.on, 60)
+    board.save_panel("portal-wps-panel")
+    board.wait_for(lambda b: setattr(b.air.points[0], "wps", True) or b.modem.station.online, 120)
+    board.wait_for(lambda b: b"WPS" in board.settings.read_bytes(), 120)
+    assert json.loads(board.settings.read_text())["wifi"] == [["home", "WPS"], ["old", "12345678"]]
+    board.save_panel("portal-wps-done")

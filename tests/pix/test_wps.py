@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from rig.panel_text import read
 from rig.portal_place import PROGRAM
 from virtualboard.board import WifiNetwork
 
@@ -23,6 +24,7 @@ class Pusher:
     def __init__(self, push_s=20, then=None, **form):
         self._push_s, self._then, self._form = push_s, then, form
         self.page = self.told = self.key = self.own = None
+        self.panels = []  # when the router's button is pushed, and some time after
 
     def __call__(self, phone):
         def look():
@@ -44,6 +46,8 @@ class Pusher:
 
     def push(self, phone):
         self.own = phone.board.modem.own.on
+        self.panels.append(phone.board.panel.image())
+        phone.after(15, lambda: self.panels.append(phone.board.panel.image()))
         phone.board.air.points[0].wps = True
 
 
@@ -56,6 +60,9 @@ def test_the_button_sets_the_board_up_and_the_next_start_joins_by_itself(place, 
     assert pusher.own is False  # the board's network was closed when the router's button was pushed
     assert "portal home works, address 192.168.4.50\nportal: the board starts anew" in outcome.console
     assert place.settings == {"wifi": [["home", "WPS"], OLD], "app": "frame", "server": "http://pc:8000"}
+    asking, done = [" ".join(line.text for line in read(panel)) for panel in pusher.panels]
+    assert asking.startswith("Push the WPS button of the router now.")
+    assert "home works" in done and "address 192.168.4.50" in done
     assert place.phone.visitor.ip is None and "correct horse" not in outcome.console
     again = place(nobody, again=True, at=at)
     assert "joined 192.168.4.50 sound False home" in again.console and "portal" not in again.console
@@ -220,7 +227,7 @@ print("again", modem.address, modem.lost or "sound")
     ],
 )
 def test_doctor_waits_for_the_module_to_join(place, wifi, told):
-    program = PROBE.read_text() + "\nfind(7, 6, 8, 0, [])\njoin('/sd/pix.json', [])\n"
+    program = PROBE.read_text() + "\nfind(6, 7, 8, 0, [])\njoin('/sd/pix.json', [])\n"
     outcome = place(stored, {"wifi": wifi}, program=program)
     last = json.loads(outcome.console.split("\n")[-2])[-1]
     del last["ms"]
