@@ -17,6 +17,7 @@ FEATURES = {
     "rate": ("UART_CUR", (1, 0), ()),
     "clock": ("CIPSNTPCFG", (1, 4), ()),
     "mdns": ("MDNS", (1, 3), ()),
+    "wps": ("WPS", (1, 3), ()),
     "hostname": ("CWHOSTNAME", (1, 4), ()),
     "messages": ("SYSMSG", (1, 6), ()),
 }

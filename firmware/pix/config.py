@@ -7,6 +7,9 @@ from pix.errors import PixError
 
 PATHS = ("/flash/pix.json", "/sd/pix.json")
 
+WPS = "WPS"
+# In place of a network's key: only the modem knows it, which got it by the router's button. No real key is so short.
+
 _OVERLAYS = ("clock", "date", "caption")
 
 _MAX_FILE = 4096  # bytes; a settings file is small, anything else is not one

@@ -36,6 +36,11 @@ Wrong Wi-Fi password
 The network refused the key
 Set the key again: maixpix setup --wifi NAME
 
+key-lost
+Wi-Fi key forgotten
+The Wi-Fi module no longer has the key of the network
+Set it up again: hold the board's key, or: maixpix setup --wifi NAME
+
 no-network
 Wi-Fi not found
 The network is not in the air here

@@ -40,7 +40,7 @@ def bring_up(settings, screen, progress=None, recover=True, idle=None, asked=Fal
             return wifi.bring_up(settings, progress, recover, idle, warm)
         missing = PixError("settings", "no Wi-Fi network is set")
     except PixError as error:
-        if error.code != "no-network" or not by_itself:
+        if error.code not in ("no-network", "key-lost") or not by_itself:
             raise
         missing = error
     modem = portal(settings, screen, progress, recover, idle)

@@ -19,6 +19,7 @@ _CHANNEL = const(6)
 _WPA2 = const(3)
 _SCAN_MS = const(12000)
 _MOST = const(4)  # stations
+_LISTED = const(20)
 
 
 def random_key(*more):
@@ -72,6 +73,22 @@ def scan(modem):
     lines = []
     modem.command("+CWLAP", _SCAN_MS, lines.append)
     return lines
+
+
+def listed(lines):
+    # The networks that such lines tell, (name, locked, dBm, channel), the strongest first, each name once.
+    found = {}
+    for line in lines:
+        network = scanned(line)
+        if network is None:
+            continue
+        try:
+            name = network[0].decode()
+        except UnicodeError:
+            continue  # no browser could send such a name back
+        if name not in found or found[name][2] < network[2]:
+            found[name] = (name,) + network[1:]
+    return sorted(found.values(), key=lambda network: -network[2])[:_LISTED]
 
 
 def scanned(line):

@@ -12,8 +12,10 @@ from micropython import const
 
 from pix import dns, ownnet, portpage, qrcard, setfile, wifi, wificode
 from pix.atport import after, left
+from pix.atvers import can
+from pix.config import WPS
 from pix.errors import PixError
-from pix.ownnet import ADDRESS, scanned
+from pix.ownnet import ADDRESS
 from pix.station import Station
 from pix.udp import Port
 from pix.web import Web
@@ -23,22 +25,6 @@ from pix.wifilook import Looker
 
 HOME = "http://%s/" % ADDRESS
 
-# What systems ask to find out whether they are in the Internet, and what makes them show the page: anything but the
-# text or status they hope for. A redirect is what all of them follow.
-PROBES = (
-    "/hotspot-detect.html",  # iOS, macOS: captive.apple.com
-    "/library/test/success.html",  # older ones: www.apple.com
-    "/generate_204",  # Android, ChromeOS: connectivitycheck.gstatic.com, clients3.google.com
-    "/gen_204",  # the same: www.google.com
-    "/connecttest.txt",  # Windows 10 and 11: www.msftconnecttest.com
-    "/ncsi.txt",  # Windows before: www.msftncsi.com
-    "/redirect",  # and what Windows then opens in the browser
-    "/canonical.html",  # Firefox: detectportal.firefox.com
-    "/success.txt",  # the same
-    "/check_network_status.txt",  # NetworkManager: nmcheck.gnome.org, network-test.debian.org
-)
-
-_LISTED = const(20)
 _ANSWER_MS = const(3000)  # for the page that tells of the attempt to get out before it begins
 _CLOSE_MS = const(8000)  # from the page with the address to the end of the network
 _UNTOLD_MS = const(60000)  # the same when nobody fetches that page
@@ -46,6 +32,7 @@ _LOOK_MS = const(60000)  # between two looks for a known network while nobody is
 _CHECK_MS = const(5000)  # between two looks whether the module is still there
 _CODE_MS = const(1000)  # between two looks for a code before the camera
 _RESTARTS = const(3)
+_PUSH_S = const(150)  # from the push of a router's button to what came of it, our network included
 
 
 class Portal:
@@ -53,6 +40,7 @@ class Portal:
     def __init__(self, settings, screen, progress=None, idle=None):
         self.board = ""  # name of the network
         self.networks = []  # (name, locked, dBm, channel) of those in the air, the strongest first
+        self.wps = False  # the module can be given a network by a router's button
         self.server = settings.server
         self.app = settings.app
         self._settings = settings
@@ -67,7 +55,7 @@ class Portal:
         self._looker = Looker()
         self._web = None
         self._names = None
-        self._wish = None  # (name, key) to try
+        self._wish = None  # (name, key) to try; ("", WPS) for that of a router's button
         self._chosen = ("", "")  # what was ticked and what was typed last
         self._failure = None
         self._refused = None  # (name, key) of the last code: it is not tried for ever
@@ -86,11 +74,16 @@ class Portal:
         while True:
             try:
                 self._open()
-                return self._serve()
+                modem = self._serve()
+                if self._wish is None or self._wish[0]:
+                    return modem
+                self._close()
+                if self._push():
+                    return self._modem
             except PixError as error:
                 restarts += 1
-                again = self._web is not None and error.code in ("modem-rebooted", "no-modem")
-                if not again or restarts > _RESTARTS:
+                again = self._web is not None or self._failure is not None  # it was open
+                if not again or restarts > _RESTARTS or error.code not in ("modem-rebooted", "no-modem"):
                     raise
                 self._say("portal", error.line)
             finally:
@@ -107,6 +100,7 @@ class Portal:
         station = self._station
         modem = self._modem
         station.prepare()
+        self.wps = can(modem.version, "wps")
         self.look()
         if not self._key:  # the same one after a restart of the module
             self._key = ownnet.random_key(*self._heard)
@@ -126,7 +120,8 @@ class Portal:
                 self._names.close()
             if self._web is not None:
                 self._web.stop()
-            ownnet.close_network(self._modem)
+            if self._modem.own:
+                ownnet.close_network(self._modem)
         except PixError as error:
             self._say("portal", error.line)
         self._web = self._names = None
@@ -134,19 +129,8 @@ class Portal:
 
     def look(self):
         # Look for networks: two seconds in which nobody is answered.
-        found = {}
         self._heard = ownnet.scan(self._modem)
-        for line in self._heard:
-            network = scanned(line)
-            if network is None:
-                continue
-            try:
-                name = network[0].decode()
-            except UnicodeError:
-                continue  # no browser could send such a name back
-            if name not in found or found[name][2] < network[2]:
-                found[name] = (name,) + network[1:]
-        self.networks = sorted(found.values(), key=lambda network: -network[2])[:_LISTED]
+        self.networks = ownnet.listed(self._heard)
 
     # -- the loop -----------------------------------------------------------------------------------------
 
@@ -187,7 +171,9 @@ class Portal:
                 if self._told_at is not None and left(self._told_at) <= 0:
                     return modem
             elif self._wish is not None and (not web.busy or left(quiet_at) <= 0):
-                self._try()
+                if not self._wish[0]:
+                    return None
+                self._try(*self._wish)
                 end = after(1000 * self._settings.portal_s)
             elif left(end) <= 0:
                 self._say("portal", "nobody came")
@@ -239,8 +225,21 @@ class Portal:
             raise
         station.networks += [pair for pair in before if pair[0] != name.encode()]
 
-    def _try(self):
-        name, key = self._wish
+    def _push(self):
+        # Join the network of the router whose button is pushed, while ours is closed; True when that worked.
+        from pix import wps
+
+        self._wish, self._failure = None, wps.FAILED  # unless more is known
+        name, failure = wps.push(self._station, self._screen, self._say)
+        self._failure = failure or wps.FAILED
+        if name:
+            self._station.prepare()  # so it joins by itself, as it must at every start from now on
+            self._try(name, WPS)
+        if self.done:
+            wps.hold(self._station)
+        return self.done
+
+    def _try(self, name, key):
         self._wish = None
         self._say("portal", "joining %s" % name)
         try:
@@ -254,7 +253,8 @@ class Portal:
             return
         self._address = self._modem.address
         self._told_at = after(_UNTOLD_MS)
-        networks = [[name, key]] + [pair for pair in self._settings.wifi if pair[0] != name]
+        networks = [[name, key]]  # and those of before, but the module stores one key only
+        networks += [pair for pair in self._settings.wifi if pair[0] != name and not pair[1] == key == WPS]
         values = {"wifi": networks}
         if self.server != self._settings.server:
             values["server"] = self.server
@@ -272,7 +272,7 @@ class Portal:
     # -- the pages ----------------------------------------------------------------------------------------
 
     def _routes(self, web):
-        for probe in PROBES:
+        for probe in portpage.PROBES:
             web.get(probe)(_send_home)
         web.get("/wpad.dat")(_nothing)  # a proxy's settings, which Windows asks every network for
         web.get("/favicon.ico")(_nothing)
@@ -288,8 +288,7 @@ class Portal:
             return redirect("/state")
         if request.query.get("scan"):
             self.look()
-        failure = self._failure
-        return portpage.form(self, failure, *self._chosen)
+        return portpage.form(self, self._failure, *self._chosen)
 
     def _state(self, request):
         if self._address:
@@ -297,7 +296,7 @@ class Portal:
             return portpage.done(self._settings.wifi[0][0], self._address)
         if self._wish is None:
             return redirect("/", 303)
-        return refresh("/state", 3, portpage.trying(self._wish[0]))
+        return self._trying()
 
     def _join(self, request):
         form = request.form
@@ -305,18 +304,23 @@ class Portal:
         chosen = form.get("ssid", "")
         name = other or chosen
         key = form.get("key", "")
+        push = self.wps and form.get("wps")
         server = form.get("server", "").strip()
         app = form.get("app", self.app)
         self._chosen = (chosen, other)
-        fault = portpage.fault(self, name, key, server, app)
+        fault = ("" if push else portpage.fault(self, name, key)) or portpage.unfit(self, server, app)
         if fault:
             self._failure = ("Not yet", fault)
             return portpage.form(self, self._failure, chosen, other), 400
         self.server = portpage.whole_server(server)
         self.app = app
         self._failure = None
-        self._wish = (name, key)
-        return refresh("/state", 4, portpage.trying(name))
+        self._wish = ("", WPS) if push else (name, key)
+        return self._trying()
+
+    def _trying(self):
+        name = self._wish[0]
+        return refresh("/state", 4 if name else _PUSH_S, portpage.trying(name))
 
     # -- the panel ----------------------------------------------------------------------------------------
 

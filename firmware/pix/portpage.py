@@ -9,6 +9,21 @@ from pix.webpage import begin, escape, render
 
 APPS = ("show", "frame", "snap", "send", "get", "panel")
 
+# What systems ask to find out whether they are in the Internet, and what makes them show the page: anything but the
+# text or status they hope for. A redirect is what all of them follow.
+PROBES = (
+    "/hotspot-detect.html",  # iOS, macOS: captive.apple.com
+    "/library/test/success.html",  # older ones: www.apple.com
+    "/generate_204",  # Android, ChromeOS: connectivitycheck.gstatic.com, clients3.google.com
+    "/gen_204",  # the same: www.google.com
+    "/connecttest.txt",  # Windows 10 and 11: www.msftconnecttest.com
+    "/ncsi.txt",  # Windows before: www.msftncsi.com
+    "/redirect",  # and what Windows then opens in the browser
+    "/canonical.html",  # Firefox: detectportal.firefox.com
+    "/success.txt",  # the same
+    "/check_network_status.txt",  # NetworkManager: nmcheck.gnome.org, network-test.debian.org
+)
+
 # Apple's browser takes a page for the Internet when a certain word is in it: it is nowhere here.
 _STYLE = (
     "fieldset{border:1px solid #bbb;border-radius:.5em;margin:0 0 1em;padding:.5em .8em}legend{font-weight:bold}"
@@ -38,7 +53,8 @@ _KEY = (
     '<label>Server with the pictures<input type="text" name="server" value="{{server}}" placeholder="192.168.1.20:8765"'
     ' autocapitalize="off" spellcheck="false"></label><label>What it does<select name="app">'
 )
-_END = "</select></label></fieldset><button>Join</button></form></body></html>"
+_END = "</select></label></fieldset><button>Join</button>%s</form></body></html>"
+_WPS = '<p>Or: <button name="wps" value="1">Push the router\'s button (WPS)</button></p>'
 _TRYING = (
     "<h1>Joining {{name}}</h1><p>This takes up to 20 seconds; meanwhile nothing else is answered. "
     'This page comes again by itself, or <a href="/state">look now</a>.</p></body></html>'
@@ -51,7 +67,7 @@ _DONE = (
 
 
 def form(portal, failure=None, chosen="", other=""):
-    # The page to choose on, piece by piece. `portal` has board, token, networks, server and app; `failure` is
+    # The page to choose on, piece by piece. `portal` has board, token, wps, networks, server and app; `failure` is
     # (title, reason) of the attempt before.
     yield begin(portal.board, _STYLE)
     yield render(_TOP, board=portal.board)
@@ -68,11 +84,15 @@ def form(portal, failure=None, chosen="", other=""):
     for app in apps:
         on = " selected" if app == portal.app else ""
         yield "<option%s>%s</option>" % (on, escape(app))
-    yield _END
+    yield _END % (_WPS if portal.wps else "")
 
 
 def trying(name):
-    # The page while a network is being joined.
+    # The page while a network is being joined; that of a router's button has no name yet.
+    if not name:
+        from pix import wps
+
+        return wps.page()
     return begin("Joining", _STYLE) + render(_TRYING, name=name)
 
 
@@ -86,8 +106,8 @@ def _bars(level):
     return 1 + (level >= -80) + (level >= -70) + (level >= -60)
 
 
-def fault(portal, name, key, server, app):
-    # What is wrong with what was filled in, a sentence, or "".
+def fault(portal, name, key):
+    # What is wrong with the network that was filled in, a sentence, or "".
     bad = network_fault(name, key) if name else "Choose a network."
     if bad:
         return bad
@@ -99,6 +119,11 @@ def fault(portal, name, key, server, app):
                 return "%s is open: leave the key empty." % name
     if key and not 8 <= len(key.encode()) <= 64:
         return "A key has 8 to 63 characters."
+    return ""
+
+
+def unfit(portal, server, app):
+    # The same of what the board is to do.
     if app not in APPS and app != portal.app:
         return "There is no app of that name."
     if server:

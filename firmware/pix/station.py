@@ -10,7 +10,7 @@ from pix import baud, board
 from pix.atline import scanned_name, station_address
 from pix.atport import BASE_BAUD, after, left
 from pix.atvers import OTHER, can, version
-from pix.config import network_fault
+from pix.config import WPS, network_fault
 from pix.errors import PixError
 from pix.espat import quoted
 from pix.led import Led
@@ -24,7 +24,7 @@ _ADDRESS_MS = const(6000)
 _RETURN_MS = const(10000)  # how long the module may take to come back to a lost network by itself
 
 # The most telling of several networks' errors comes first.
-_TELLING = ("wrong-password", "no-address", "join-timeout", "no-network")
+_TELLING = ("key-lost", "wrong-password", "no-address", "join-timeout", "no-network")
 
 
 class Station:
@@ -47,6 +47,8 @@ class Station:
         self.progress = progress
         self.idle = idle
         self.networks = _networks(settings.wifi)  # pairs of bytes
+        # The module itself has the key of one of them, and no other may be stored over it.
+        self.stored = WPS.encode() in [key for _, key in self.networks]
 
     def start(self, warm=False):
         # Everything from the reset on, or, `warm`, without one where the module proves sound. Links of before are dead
@@ -65,7 +67,7 @@ class Station:
         self.led.light(False)
         modem.rebooted()
         try:
-            self.remember = warm
+            self.remember = warm and not self.stored
             self.resumed = False
             if warm:
                 from pix.warm import resume
@@ -181,7 +183,7 @@ class Station:
             raise PixError("modem-firmware", "AT %d.%d" % modem.version)
         mode = []
         # A mode that is set again may cost the network.
-        if not (warm and modem.ask("+CWMODE_CUR?", on_line=mode.append) and b"+CWMODE_CUR:1" in mode):
+        if not ((warm or self.stored) and modem.ask("+CWMODE_CUR?", on_line=mode.append) and b"+CWMODE_CUR:1" in mode):
             if not modem.ask("+CWMODE_CUR=1"):
                 modem.ask("+CWMODE=1")
         modem.ask("+SLEEP=0")
@@ -241,7 +243,7 @@ class Station:
         networks = self.networks
         if not networks:
             raise PixError("settings", "no Wi-Fi network is set")
-        seen = self._scan() if len(networks) > 1 else []
+        seen = self.scan() if len(networks) > 1 else []
         worst = None
         # Hidden networks are in no scan: those not seen are tried last.
         for visible in (True, False):
@@ -261,6 +263,11 @@ class Station:
         raise worst
 
     def _join(self, name, key):
+        if key == WPS.encode():
+            from pix.warm import rejoin
+
+            rejoin(self, name)
+            return
         modem = self.modem
         modem.online = modem.dhcp_failed = modem.associated = False
         lines = []
@@ -278,7 +285,7 @@ class Station:
                 code = {b":2": "wrong-password", b":3": "no-network"}.get(line[-2:], "join-timeout")
         if modem.dhcp_failed or modem.associated:
             code = "no-address"
-        elif code == "join-timeout" and name not in self._scan():
+        elif code == "join-timeout" and name not in self.scan():
             code = "no-network"
         raise PixError(code, name.decode())
 
@@ -304,7 +311,7 @@ class Station:
                     return True
         return False
 
-    def _scan(self):
+    def scan(self):
         # Names (bytes) of the networks in the air.
         self.tell("wifi", "looking for networks")
         lines = []

@@ -16,6 +16,7 @@ from maixpix.board.places import FolderPlace
 from maixpix.virtual.live import LiveBoard, LiveOptions
 from rig.board_process import ENGINES, FIRMWARE
 from rig.browser import PHONE, browser
+from rig.panel_text import read
 from rig.patience import patient
 
 # Chromium knows hosts of Google's and GNOME's to be HTTPS only; what asks there in earnest is no browser.
@@ -48,6 +49,7 @@ class Board:
         self.address = f"127.0.0.1:{self.live.board.bridge.port}"
         self._thread = threading.Thread(target=self.live.run)
         self._thread.start()
+        self._closed = False
 
     def wait_for(self, what, limit_s):
         deadline = time.monotonic() + patient(limit_s)
@@ -61,6 +63,9 @@ class Board:
             image.save(Path(folder, name + ".png"))
 
     def close(self):
+        if self._closed:
+            return
+        self._closed = True
         self.live.stop()
         self._thread.join(patient(60))
         assert not self._thread.is_alive()
@@ -124,3 +129,33 @@ async def join(page, key):
         f"document.querySelector('select').value = 'show';"
         f"document.querySelector('button').click()"
     )
+
+
+@pytest.mark.parametrize("board", ["hosted"], indirect=True)
+def test_a_browser_has_the_router_push_its_button(board, tmp_path):
+    board.wait_for(lambda b: b.modem.own.on and b.modem.own.key and b.modem.settings.server_port, 120)
+
+    async def visit():
+        rules = f"--host-resolver-rules=MAP *:80 {board.address}, MAP *:443 ~NOTFOUND"
+        async with browser(tmp_path / "profile", rules) as page:
+            await arrive(page, PROBES[0])
+            await page.screenshot("portal-wps")
+            assert await page.value("document.documentElement.scrollWidth") <= PHONE[0]
+            await page.value("document.querySelector('button[name=wps]').click()")
+            await page.until("document.body.innerText.includes('You have two minutes')")
+            await page.screenshot("portal-wps-now")
+            assert await page.value("document.documentElement.scrollWidth") <= PHONE[0]
+
+    asyncio.run(visit())
+    board.wait_for(lambda b: "Push the WPS button" in told(b), 60)
+    board.save_panel("portal-wps-panel")
+    board.live.mailbox.ask(lambda: setattr(board.live.board.air.points[0], "wps", True)).result(patient(30))
+    board.wait_for(lambda b: "home works" in told(b), 120)
+    board.save_panel("portal-wps-done")
+    board.close()  # writes the card back
+    assert json.loads(board.settings.read_text())["wifi"] == [["home", "WPS"], ["old", "12345678"]]
+
+
+def told(board):
+    """The text on the panel."""
+    return " ".join(line.text for line in read(board.panel.image()))

@@ -45,11 +45,12 @@ def test_networks_are_added_first_and_unknown_settings_stay(tmp_path):
 
 
 def test_show_masks_and_writes_nothing(tmp_path):
-    text = json.dumps({"wifi": [["Home", SECRET], ["Cafe", ""]], "token": SECRET, "mystery": SECRET})
+    text = json.dumps({"wifi": [["Home", SECRET], ["Cafe", ""], ["Den", "WPS"]], "token": SECRET, "mystery": SECRET})
     (tmp_path / "pix.json").write_text(text)
     done = run(tmp_path, "--show")
     assert SECRET not in done.output
-    assert "wifi: Home (key set), Cafe (open)" in done.output
+    assert "wifi: Home (key set), Cafe (open), Den (key in the modem, by WPS)" in done.output
+    assert "3 characters" not in done.output
     assert "token: set" in done.output
     assert (tmp_path / "pix.json").read_text() == text
 

@@ -10,6 +10,7 @@ from rig.device import Device
 from rig.fetching import OLD
 from rig.modem_bench import Bench
 from rig.patience import patient
+from rig.portal_place import Place
 from rig.servers import Origin, Raw
 from virtualboard.engine import EngineOptions
 
@@ -60,6 +61,12 @@ def deployed(tmp_path_factory):
         (card / name).write_bytes(data)
         sources[data] = texts.get(name.replace(".mpy", ".py"))
     return card, EngineOptions(decode_mpy=sources.get)
+
+
+@pytest.fixture
+def place(tmp_path):
+    """Boards with a set-up portal, one after another."""
+    return Place(tmp_path)
 
 
 @pytest.fixture

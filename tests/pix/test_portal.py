@@ -1,29 +1,12 @@
 """The set-up portal on a whole virtual board, with a scripted telephone; every second is a virtual one."""
 
-import json
-import shutil
-from pathlib import Path
-
 import pytest
 
-from rig import app_board
-from rig.telephone import HOME, Telephone
-from virtualboard.board import BoardConfig, WifiNetwork
+from rig.portal_place import PIX, PROGRAM
+from rig.telephone import HOME
+from virtualboard.board import WifiNetwork
 
-PIX = Path(__file__).resolve().parents[2] / "firmware" / "pix"
 APPS = PIX.parents[1] / "apps"
-
-PROGRAM = """
-from pix import online
-from pix.errors import PixError
-from pix.tell import Tell, begin
-settings, screen = begin()
-try:
-    modem = online.bring_up(settings, screen, Tell(None).stage)
-    print("joined", modem.address, modem.lost or "sound", modem.own, settings.wifi[0][0])
-except PixError as error:
-    print("ended", error.code)
-"""
 
 PROBES = (
     ("captive.apple.com", "/hotspot-detect.html"),
@@ -40,30 +23,6 @@ PROBES = (
     ("network-test.debian.org", "/nm"),
     ("example.com", "/a/b?c=d"),
 )
-
-
-@pytest.fixture
-def place(tmp_path):
-    """Factory: (config, telephone's script) -> Outcome, with the settings of the flash and of the card as given."""
-
-    def run(script, settings=None, at="1.7.4", end_s=120, program=PROGRAM, answer=None, deployed=None, **config):
-        for name in ("card", "flash"):
-            (tmp_path / name).mkdir(exist_ok=True)
-        pix, options = (PIX, None) if deployed is None else (deployed[0] / "pix", deployed[1])
-        shutil.copytree(pix, tmp_path / "card" / "pix", dirs_exist_ok=True)
-        (tmp_path / "card" / "pix.json").write_text(json.dumps(settings or {}))
-        board = BoardConfig(card=str(tmp_path / "card"), flash_dir=str(tmp_path / "flash"), at=at, **config)
-        run.phone = None
-
-        def watch(board, engine):
-            run.phone = Telephone(board)
-            script(run.phone)
-
-        outcome = app_board.run(board, program, answer, end_s * 1000, watch=watch, options=options)
-        run.settings = json.loads((tmp_path / "card" / "pix.json").read_text())
-        return outcome
-
-    return run
 
 
 def nobody(phone):

@@ -92,7 +92,8 @@ def check_network(ssid: str, key: str) -> None:
 
 def notes(values: Mapping[str, Any]) -> list[str]:
     """What in `values` the board takes, but is perhaps not meant so."""
-    odd = [(name, len(key)) for name, key in networks(values) if 0 < len(key) < 8]
+    by_modem = device_code.load("config").WPS
+    odd = [(name, len(key)) for name, key in networks(values) if 0 < len(key) < 8 and key != by_modem]
     found = [f"the key of {name} has {count} characters: WEP has keys of 5, WPA of 8 to 63" for name, count in odd]
     for name, key in networks(values):
         if not key.isprintable():
@@ -147,7 +148,8 @@ def mask(values: Mapping[str, Any], known: Mapping[str, tuple[Any, Any]] | None 
         if wrong:
             shown = f"({wrong})"
         elif kind == "networks":
-            shown = ", ".join(f"{ssid} ({'key set' if key else 'open'})" for ssid, key in value) or "none"
+            words = {"": "open", device_code.load("config").WPS: "key in the modem, by WPS"}
+            shown = ", ".join(f"{ssid} ({words.get(key, 'key set')})" for ssid, key in value) or "none"
         elif kind == "secret":
             shown = "set" if value else "not set"
         elif kind is None:

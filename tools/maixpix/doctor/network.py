@@ -19,7 +19,8 @@ _JOIN_CODES = {
     "2": "wrong password",
     "3": "no such network",
     "4": "the access point refused",
-}  # Espressif AT instruction set, AT+CWJAP
+    "W": "the modem, which alone has the key (WPS), does not join it",
+}  # Espressif AT instruction set, AT+CWJAP; "W" is the probe's own
 
 Ask = Callable[..., Any]
 

@@ -108,6 +108,21 @@ def quoted(text):
     return b'"' + text.encode() + b'"'
 
 
+def stored(name, left):
+    # As CWJAP, for a network whose key only the modem has (pix.config.WPS): it joins that by itself from its start on,
+    # so it is started anew when it was told to join another (`left`).
+    if left:
+        ask(b"AT+RST", 3000, (b"ready\r\n",))
+        ask(b"ATE0", 500)
+        ask(b"AT+CWMODE_CUR=1", 1000)
+    end = utime.ticks_add(utime.ticks_ms(), 18000)
+    while utime.ticks_diff(end, utime.ticks_ms()) > 0:
+        if b'+CWJAP:"' + name.encode() + b'","' in ask(b"AT+CWJAP?", 1000):
+            return b"\r\nOK\r\n"
+        utime.sleep_ms(300)
+    return b"+CWJAP:W\r\nFAIL\r\n"
+
+
 def join(path, seen):
     # Try the networks of the settings, those in range first. Reports names and codes, never keys.
     with open(path, "rb") as f:
@@ -115,8 +130,11 @@ def join(path, seen):
     tried = []
     for name, key in [n for n in nets if n[0] in seen] + [n for n in nets if n[0] not in seen]:
         t = utime.ticks_ms()
-        ends = (b"\r\nOK\r\n", b"ERROR\r\n", b"FAIL\r\n")
-        got = ask(b"AT+CWJAP_CUR=" + quoted(name) + b"," + quoted(key), 20000, ends)
+        if key == "WPS":
+            got = stored(name, len(tried) > 0)
+        else:
+            ends = (b"\r\nOK\r\n", b"ERROR\r\n", b"FAIL\r\n")
+            got = ask(b"AT+CWJAP_CUR=" + quoted(name) + b"," + quoted(key), 20000, ends)
         one = {"name": name, "ms": utime.ticks_diff(utime.ticks_ms(), t), "joined": b"\r\nOK\r\n" in got}
         at = max(got.find(b"+CWJAP:"), got.find(b"+CWJAP_CUR:"))
         if at >= 0:
