@@ -3,7 +3,6 @@
 # while the network stays; the networks of before are kept until the new one works.
 #
 #     modem = Portal(settings, screen).run()        # None: nobody came, or nobody chose one that works
-#
 # Only plain HTTP can be answered; a probe by HTTPS is refused at once, and every system then asks by HTTP.
 
 import gc
@@ -152,8 +151,8 @@ class Portal:
                 self._station.idle()
             if modem.generation != generation:
                 raise PixError("modem-rebooted")
-            if modem.lost:
-                raise PixError(modem.lost)  # given up while guests were served: it may answer again, but nobody listens
+            if modem.lost:  # given up while guests were served: it may answer again, but nobody listens
+                raise PixError(modem.lost)
             if left(check_at) <= 0:
                 # At another rate than ours a restarted module is not understood; nobody else here would notice it.
                 check_at = after(_CHECK_MS)

@@ -70,6 +70,7 @@ def test_byte_code_is_of_the_version_that_maixpy_takes_and_small():
     # to be worth that. The web service is loaded only where a setting asks for it; of
     # the rest 27 kB are the frame's and 4 kB what updates the board, which no other app loads.
     loaded_late = ("pix/web", "pix/qr", "pix/setfile", "pix/port", "pix/dns", "pix/udp", "pix/wificode", "pix/ownnet")
+    loaded_late += ("pix/wps",)
     web = sum(len(data) for name, data in made.files.items() if name.startswith(loaded_late))
     assert pix - web < 132 * 1024
     assert web < 68 * 1024

@@ -108,7 +108,7 @@ def test_a_line_that_changes_a_letter_leaves_the_loader(at):
 
 def test_the_portal_opens_once_the_module_answers():
     """It was taken for open when the module had not answered, and once is enough: never again until a reset."""
-    stalled = {"when": {"ms": 2100}, "do": "stall-modem", "ms": 8000}
+    stalled = {"when": {"ms": 2350}, "do": "stall-modem", "ms": 8000}
     played = run("portal", {**PICTURE, "app": "frame", "wifi": []}, Cycle([stalled]), quiet_ms=20_000)
     assert breaches(played) == [] and "error no-modem: " in played.last.text
 
