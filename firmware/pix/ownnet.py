@@ -41,8 +41,9 @@ def name_of(modem, start):
     lines = []
     modem.ask("+CIPAPMAC_CUR?", on_line=lines.append)
     for line in lines:
-        if line[:10] == b"+CIPAPMAC_" and line[-1:] == b'"':
-            return start + plain(line[-6:-4] + line[-3:-1])
+        end = plain(line[-6:-4] + line[-3:-1])
+        if end and line[:10] == b"+CIPAPMAC_" and line[-1:] == b'"':
+            return start + end
     return start + "%02x%02x" % tuple(uos.urandom(2))
 
 

@@ -56,7 +56,6 @@ class Web:
         self.local = ""  # URL with the board's name
         self.served = 0  # requests that were answered
         self.failures = 0  # of handlers
-        self._doubted = False  # something went wrong that a lost card explains
         self.view = memoryview(bytearray(_SEGMENT))  # what is being read or sent, of whichever link
         self._log = log
         self._name = ""
@@ -65,7 +64,7 @@ class Web:
         self._conns = []
         self._turn = 0
         self._noted = "", 0  # the last PixError's code, and when
-        self._owed = False  # somebody had no time left for a segment: the next slice begins with that
+        self._doubted = False  # something went wrong that a lost card explains
         self._generation = -1
         self._again_at = 0
         self._pause_ms = _REPAIR_MS
@@ -284,14 +283,14 @@ class Web:
             # At a low rate a segment takes longer than a slice.
             piece = max(64, (room_ms - _COMMAND_MS) * modem.baud // 10000)
             send_ms = room_ms
+        fresh = True  # whatever comes first in a slice has time
         if (modem.damages != self._damages or left(self._audit_at) <= 0) and self._quiet(uart):
             self._audit(modem)
+            fresh = False
         if modem.tok.partial() and not uart.any():
             modem.poll()  # the rest of an item that never comes is given up in there
         worked = True
         sent = False
-        owed = self._owed
-        self._owed = False
         while worked and left(end) > 0:
             worked = False
             conns = self._conns
@@ -304,21 +303,21 @@ class Web:
                 # A segment goes out if it will be out in time, and so with the rest: what has no time left is the first
                 # of the next slice.
                 room_ms = left(end)
-                long = owed or room_ms >= _LONG_MS
+                long = fresh or room_ms >= _LONG_MS
                 most = room = 0
                 if quiet:
                     most = piece
-                    room = piece if owed else (room_ms - _SLOW_COMMAND_MS) * modem.baud // 10000
-                owed = False
+                    room = piece if fresh else (room_ms - _SLOW_COMMAND_MS) * modem.baud // 10000
                 did = conn.step(quiet and long, most, room)
                 sent = sent or conn.sent
                 worked = worked or did
                 if conn.waits or (conn.over and quiet and not long):
-                    self._owed = True
                     self._turn = turn
                     return
+                fresh = fresh and not did
                 if conn.over and quiet:
                     self._over(conn)
+                    fresh = False
                 if left(end) <= 0:
                     return
             self._turn += 1
@@ -329,6 +328,7 @@ class Web:
                 worked = True
                 if not self._awaited(modem):
                     modem.poll()
+                    fresh = False
 
     def _quiet(self, uart):
         # True when there is room for all that may come while the module is given a command.

@@ -96,7 +96,7 @@ def test_guests_are_served_while_the_frame_fetches_a_picture(play):
     visit = Visit(ask)
     answer, _ = served([noise()])
     outcome, _ = play(
-        "frame", visit, 32_000, "1.7.4", answer, server=f"http://{SERVER}", interval_s=5, baud=115200
+        "frame", visit, 28_000, "1.7.4", answer, server=f"http://{SERVER}", interval_s=5, baud=115200
     )  # fmt: skip
     assert [guest.status for guest in visit.heard] == [200] * 14, outcome.console
     assert max(guest.first_ns - guest.accepted_ns for guest in visit.heard) < 2000 * MS
