@@ -53,7 +53,7 @@ class Modem(AtCommands):
     def connect(self, host, port, timeout_ms=_CONNECT_MS, pipelined=False):
         # Open a TCP link to `host` (name or IPv4 address). `pipelined`: send with CIPSENDBUF, for uploads. Raises
         # PixError: dns-failed, refused, connect-timeout, bytes-lost, wifi-lost, no-modem, modem-rebooted.
-        self._awake()
+        self.awake()
         there = self.resolve(host, timeout_ms)
         self._fit()
         link = Link(self, self._free(), pipelined)
@@ -75,8 +75,9 @@ class Modem(AtCommands):
             raise
         return link
 
-    def _awake(self):
-        # Make sure that the module answers and has a network, repairing it once where that is possible.
+    def awake(self):
+        # Make sure that the module answers and has a network, repairing it once where `repairs_itself` allows that.
+        # Raises PixError.
         for repaired in (not self.repairs_itself, True):
             if not self.lost:
                 try:
@@ -183,7 +184,7 @@ class Modem(AtCommands):
             self.watch_links()
             on_client(link)
 
-        self._awake()
+        self.awake()
         self._receive(True)
         start = "+CIPSERVER=1,%d" % port
         if self.version >= (1, 6):

@@ -55,7 +55,7 @@ class Log:
                 size = None
             # SPIFFS does not create a file in mode "a" (MaixPy-v1 vfs_spiffs_file.c).
             with open(self.newer, "wb" if size is None else "ab") as f:
-                f.write(line.encode()[: _MAX_LINE - 1] + b"\n")
+                f.write(_cut(line.encode(), _MAX_LINE - 1) + b"\n")
         except (OSError, PixError):
             return False
         return True
@@ -67,6 +67,14 @@ class Log:
         if hasattr(error, "code"):
             return self.write("error", text + error.line)
         return self.write("crash", text + trace(error))
+
+
+def _cut(text, most):
+    # The first `most` bytes of UTF-8 at most, no letter in half.
+    if len(text) > most:
+        while text[most] & 0xC0 == 0x80:
+            most -= 1
+    return text[:most]
 
 
 def trace(error):

@@ -142,12 +142,13 @@ def supervise(settings, log, name=None):
 
 
 def _word(slot, name):
-    # What the small file `name` of the running version says, b"" when there is none.
+    # What the small file `name` of the running version says, b"" when there is none or it is no ASCII.
     try:
         with open((slot + "/" if slot else "") + name, "rb") as f:
-            return f.read(32)
+            word = f.read(32)
     except OSError:
         return b""
+    return word if max(word + b" ") < 128 else b""
 
 
 def key_held(board):

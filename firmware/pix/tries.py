@@ -50,6 +50,8 @@ class Tries:
                 self.modem = online.bring_up(
                     self.settings, self._screen, self._stage, idle=self._idle, asked=asked, **self.joining
                 )
+            elif self.modem.lost in ("no-modem", "modem-rebooted"):
+                self.modem.awake()  # only `connect` does that, and what comes first may be a question to the module
             result = action(self.modem, *args)
         except PixError:
             self._pause_ms = min(max(_FIRST_PAUSE_MS, 2 * self._pause_ms), self.longest_ms)

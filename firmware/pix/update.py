@@ -15,6 +15,7 @@ from micropython import const
 from uhashlib import sha256
 
 import pix
+from pix.atline import plain
 from pix.errors import PixError
 from pix.fetch import fetch
 from pix.files import head_of, make_folder, on_card, put, read_back, remove, size_of, sum_of
@@ -46,8 +47,8 @@ def state(slot):
 
 
 def version_of(slot):
-    # What names the content of the version in `slot`, "" when it has no name.
-    return (head_of("/sd/%s/version" % slot, 16) or b"").decode()
+    # What names the content of the version in `slot`, "" when it has no name that can be read.
+    return plain(head_of("/sd/%s/version" % slot, 16) or b"")
 
 
 def note():

@@ -162,6 +162,23 @@ def test_the_watchdog_lets_bounded_waits_of_any_length_be_and_ends_with_the_app(
         assert link.run("import utime,time\nprint(type(utime) is type(uos) if 'uos' in dir() else 1)")
 
 
+def test_what_a_damaged_card_says_of_the_version_keeps_no_app_from_running(card, play):
+    folder = card("good")
+    (slot,) = (folder / "maixpix").glob("*/version")
+    slot.write_bytes(b"\xff\xfe\x80")
+    assert b"good ran" in play(folder).listen(rb">>> $")
+
+
+def test_a_line_that_is_too_long_for_the_log_is_cut_between_letters(card, play):
+    folder = card("good")
+    write = "for n in range(3):\n        Log().write('x' * n, '\u00e9' * 300)"
+    (folder / "good.py").write_text(f"from pix.log import Log\n\n\ndef main():\n    {write}\n")
+    (folder / "pix.json").write_text(json.dumps({"app": "/sd/good.py"}))
+    play(folder).listen(rb">>> $")
+    lines = (folder / "pix.log").read_bytes().splitlines()
+    assert [len(line.decode()) for line in lines] and {len(line) for line in lines} == {398, 399}
+
+
 def test_settings_that_are_wrong_are_told_and_nothing_is_started(card, play):
     folder = card("good", rotation=9)
     heard = play(folder).listen(rb">>> $")

@@ -59,6 +59,18 @@ def test_a_first_picture_that_shows_while_the_network_is_looked_for_keeps_the_pa
     assert any(line.startswith("wifi home, address ") for line in lines[first:])
 
 
+@pytest.mark.parametrize("at", [5400, 6350])
+def test_a_module_that_was_deaf_to_a_question_is_started_again(at):
+    """Only `connect` repaired it: a frame that asked for the time first, at the rate that it had looked for the module
+    at, was answered by nobody for ever."""
+    stalled = {"when": {"ms": at}, "do": "stall-modem", "ms": 4000}
+    server = {"validator": "none", "framing": "close", "digest": True}
+    settings = PICTURE | {"body_kb": 400, "body_s": 60}
+    played = run("frame", settings, Cycle([stalled]), at="1.7.4", server=server, pictures=[7, 1])
+    assert breaches(played) == []
+    assert played.last.text.count("error no-modem: ") == 1 and played.last.text.count("modem ready at ") == 2
+
+
 def test_the_next_picture_does_not_hide_the_code_of_the_portal():
     """A frame without its network opened the portal, and went on with its pictures over what the panel said of it."""
     away = {"when": {"ms": 300}, "do": "lose-wifi", "for_ms": 40_000}
