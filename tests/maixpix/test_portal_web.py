@@ -46,6 +46,8 @@ class Board:
         if engine == "k210":
             options.firmware = Path(FIRMWARE)
         self.live = LiveBoard(options)
+        self.said = bytearray()
+        self.live.console.listen(lambda _when, data: self.said.extend(data))
         self.address = f"127.0.0.1:{self.live.board.bridge.port}"
         self._thread = threading.Thread(target=self.live.run)
         self._thread.start()
@@ -94,17 +96,18 @@ def test_a_browser_sets_the_board_up(board, tmp_path):
             assert await page.value("document.documentElement.scrollWidth") <= PHONE[0]
             assert await page.value("document.querySelectorAll('input[name=ssid]').length") == 1
             await join(page, "wrong horse")
-            await page.until("document.body.innerText.includes('refused the key')")
+            await shown(page, "refused the key")
             await page.screenshot("portal-refused")
             assert await page.value("document.querySelector('input[name=ssid]').checked")
             await join(page, "correct horse")
-            await page.until("document.body.innerText.includes('192.168.4.50')")
+            await shown(page, "192.168.4.50")
             await page.screenshot("portal-done")
             assert key not in await page.value("document.documentElement.outerHTML")
             assert not [text for text in page.complaints if "favicon" not in text]
 
     asyncio.run(visit())
     board.wait_for(lambda b: not b.modem.own.on and b.modem.station.online, 120)
+    board.close()  # writes the card back
     assert json.loads(board.settings.read_text()) == {
         "wifi": [["home", "correct horse"], ["old", "12345678"]], "server": "http://pc:8000", "app": "show",
         "portal_s": 3600,
@@ -121,6 +124,11 @@ async def arrive(page, probe):
     raise AssertionError((probe, await page.value("document.body.innerText")))
 
 
+async def shown(page, text):
+    """The page has come whole, and says `text`."""
+    await page.until(f"document.readyState == 'complete' && document.body.innerText.includes({text!r})")
+
+
 async def join(page, key):
     await page.value(
         f"document.querySelector('input[name=ssid]').checked = true;"
@@ -131,7 +139,6 @@ async def join(page, key):
     )
 
 
-@pytest.mark.parametrize("board", ["hosted"], indirect=True)
 def test_a_browser_has_the_router_push_its_button(board, tmp_path):
     board.wait_for(lambda b: b.modem.own.on and b.modem.own.key and b.modem.settings.server_port, 120)
 
@@ -142,18 +149,25 @@ def test_a_browser_has_the_router_push_its_button(board, tmp_path):
             await page.screenshot("portal-wps")
             assert await page.value("document.documentElement.scrollWidth") <= PHONE[0]
             await page.value("document.querySelector('button[name=wps]').click()")
-            await page.until("document.body.innerText.includes('You have two minutes')")
+            await shown(page, "You have two minutes")
             await page.screenshot("portal-wps-now")
             assert await page.value("document.documentElement.scrollWidth") <= PHONE[0]
 
     asyncio.run(visit())
-    board.wait_for(lambda b: "Push the WPS button" in told(b), 60)
+    board.wait_for(lambda _: b"portal waiting for the push of a router's button" in board.said, 60)
+    board.wait_for(lambda b: "Push the WPS button" in told(b) or is_chip(board), 60)
     board.save_panel("portal-wps-panel")
     board.live.mailbox.ask(lambda: setattr(board.live.board.air.points[0], "wps", True)).result(patient(30))
-    board.wait_for(lambda b: "home works" in told(b), 120)
+    board.wait_for(lambda _: b"portal home works, address " in board.said, 120)
+    board.wait_for(lambda b: "home works" in told(b) or is_chip(board), 120)
     board.save_panel("portal-wps-done")
     board.close()  # writes the card back
     assert json.loads(board.settings.read_text())["wifi"] == [["home", "WPS"], ["old", "12345678"]]
+
+
+def is_chip(board):
+    """The letters of MaixPy's own font are nobody's to read here; pictures of the panel are looked at."""
+    return board.live.options.engine == "k210"
 
 
 def told(board):

@@ -119,6 +119,25 @@ def test_soft_reset_keeps_hardware(device):
     assert typist.board.panel.image().getpixel((5, 5)) == (0, 0, 255)
 
 
+def test_the_power_may_go_at_any_byte_of_a_soft_reset(device):
+    """Its message was printed where nobody expected the power to go: an error of the virtual board's own."""
+
+    def play(cut=0):
+        typist = Typist(device)
+        if cut:
+            typist.board.console_tx.at_byte(cut, typist.board.cut_power)
+        typist.type(b"print('*' * 200)\r\x04", 1500)
+        typist.finish()
+        return bytes(typist.log.data), typist.engine.ended
+
+    whole, ended = play()
+    assert ended == "switched off"
+    said = whole.index(b"*****\r\n>>> ") + 7
+    for cut in range(said, whole.index(b"soft reboot") + 14, 2):
+        heard, ended = play(cut)
+        assert ended == "power cut" and whole.startswith(heard) and len(heard) >= cut
+
+
 def test_soft_reset_closes_files(device):
     typist = Typist(device)
     typist.type(b"f = open('/sd/open.txt', 'w'); f.write('kept')\r", 500)

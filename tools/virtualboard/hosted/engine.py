@@ -90,7 +90,6 @@ class Engine:
         if end_ns is not None:
             board.clock.at(end_ns, lambda: self.power_off("time limit"))
         self.ended = "finished"
-        self._raw = False
         self._power_up(0)
 
     # -- the outside --------------------------------------------------------------------------------------
@@ -107,10 +106,7 @@ class Engine:
                 self._session()
                 break
             except SoftReset:
-                self.chip.stop = None
-                self.chip.console("[MaixPy]: soft reboot\r\n")
-                self._finalise()
-                continue
+                self._softly = True
             except HardReset as reset:
                 self.resets += 1
                 # What FatFs had not written yet was in the chip's memory.
@@ -131,8 +127,10 @@ class Engine:
         self._drain()
         return self.exit_code
 
-    def _finalise(self) -> None:
+    def _reset_softly(self) -> None:
         """A soft reset drops every Python object: files are closed, open sockets close their link."""
+        self._softly = False
+        self.chip.console("[MaixPy]: soft reboot\r\n")
         self.main.__dict__.clear()
         self.loader.loaded.clear()
         self.chip.scheduled.clear()
@@ -163,11 +161,13 @@ class Engine:
         self.terminal = Terminal(chip, ports[UARTHS])
         chip.console = self.terminal.write_raw_text
         self._cold = True
-        self._raw = False
+        self._raw = self._softly = False
 
     def _session(self) -> None:
         """From the start of the interpreter to a soft reset."""
         chip = self.chip
+        if self._softly:
+            self._reset_softly()
         self._start_interpreter()
         self._boot()
         if self.program is not None:
