@@ -22,7 +22,6 @@ from maixpix.torture.minimise import minimise
 from maixpix.torture.play import How, play
 from maixpix.torture.played import Played
 from maixpix.torture.scenario import Scenario
-from virtualboard.hosted.errors import Stopped
 
 
 @dataclass
@@ -44,7 +43,9 @@ def judge(scenario: Scenario, how: How) -> Verdict:
     """Play `scenario` and hold the laws against it. That it can be played at all is one of them."""
     try:
         run = play(scenario, how)
-    except (Exception, Stopped) as error:  # noqa: BLE001 - of the virtual board or its servers: told like any other
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # noqa: BLE001 - of the virtual board or its servers, and what stops device code
         where = traceback.extract_tb(error.__traceback__)[-1]
         what = f"{type(error).__name__}: {error} ({Path(where.filename).name}, line {where.lineno})"
         return Verdict(scenario, [f"plays: {what}"])
