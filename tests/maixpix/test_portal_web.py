@@ -155,11 +155,11 @@ def test_a_browser_has_the_router_push_its_button(board, tmp_path):
 
     asyncio.run(visit())
     board.wait_for(lambda _: b"portal waiting for the push of a router's button" in board.said, 60)
-    board.wait_for(lambda b: "Push the WPS button" in told(b) or is_chip(board) and lit(b), 60)
+    board.wait_for(lambda b: "Push the WPS button" in told(b) or (is_chip(board) and lit(b)), 60)
     board.save_panel("portal-wps-panel")
     board.live.mailbox.ask(lambda: setattr(board.live.board.air.points[0], "wps", True)).result(patient(30))
     board.wait_for(lambda _: b"portal home works, address " in board.said, 120)
-    board.wait_for(lambda b: "home works" in told(b) or is_chip(board) and lit(b), 120)
+    board.wait_for(lambda b: "home works" in told(b) or (is_chip(board) and lit(b)), 120)
     board.save_panel("portal-wps-done")
     board.close()  # writes the card back
     assert json.loads(board.settings.read_text())["wifi"] == [["home", "WPS"], ["old", "12345678"]]
