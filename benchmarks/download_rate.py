@@ -39,6 +39,21 @@ async def main(url, path):
 asyncio.run(main(*sys.argv[1:]))
 """
 
+PLAIN_LOOPS = """
+import asyncio, os, sys, aiohttp
+async def main(folder, *urls):
+    async def several():
+        for url in left:
+            async with session.get(url) as answer:
+                body = await answer.read()
+            with open(os.path.join(folder, url.rpartition("/")[2]), "wb") as file:
+                file.write(body)
+    left = iter(urls)
+    async with aiohttp.ClientSession() as session:
+        await asyncio.gather(*[several() for _ in range(8)])
+asyncio.run(main(*sys.argv[1:]))
+"""
+
 Command = Callable[[Path], Sequence[str]]
 
 
@@ -93,6 +108,7 @@ def many(urls: list[str]) -> dict[str, Command]:
     """All small files by one command."""
     return {
         "maixpix get": lambda to: maixpix(*urls, "-d", str(to)),
+        "aiohttp, 8 plain loops": lambda to: (sys.executable, "-c", PLAIN_LOOPS, str(to), *urls),
         "curl --parallel": lambda to: ("curl", "-s", "--parallel", "--remote-name-all", "--output-dir", str(to), *urls),
         "curl": lambda to: ("curl", "-s", "--remote-name-all", "--output-dir", str(to), *urls),
         "wget": lambda to: ("wget", "-q", "-P", str(to), *urls),
