@@ -2,6 +2,7 @@
 get the page, a picture, an upload and the settings while the work goes on."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from rig.chip_app import run_until
 from rig.visits import KEY, LOGIN, Visit, picture, press, token, upload
 from rig.web_bench import PORT, get, post
 from virtualboard.board import Board, BoardConfig, WifiNetwork
+from virtualboard.clock import MS
 from virtualboard.engine import K210, EngineOptions, put_part
 from virtualboard.running import RunningBoard
 
@@ -21,9 +23,13 @@ pytestmark = [pytest.mark.firmware, pytest.mark.slow, needs_firmware]
 
 RED, GREEN, BLUE = (200, 0, 0), (0, 200, 0), (0, 0, 200)
 
+MOST_NAMES = 1260
+"""That fit into MicroPython's tables of 20 to 640 names; the next one takes a table of 1,280, 10 kB of the heap (1.11,
+`qstr.c`)."""
+
 
 def play(folder, at, visit, settings):
-    """Run the deployed board until `visit` is over: (console text, card)."""
+    """Run the deployed board until `visit` is over, and ask it then how many names it knows: (console text, card)."""
     card = folder / "card"
     card.mkdir()
     install.install(FolderPlace(card), bundle.build(mpy=True))
@@ -43,7 +49,13 @@ def play(folder, at, visit, settings):
     board.network.attach(SERVER, 80, lambda: Served(answer, board))
     visit.watch(board, None)
     running = RunningBoard(board, EngineOptions(K210))
-    visit.over = lambda: running.end("visited")
+
+    def over():
+        for after_ms, typed in ((0, b"\x03"), (3000, b"import micropython; micropython.qstr_info()\r")):
+            board.clock.after(after_ms * MS, lambda typed=typed: board.console_rx.write(typed))
+        board.clock.after(4000 * MS, lambda: running.end("visited"))
+
+    visit.over = over
 
     def failed(said):
         return "the app failed" if b"starts again" in said or said.count(b"init end") > 1 else ""
@@ -51,6 +63,8 @@ def play(folder, at, visit, settings):
     ended, console = run_until(board, running, failed, 120)
     log = card / "pix.log"
     assert ended == "visited", console[-600:] + (log.read_bytes() if log.exists() else b"")
+    names = re.search(rb"n_qstr=(\d+)", console)
+    assert names and int(names[1]) <= MOST_NAMES, console[-300:]
     return console.decode(), card
 
 
