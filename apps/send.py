@@ -29,6 +29,7 @@ def send_all(settings, screen, modem):
             # A file that is refused is no reason to keep the others.
             if error.code not in ("upload-refused", "card-error"):
                 raise
+            error = error.about(path)
             print("error", error.line)
             log.error(error)
             failed += 1

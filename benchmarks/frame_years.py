@@ -270,6 +270,8 @@ def _start(
             def hurry() -> None:
                 if last_s and time.process_time() > last_s:
                     running.end("time limit")
+                free = f", {world.free[-1] >> 10} kB free" if world.free else ""
+                print(f"day {world.now / DAY:6.2f}: {shelf.shown} shown, {len(shelf.wrong)} wrong{free}", flush=True)
                 clock.after(600 * SECOND, hurry)
 
             hurry()

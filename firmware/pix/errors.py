@@ -388,6 +388,10 @@ class PixError(Exception):
         self.detail = detail
         self.transient = len(record) > 4 if transient is None else transient
 
+    def about(self, name):
+        # The same error as one of the file `name`.
+        return PixError(self.code, "%s, %s" % (name, self.detail) if self.detail else name, self.transient)
+
     @property
     def line(self):
         # Everything on one line, as consoles and logs tell it.

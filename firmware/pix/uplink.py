@@ -53,9 +53,10 @@ class Uplink(Tries):
             )
         except PixError as error:
             outbox.know(name, "")  # should the card have kept something else, that is what can be delivered
-            if error.code == "upload-refused":
-                self._refused = name
-            raise
+            if error.code != "upload-refused":
+                raise
+            self._refused = name
+            raise error.about(name)
         outbox.done(name, sent.proven)
         gc.collect()
         return name, sent

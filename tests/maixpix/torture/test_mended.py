@@ -29,12 +29,16 @@ def test_a_card_that_was_out_for_a_moment(app, settings):
     assert played.last.text.count("cpu:freq") == 2  # it has restarted by itself
 
 
-@pytest.mark.parametrize(("app", "settings"), [("send", UPLOAD), ("snap", SNAP)])
-def test_a_file_that_is_refused_is_in_the_log(app, settings):
-    """Both told it on the console alone, which nobody saw."""
-    played = run(app, settings, Cycle([], [Lie(0, "413")]), planted=1)
-    assert breaches(played) == [] and played.last.text.count("error upload-refused: ") >= 1
-    assert b"error upload-refused: " in played.last.files["pix.log"]
+@pytest.mark.parametrize(("app", "settings", "names"), [
+    ("send", UPLOAD, [b"/sd/DCIM/p0.jpg", b"/sd/DCIM/p1.jpg"]), ("snap", SNAP, [b"s0000001.jpg"]),
+])  # fmt: skip
+def test_files_that_are_refused_are_in_the_log(app, settings, names):
+    """Both told it on the console alone, which nobody saw, and then of every file the same: which ones, nobody knew."""
+    played = run(app, settings, Cycle([], [Lie(0, "413"), Lie(1, "413")]), planted=2)
+    assert breaches(played) == []
+    for name in names:
+        told = b"error upload-refused: The receiver did not take the file: %s, status 413; " % name
+        assert told in played.last.files["pix.log"] and told.decode() in played.last.text
 
 
 def test_the_log_has_one_number_for_a_start_however_often_its_app_is_run():
