@@ -23,11 +23,19 @@ from maixpix.demo.verdicts import GOOD_PSNR, expected_panel, psnr
 from maixpix.virtual.byte_code import SourceOfByteCode
 from rig.board_process import FIRMWARE, ROOT, BoardProcess, needs_firmware
 from rig.firmware_like import maixpy_like
+from rig.forks import plainly
 from rig.patience import patient
 from rig.terminal import maixpix, serving
 
 KEY = "correct horse"
 PICTURES = ROOT / "assets" / "pictures"
+
+
+@pytest.fixture(autouse=True, scope="module")
+def started_plainly():
+    """As people start them."""
+    with plainly():
+        yield
 
 
 def free_port() -> int:
