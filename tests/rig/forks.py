@@ -31,11 +31,13 @@ from pathlib import Path
 from typing import Any, TextIO
 
 _TOOLS = Path(__file__).resolve().parents[2] / "tools"
-_PROGRAMS = ("maixpix", "virtualboard")
 _LONGEST = 100_000
 """Bytes of a request: it is one packet, of which Linux takes 200 kB."""
-_READ_AT_START = ("PYTHON", "LC_", "LANG", "LD_", "SSL_", "OPENSSL_", "MALLOC_")
-"""How names begin that somebody has read before a program's first line."""
+_READ_AT_START = {
+    "maixpix": ("PYTHON", "LC_", "LANG", "LD_", "SSL_", "OPENSSL_"),
+    "virtualboard": ("PYTHON", "LC_", "LANG", "LD_"),  # it knows no TLS
+}
+"""The programs, and how names begin that somebody has read before the program's first line."""
 _FREE = ("PYTHONPATH", "PYTHONUNBUFFERED")
 _MORE = (
     "maixpix.cli", "maixpix.companion.run", "maixpix.demo.run", "maixpix.download.downloads", "maixpix.fill.filling",
@@ -115,22 +117,25 @@ def _request(args: Any, own_terminal: bool, options: Mapping[str, Any]) -> bytes
     words = list(args) if isinstance(args, list | tuple) else []
     usual = {"stdin", "stdout", "stderr", "env", "cwd", "start_new_session", "bufsize"}
     usual |= {"text", "universal_newlines", "encoding", "errors"}
-    if options.keys() - usual or words[2:3] not in [[name] for name in _PROGRAMS]:
+    if _plainly or sys.platform != "linux" or options.keys() - usual:
         return None
-    if _plainly or sys.platform != "linux" or words[:2] != [sys.executable, "-m"]:
+    early = _READ_AT_START.get(str(words[2])) if len(words) > 2 and words[:2] == [sys.executable, "-m"] else None
+    if early is None:
         return None
     env = dict(os.environ if options.get("env") is None else options["env"])
     here = {*os.environ.get("PYTHONPATH", "").split(os.pathsep), str(_TOOLS)}
     cwd = os.path.abspath(options.get("cwd") or ".")  # noqa: PTH100 - of a str, a Path or bytes
-    if _at_start(env) != _at_start(os.environ) or not here.issuperset(env.get("PYTHONPATH", "").split(os.pathsep)):
+    if _only(early, env) != _only(early, os.environ):
+        return None
+    if not here.issuperset(env.get("PYTHONPATH", "").split(os.pathsep)):
         return None
     session = bool(options.get("start_new_session"))
     request = json.dumps([words, env, cwd, session, own_terminal], default=os.fspath).encode()
     return request if len(request) < _LONGEST and os.access(cwd, os.X_OK) else None
 
 
-def _at_start(env: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in env.items() if name.startswith(_READ_AT_START) and name not in _FREE}
+def _only(beginnings: tuple[str, ...], env: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in env.items() if name.startswith(beginnings) and name not in _FREE}
 
 
 # -- the tests' end -----------------------------------------------------------------------------------------
