@@ -34,9 +34,11 @@ from typing import Any, TextIO
 _TOOLS = Path(__file__).resolve().parents[2] / "tools"
 _LONGEST = 100_000
 """Bytes of a request: it is one packet, of which Linux takes 200 kB."""
+_BOARD = str(Path(__file__).with_name("hosted_board.py"))
 _READ_AT_START = {
-    "maixpix": ("PYTHON", "LC_", "LANG", "LD_", "SSL_", "OPENSSL_"),
-    "virtualboard": ("PYTHON", "LC_", "LANG", "LD_"),  # it knows no TLS
+    ("-m", "maixpix"): ("PYTHON", "LC_", "LANG", "LD_", "SSL_", "OPENSSL_"),
+    ("-m", "virtualboard"): ("PYTHON", "LC_", "LANG", "LD_"),  # it knows no TLS, no more does the next one
+    (_BOARD,): ("PYTHON", "LC_", "LANG", "LD_"),
 }
 """The programs, and how names begin that somebody has read before the program's first line."""
 _FREE = ("PYTHONPATH", "PYTHONUNBUFFERED")
@@ -89,10 +91,10 @@ class Popen(subprocess.Popen):
         return code
 
     def _await(self, timeout: float | None) -> int | None:
-        end = None if timeout is None else time.monotonic() + timeout
-        while self.returncode is None:
-            left = None if end is None else max(0.0, end - time.monotonic())
-            if not select.select([self._status], [], [], left)[0]:
+        if self.returncode is None:
+            waiting = select.poll()
+            waiting.register(self._status, select.POLLIN)
+            if not waiting.poll(None if timeout is None else max(0.0, timeout) * 1000):
                 return None
             with self._waitpid_lock:
                 if self.returncode is None:
@@ -120,8 +122,8 @@ def _request(args: Any, own_terminal: bool, options: Mapping[str, Any]) -> bytes
     usual |= {"text", "universal_newlines", "encoding", "errors"}
     if _plainly or sys.platform != "linux" or options.keys() - usual:
         return None
-    early = _READ_AT_START.get(str(words[2])) if len(words) > 2 and words[:2] == [sys.executable, "-m"] else None
-    if early is None:
+    early = _READ_AT_START.get(tuple(words[1:3] if words[1:2] == ["-m"] else words[1:2]))
+    if early is None or words[0] != sys.executable:
         return None
     env = dict(os.environ if options.get("env") is None else options["env"])
     here = {*os.environ.get("PYTHONPATH", "").split(os.pathsep), str(_TOOLS)}
@@ -245,7 +247,7 @@ def _tell_ended(running: dict[int, int]) -> None:
 
 
 def _become(request: bytes, descriptors: list[int]) -> str:
-    """The process that was asked for, as Python leaves it to a program; returns the module's name."""
+    """The process that was asked for, as Python leaves it to a program; returns the module's name, or the file's."""
     words, env, cwd, session, own_terminal = json.loads(request)
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -265,15 +267,17 @@ def _become(request: bytes, descriptors: list[int]) -> str:
     os.environ.clear()
     os.environ.update(env)
     time.tzset()
-    sys.path[: len(path)] = [cwd, *filter(None, env.get("PYTHONPATH", "").split(os.pathsep))]
+    module = words[1] == "-m"
+    first = cwd if module else str(Path(words[1]).parent)
+    sys.path[: len(path)] = [first, *filter(None, env.get("PYTHONPATH", "").split(os.pathsep))]
     sys.orig_argv[:] = words
-    sys.argv[:] = words[2:]
+    sys.argv[:] = words[1 + module :]
     through = bool(env.get("PYTHONUNBUFFERED"))
     sys.stdin = sys.__stdin__ = _stream(0, "r", sys.stdin)
     sys.stdout = sys.__stdout__ = _stream(1, "w", sys.stdout, write_through=through)
     sys.stderr = sys.__stderr__ = _stream(2, "w", sys.stderr, write_through=through, line_buffering=True)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    return words[2]
+    return words[1 + module]
 
 
 def _stream(number: int, mode: str, like: TextIO, **how: bool) -> TextIO:
@@ -296,7 +300,10 @@ if __name__ == "__main__":
     _prepare()
     _name = _serve(socket.socket(fileno=int(sys.argv[1])))
     try:
-        runpy._run_module_as_main(_name)  # what `python -m` calls
+        if _name == _BOARD:
+            runpy.run_path(_name, run_name="__main__")
+        else:
+            runpy._run_module_as_main(_name)  # what `python -m` calls
     except SystemExit as _ended:
         if isinstance(_ended.code, int):
             _end(_ended.code)
