@@ -7,7 +7,7 @@ one for all tests (`conftest.py`), for product code in them too, and everything 
 starts is started plainly: other options and settings of Python, another tree, other certificates; all of it where there
 is no Linux, and within `plainly()`, which is for tests of what a start is.
 
-The same file is both ends: as a script it is the prepared process.
+Both ends are here. What was forked has a line to the prepared process, too: programs of ours start each other.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ _READ_AT_START = {
     ("-m", "maixpix"): ("PYTHON", "LC_", "LANG", "LD_", "SSL_", "OPENSSL_"),
     ("-m", "virtualboard"): ("PYTHON", "LC_", "LANG", "LD_"),  # it knows no TLS, no more does the next one
     (_BOARD,): ("PYTHON", "LC_", "LANG", "LD_"),
+    ("-m", "maixpix.virtual.practice"): ("PYTHON", "LC_", "LANG", "LD_", "SSL_", "OPENSSL_"),
 }
 """The programs, and how names begin that somebody has read before the program's first line."""
 _FREE = ("PYTHONPATH", "PYTHONUNBUFFERED")
@@ -48,6 +49,9 @@ _MORE = (
 )  # fmt: skip
 """What programs import once they know what they are to do."""
 
+_PREPARED = (
+    "import sys; sys.path[0] = sys.argv[1]; from rig import forks; sys.path.pop(0); forks.prepared(int(sys.argv[2]))"
+)
 _OWN_TERMINAL = (
     "import fcntl,os,sys,termios; fcntl.ioctl(0,termios.TIOCSCTTY,0); os.execv(sys.executable, sys.argv[1:])"
 )
@@ -144,31 +148,31 @@ def _only(beginnings: tuple[str, ...], env: Mapping[str, str]) -> dict[str, str]
 # -- the tests' end -----------------------------------------------------------------------------------------
 
 _lock = threading.Lock()
-_server: tuple[socket.socket, subprocess.Popen] | None = None
+_server: tuple[socket.socket, subprocess.Popen | None] | None = None
 
 
 def _fork(request: bytes, *descriptors: int) -> tuple[int, int] | None:
     """The new process with these standard descriptors (-1: our own), and where its status will come."""
     standard = [own if given == -1 else given for own, given in enumerate(descriptors)]
     ours, its = os.pipe()
-    with _lock:
-        asked = _prepared()
+    answer = b""
+    with _lock, contextlib.suppress(OSError):  # behind a board's fence the line is cut
+        asked = _line()
         socket.send_fds(asked, [request], [*standard, its])
-        os.close(its)
         answer = asked.recv(64)
+    os.close(its)
     if answer:
         return int(answer), ours
     os.close(ours)
-    close()
     return None
 
 
-def _prepared() -> socket.socket:
+def _line() -> socket.socket:
     global _server
     if _server is None:
         ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         nothing = subprocess.DEVNULL
-        command = [sys.executable, __file__, str(its.fileno())]
+        command = [sys.executable, "-c", _PREPARED, str(Path(__file__).parents[1]), str(its.fileno())]
         env = dict(os.environ, PYTHONPATH=str(_TOOLS))
         process = _PlainPopen(command, pass_fds=[its.fileno()], stdin=nothing, stdout=nothing, env=env)
         its.close()
@@ -183,7 +187,8 @@ def close() -> None:
         asked, process = _server
         _server = None
         asked.close()
-        process.wait()
+        if process is not None:
+            process.wait()
 
 
 # -- the prepared process -----------------------------------------------------------------------------------
@@ -199,40 +204,65 @@ def _prepare() -> None:
     with late_certificates():  # as `get` does
         for name in _MORE:
             importlib.import_module(name)
-    del sys.modules["virtualboard.__main__"]  # it is run, not imported
     gc.collect()
     gc.freeze()
 
 
-def _serve(asked: socket.socket) -> str:
+def prepared(descriptor: int) -> None:
+    """The prepared process, whose orders come at `descriptor`; returns, in what was forked, when its program does."""
+    _prepare()
+    name = _serve(socket.socket(fileno=descriptor))
+    for each in (name, f"{name}.__main__"):
+        if not hasattr(sys.modules.get(each), "__path__"):
+            sys.modules.pop(each, None)  # it is run, not imported
+    try:
+        if name == _BOARD:
+            runpy.run_path(name, run_name="__main__")
+        else:
+            runpy._run_module_as_main(name)  # what `python -m` calls
+    except SystemExit as ended:
+        if isinstance(ended.code, int):
+            _end(ended.code)
+        raise
+
+
+def _serve(first: socket.socket) -> str:
     """Fork for every request, tell when what was forked has ended; returns in a forked process, what it is to run."""
-    signal.pthread_sigmask(
-        signal.SIG_BLOCK, {signal.SIGINT}
-    )  # Ctrl-C is for what was forked: it waits until that can take it
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # it is for what was forked, once that can take it
     signal.signal(signal.SIGCHLD, lambda *_: None)
     woken, wake = os.pipe()
     os.set_blocking(wake, False)
     signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
-    running: dict[int, int] = {}
+    lines, running = [first], {}
     while True:
-        ready = select.select([asked, woken], [], [])[0]
+        ready = select.select([*lines, woken], [], [])[0]
         if woken in ready:
             os.read(woken, 512)
             _tell_ended(running)
-        if asked in ready:
+        for asked in lines:
+            if asked not in ready:
+                continue
             request, descriptors, _, _ = socket.recv_fds(asked, _LONGEST, 4)
             if not request:
-                os._exit(0)
+                if asked is first:
+                    os._exit(0)
+                asked.close()
+                continue
+            ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             pid = os.fork()
             if not pid:
-                asked.close()
+                for line in (*lines, ours):
+                    line.close()
                 for descriptor in (woken, wake, descriptors[3], *running.values()):
                     os.close(descriptor)
-                return _become(request, descriptors)
+                return _become(request, descriptors, its)
+            its.close()
+            lines.append(ours)
             running[pid] = descriptors[3]
             for descriptor in descriptors[:3]:
                 os.close(descriptor)
             asked.send(str(pid).encode())
+        lines = [line for line in lines if line.fileno() >= 0]
 
 
 def _tell_ended(running: dict[int, int]) -> None:
@@ -246,9 +276,11 @@ def _tell_ended(running: dict[int, int]) -> None:
         os.close(descriptor)
 
 
-def _become(request: bytes, descriptors: list[int]) -> str:
+def _become(request: bytes, descriptors: list[int], line: socket.socket) -> str:
     """The process that was asked for, as Python leaves it to a program; returns the module's name, or the file's."""
+    global _server
     words, env, cwd, session, own_terminal = json.loads(request)
+    _server, subprocess.Popen = (line, None), Popen
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     if session:
@@ -293,18 +325,3 @@ def _end(code: int) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code & 0xFF)
-
-
-if __name__ == "__main__":
-    sys.path.pop(0)  # the folder of this file
-    _prepare()
-    _name = _serve(socket.socket(fileno=int(sys.argv[1])))
-    try:
-        if _name == _BOARD:
-            runpy.run_path(_name, run_name="__main__")
-        else:
-            runpy._run_module_as_main(_name)  # what `python -m` calls
-    except SystemExit as _ended:
-        if isinstance(_ended.code, int):
-            _end(_ended.code)
-        raise
