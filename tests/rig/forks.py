@@ -2,10 +2,11 @@
 
 The tests start some hundred `python -m maixpix` and `python -m virtualboard`, and of each a quarter of a second went by
 before its first line ran. It is the program itself that runs, in a process of its own with what it was given: words,
-environment, folder, descriptors, session, signals; only its modules are there already. So `subprocess.Popen` is this
-one for all tests (`conftest.py`), for product code in them too, and everything that has to do with how Python itself
-starts is started plainly: other options and settings of Python, another tree, other certificates; all of it where there
-is no Linux, and within `plainly()`, which is for tests of what a start is.
+environment, folder, descriptors, session, signals; only its modules are there already, and /proc shows the command line
+of what it was forked from. So `subprocess.Popen` is this one for all tests (`conftest.py`), for product code in them
+too, and everything that has to do with how Python itself starts is started plainly: other options and settings of
+Python, another tree, other certificates; all of it where there is no Linux, and within `plainly()`, which is for tests
+of what a start is.
 
 Both ends are here. What was forked has a line to the prepared process, too: programs of ours start each other.
 """
