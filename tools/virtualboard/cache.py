@@ -22,6 +22,7 @@ from pathlib import Path
 FOLDER_VARIABLE = "MAIXPIX_CODE_CACHE"
 
 CODE = "code"
+PICTURES = "pictures"
 
 MOST_ENTRIES = 4000
 """Files that a folder keeps unless told otherwise: code has some 6 kB each. Beyond them the older half goes."""

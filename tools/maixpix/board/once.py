@@ -13,9 +13,14 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from virtualboard.cache import kept
+from virtualboard.cache import cache_folder, kept
 
 _KIND = "texts"
+
+
+def folder() -> Path | None:
+    """Where it is kept; None where nothing is."""
+    return cache_folder(_KIND)
 
 
 def once(work: Callable[..., str]) -> Callable[..., str]:
