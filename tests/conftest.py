@@ -4,11 +4,14 @@ import gc
 import os
 import shutil
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from rig import forks
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -54,6 +57,11 @@ def pytest_configure(config: pytest.Config) -> None:
     _default_signals()
     _keep_compiled_code(config)
     _know_no_authorities()
+    subprocess.Popen = forks.Popen
+
+
+def pytest_unconfigure() -> None:
+    forks.close()
 
 
 def pytest_collection_finish() -> None:

@@ -34,7 +34,7 @@ REASON = re.compile(rf"Longer than {USUAL_LINES} lines: \w")
 def imports(path):
     """Every module that the file imports anywhere, by full name."""
     names = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in laws.nodes(laws.parsed(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -67,7 +67,7 @@ def pix_graph(paths):
     graph = {}
     for path in paths:
         found = graph.setdefault(path.stem, set())
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in laws.nodes(laws.parsed(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import):
                 found |= {alias.name.partition(".")[2] or "__init__" for alias in node.names if alias.name[:3] == "pix"}
             elif isinstance(node, ast.ImportFrom) and node.module == "pix":
@@ -199,10 +199,10 @@ PRINTERS = {"maixpix/output.py", "maixpix/cli.py", "maixpix/companion/decoding/c
 
 def writes(path):
     """Lines on which the file prints without `maixpix.ui`, where foreign text is cleaned."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    calls = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    nodes = laws.nodes(laws.parsed(path.read_text(encoding="utf-8")))
+    calls = [node.func for node in nodes if isinstance(node, ast.Call)]
     bare = [call.lineno for call in calls if isinstance(call, ast.Name) and call.id == "print"]
-    dotted = [node for node in ast.walk(tree) if isinstance(node, ast.Attribute)]
+    dotted = [node for node in nodes if isinstance(node, ast.Attribute) and node.attr in ("echo", "stdout", "stderr")]
     return bare + [node.lineno for node in dotted if ast.unparse(node) in ("click.echo", "sys.stdout", "sys.stderr")]
 
 
@@ -296,7 +296,7 @@ def compiled(text, tmp_path):
 def test_no_constructor_can_lose_its_arguments(path, tmp_path):
     text = path.read_text()
     assert blind_spots(compiled(text, tmp_path)) == []
-    for node in ast.walk(ast.parse(text)):
+    for node in laws.nodes(laws.parsed(text)):
         if isinstance(node, ast.FunctionDef) and node.name == "__init__":
             # Their tuple and dictionary are allocated just as late. config.Settings has named values for programs of
             # people's own, which make one at their start.

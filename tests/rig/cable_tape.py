@@ -85,25 +85,27 @@ class _Run:
         self.board = Board(BoardConfig(card=str(card) if card else None, flash_dir=str(flash)))
         self.engine = Engine(self.board, repl=True)
         self.heard = b""
+        self.every = 5
+        """Milliseconds between two steps: where more than the order of things counts, 1."""
         self._left = 60_000  # ms of the board's time; nothing here takes that long
 
     def play(self, step: Callable[[], bool]) -> bytes:
-        """Call `step` every millisecond until it is true, then switch off."""
+        """Call `step` now and again until it is true, then switch off."""
 
         def tick() -> None:
             self.heard += self.board.console_tx.take()
-            self._left -= 1
-            if step() or not self._left:
+            self._left -= self.every
+            if step() or self._left <= 0:
                 self.board.cut_power()
             else:
-                self.board.clock.after(MS, tick)
+                self.board.clock.after(self.every * MS, tick)
 
         self.board.clock.after(MS, tick)
         set_aside()
         self.engine.run()
         self.board.network.close()
         self.board.card.close()
-        assert self._left, self.heard[-600:]
+        assert self._left > 0, self.heard[-600:]
         return self.heard
 
 
@@ -129,13 +131,16 @@ def cut(tape: Tape, typed: int, card: Path | None, flash: Path, linger_ms: int =
         if rest and left:
             needed, data = left[0]
             # A text that differs by some bytes from the recorded one (a time, a number) must not stop the play.
-            quiet += 1
+            quiet += run.every
             if len(run.heard) - base >= needed or quiet > 500:
                 run.board.console_rx.write(data[:rest])
                 rest -= min(rest, len(data))
                 left.pop(0)
                 quiet = 0
+                if not rest or not left:
+                    run.every = 1
             return False
+        run.every = 1
         wait -= 1
         return wait < 0
 

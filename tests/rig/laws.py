@@ -55,14 +55,20 @@ def modules(root: Path) -> Modules:
     found = {}
     for path in sorted(root.rglob("*.py")):
         parts = path.relative_to(root).with_suffix("").parts
-        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = _parsed(path.read_text("utf-8"))
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = parsed(path.read_text("utf-8"))
     return found
 
 
 @functools.cache
-def _parsed(source: str) -> ast.Module:
+def parsed(source: str) -> ast.Module:
     """Every law reads the same files; none changes a tree."""
     return ast.parse(source)
+
+
+@functools.cache
+def nodes(tree: ast.AST) -> tuple[ast.AST, ...]:
+    """`ast.walk`, which costs as much as parsing, once for all laws."""
+    return tuple(ast.walk(tree))
 
 
 @functools.cache
@@ -148,7 +154,7 @@ def private_names(root: Path) -> list[str]:
     theirs = set().union(*own.values())
     told = []
     for name, tree in known.items():
-        for node in ast.walk(tree):
+        for node in nodes(tree):
             for used in _used(node):
                 if _private(used) and used not in own[name] and used in theirs and used not in PUBLIC_IN_PYTHON:
                     told.append(f"{name}, line {getattr(node, 'lineno', 0)}: {used}")
@@ -172,7 +178,7 @@ def _used(node: ast.AST) -> list[str]:
 def _defined(tree: ast.AST) -> set[str]:
     """Private names that the file gives something: functions, classes, variables, attributes of `self`, slots."""
     names: set[str] = set()
-    for node in ast.walk(tree):
+    for node in nodes(tree):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
             names.add(node.name)
         elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
@@ -199,7 +205,7 @@ def empty_properties(root: Path) -> list[str]:
     """A property that only hands an attribute on, in both directions, is that attribute."""
     told = []
     for name, tree in modules(root).items():
-        for node in ast.walk(tree):
+        for node in nodes(tree):
             if isinstance(node, ast.ClassDef):
                 getters, setters = _plain(node, _gets), _plain(node, _sets)
                 told += [f"{name}: {node.name}.{each}" for each in sorted(getters & setters)]

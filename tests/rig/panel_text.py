@@ -53,11 +53,11 @@ def _character(cell):
     return None
 
 
-def _cells(picture, y):
-    """The cells of the row at `y`; none when one of them shows no character."""
+def _cells(rows):
+    """The cells of a row of text, which is in these rows of RGB bytes; none when one of them shows no character."""
     cells = []
-    for x in range(0, picture.width, WIDTH):
-        cell = _character(picture.crop((x, y, x + WIDTH, y + HEIGHT)).tobytes())
+    for at in range(0, len(rows[0]), 3 * WIDTH):
+        cell = _character(b"".join(row[at : at + 3 * WIDTH].ljust(3 * WIDTH, b"\0") for row in rows))
         if cell is None:
             return []
         cells.append(cell)
@@ -66,14 +66,14 @@ def _cells(picture, y):
 
 def read(picture):
     """Every `Line` of text on the panel, from the top. A row counts only when all of it is whole characters."""
+    data, stride = picture.tobytes(), 3 * picture.width
+    assert len(data) == stride * picture.height, picture.mode
+    rows = [data[y * stride : (y + 1) * stride] for y in range(picture.height)]
     lines = []
     y = 0
     while y <= picture.height - HEIGHT:
-        row = picture.crop((0, y, picture.width, y + HEIGHT))
-        if len(row.getcolors(picture.width * HEIGHT) or ()) == 1:
-            y += 1
-            continue
-        cells = _cells(picture, y)
+        here = rows[y : y + HEIGHT]
+        cells = [] if all(row == here[0][:3] * picture.width for row in here) else _cells(here)
         shown = [at for at, cell in enumerate(cells) if cell[1] is not None]
         if not shown:
             y += 1

@@ -13,13 +13,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from rig import forks
 from rig.board_process import ROOT
 from rig.patience import patient
-
-# A terminal of its own, as a login has it: passwords are read from there and not from stdin.
-_OWN_TERMINAL = (
-    "import fcntl,os,sys,termios; fcntl.ioctl(0,termios.TIOCSCTTY,0); os.execv(sys.executable, sys.argv[1:])"
-)
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -39,10 +35,10 @@ def maixpix(
     `watch` is called about ten times a second meanwhile.
     """
     master, slave = pty.openpty()
-    command = [sys.executable, "-c", _OWN_TERMINAL, sys.executable, "-m", "maixpix", *words]
-    process = subprocess.Popen(
-        command, stdin=slave, stdout=slave, stderr=slave, start_new_session=True, env=environment(**env)
-    )
+    process = forks.Popen(
+        [sys.executable, "-m", "maixpix", *words],
+        stdin=slave, stdout=slave, stderr=slave, start_new_session=True, own_terminal=True, env=environment(**env),
+    )  # fmt: skip
     os.close(slave)
     shown, seen, left = "", 0, list(answers)
     deadline = time.monotonic() + patient(limit_s)

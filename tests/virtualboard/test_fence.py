@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from rig.board_process import BoardProcess
+from rig.forks import plainly
 from rig.patience import patient
 from rig.terminal import environment
 from virtualboard import fence, landlock
@@ -41,6 +42,13 @@ needs_landlock = pytest.mark.skipif(not landlock.version(), reason="this kernel 
 
 
 needs_terminals = pytest.mark.skipif(pty is None, reason="this system has no pseudo-terminals")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def started_plainly():
+    """What is imported after the fence is up has to be reached through it."""
+    with plainly():
+        yield
 
 
 @pytest.fixture

@@ -22,9 +22,10 @@ from pathlib import Path
 FOLDER_VARIABLE = "MAIXPIX_CODE_CACHE"
 
 CODE = "code"
+PICTURES = "pictures"
 
-MOST_ENTRIES = 2000
-"""Files that a folder keeps unless told otherwise: code has some 10 kB each. Beyond them the older half goes."""
+MOST_ENTRIES = 4000
+"""Files that a folder keeps unless told otherwise: code has some 6 kB each. Beyond them the older half goes."""
 
 _DIGEST = 32  # bytes of SHA-256 in front of an entry: who reads code trusts it
 

@@ -139,7 +139,9 @@ class Clock:
         self._holding = 0
         self._selector: selectors.BaseSelector | None = None
         self._running = False
-        self._quiet_until = 0  # before this virtual time nothing is due, and nothing real is waited for or looked at
+        self.quiet_until = 0
+        """Before this virtual time nothing is due, and nothing real is waited for or looked at: any later `now` that
+        is below may simply be set."""
         self._happened = 0  # alarms run and host inputs served
         self._last_poll = 0
         self._pace = False
@@ -152,8 +154,8 @@ class Clock:
         alarm = Alarm(max(when, self.now), action)
         self.alarms_set += 1
         heapq.heappush(self._alarms, (alarm.when, self.alarms_set, alarm))
-        if alarm.when < self._quiet_until:
-            self._quiet_until = alarm.when
+        if alarm.when < self.quiet_until:
+            self.quiet_until = alarm.when
         return alarm
 
     def after(self, delay_ns: int, action: Action) -> Alarm:
@@ -207,7 +209,7 @@ class Clock:
     @pace.setter
     def pace(self, on: bool) -> None:
         self._pace = on
-        self._quiet_until = 0
+        self.quiet_until = 0
         self._pace_virtual = self.now
         self._pace_real = time.monotonic_ns()
 
@@ -219,7 +221,7 @@ class Clock:
 
     def advance_to(self, when: int) -> None:
         """Let virtual time pass until `when` (ns). A time already past runs what is due now and returns."""
-        if self.now < when < self._quiet_until or self._nothing_before(when):
+        if self.now < when < self.quiet_until or self._nothing_before(when):
             self.now = when
             return
         self._advance_to(max(when, self.now))
@@ -316,7 +318,7 @@ class Clock:
         if self._running:
             raise RuntimeError("an alarm action tried to advance the clock; only engines may")
         self._running = True
-        self._quiet_until = 0
+        self.quiet_until = 0
         try:
             self._pass(target, seen)
         finally:
@@ -325,9 +327,9 @@ class Clock:
 
     def _look_ahead(self) -> None:
         if self._holding or self._pace or self._watches:
-            self._quiet_until = 0
+            self.quiet_until = 0
         else:
-            self._quiet_until = self._alarms[0][0] if self._alarms else _NEVER
+            self.quiet_until = self._alarms[0][0] if self._alarms else _NEVER
 
     def _pass(self, target: int, seen: int | None) -> None:
         while seen is None or self._happened == seen:
@@ -399,7 +401,7 @@ class Clock:
     def _add(self, watch: Watch) -> Watch:
         self._watches.append(watch)
         self._holding += watch.holds_time
-        self._quiet_until = 0
+        self.quiet_until = 0
         self._register(watch.fileno)
         return watch
 

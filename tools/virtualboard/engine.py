@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from virtualboard.cache import cache_folder
+from virtualboard.cache import PICTURES, cache_folder
 from virtualboard.clock import MS, SECOND
 from virtualboard.program import Program
 
@@ -174,8 +174,7 @@ def host_folders(board: Board, engine: Player, options: EngineOptions) -> tuple[
         reads += [Path(board.config.camera), *board.camera.pictures]
     if board.config.card is not None:
         writes.append(Path(board.config.card))
-    if (cache := cache_folder()) is not None:
-        writes.append(cache)
+    writes += filter(None, (cache_folder(), cache_folder(PICTURES)))
     return reads, writes
 
 

@@ -287,18 +287,19 @@ class Ring:
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
-        self._data = bytearray()
+        self.held = bytearray()
+        """The bytes that wait, oldest first; to be looked at only."""
         self.dropped = 0
         """Bytes lost because the ring was full."""
         self.deepest = 0
         """Most bytes that were ever waiting."""
 
     def __len__(self) -> int:
-        return len(self._data)
+        return len(self.held)
 
     def put(self, data: bytes) -> int:
         """Append what fits; the rest is lost and counted. Returns how many bytes were lost."""
-        held = self._data
+        held = self.held
         lost = len(held) + len(data) - self.capacity
         if lost > 0:
             self.dropped += lost
@@ -310,18 +311,18 @@ class Ring:
 
     def get(self, limit: int) -> bytes:
         """Remove and return up to `limit` bytes, oldest first."""
-        piece = bytes(self._data[:limit])
-        del self._data[:limit]
+        piece = bytes(self.held[:limit])
+        del self.held[:limit]
         return piece
 
     def get_before(self, stops: bytes) -> bytes:
         """Remove and return what waits in front of the first of `stops`, everything when none of them waits."""
-        end = len(self._data)
+        end = len(self.held)
         for stop in stops:
-            at = self._data.find(stop, 0, end)
+            at = self.held.find(stop, 0, end)
             end = at if at >= 0 else end
         return self.get(end)
 
     def clear(self) -> None:
         """Forget everything that waits."""
-        self._data.clear()
+        self.held.clear()

@@ -8,6 +8,7 @@ from PIL import Image as Pil
 from PIL import ImageChops, ImageStat
 
 from rig.jpeg_maker import AC_PLAIN, DC_13, DC_PLAIN, Parts, adobe, join, make, split
+from virtualboard.hosted import image_jpeg, image_scan
 from virtualboard.hosted.pixels import colour_bytes, from_rgb565, swapped, to_rgb565
 
 SIZE = (34, 21)
@@ -479,3 +480,24 @@ def test_rgb565_round_trip():
     assert from_rgb565(packed, rgb.size).tobytes() == cut565(rgb).tobytes()
     assert colour_bytes((255, 0, 0)) == b"\xf8\x00" == colour_bytes(0x00F8)
     assert swapped(255, 0, 0) == 0x00F8
+
+
+def test_a_small_picture_is_decoded_once_for_the_same_tables(tmp_path, monkeypatch):
+    monkeypatch.setenv("MAIXPIX_CODE_CACHE", str(tmp_path / "code"))
+    files = [io.BytesIO(), io.BytesIO()]
+    picture().save(files[0], "JPEG", quality=90)
+    picture().save(files[1], "JPEG", quality=60)
+    first, other = (file.getvalue() for file in files)
+    read = []
+    monkeypatch.setattr(image_jpeg, "read_scan", lambda *given: read.append(1) or image_scan.read_scan(*given))
+    pixels = []
+    for data in (first, other, first, other):
+        decoder = image_jpeg.Decoder()
+        pixels.append(decoder.read_pixels(decoder.read_header(data)))
+    assert len(read) == 2 and pixels[:2] == pixels[2:] and pixels[0] != pixels[1]
+    pixels[2][:] = bytes(len(pixels[2]))  # the program's own: nobody else's changes with it
+    decoder = image_jpeg.Decoder()
+    frame = decoder.read_header(first)
+    assert decoder.read_pixels(frame) == pixels[0]
+    frame.quantisers[frame.components[0][3]][0] += 8
+    assert decoder.read_pixels(frame) != pixels[0] and len(read) == 3

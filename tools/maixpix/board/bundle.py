@@ -21,6 +21,7 @@ from functools import cache
 from pathlib import Path
 
 from maixpix.board import private
+from maixpix.board.once import once
 from maixpix.errors import UserError
 from maixpix.paths import board_files
 from virtualboard.cache import kept
@@ -164,7 +165,7 @@ def device_source(path: Path, name: str) -> str:
     """The text of a device file; UserError names the line that is no Python."""
     try:
         text = path.read_text("utf-8")
-        ast.parse(text, name)
+        _parse(text, name)
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}", "is it being edited? Run the command again") from None
     except UnicodeDecodeError:
@@ -174,6 +175,12 @@ def device_source(path: Path, name: str) -> str:
     except ValueError as error:  # a NUL byte
         raise UserError(f"{name}: {error}", "correct the file") from None
     return text
+
+
+@once
+def _parse(text: str, name: str) -> str:
+    ast.parse(text, name)
+    return ""
 
 
 def loader(root: Path | None = None) -> bytes:
@@ -250,6 +257,11 @@ def flatten(source: str, name: str, modules: Collection[str]) -> str:
     `modules` are the names of pix's modules: others belong to the package itself, which becomes pix_init. Raises
     UserError for forms that cannot be told apart by text alone (`import pix.x`, `from pix import *`).
     """
+    return _flattened(source, name, *sorted(modules))
+
+
+@once
+def _flattened(source: str, name: str, *modules: str) -> str:
     lines = source.splitlines()
     for node in ast.walk(ast.parse(source, name)):
         if isinstance(node, ast.Import) and any(alias.name.split(".")[0] == "pix" for alias in node.names):

@@ -12,6 +12,8 @@ import functools
 import re
 from collections.abc import Mapping
 
+from maixpix.board.once import once
+
 _PIECES = re.compile(
     r'"""[\s\S]*?"""|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'|#[^\n]*|(?P<name>(?<![\w])_[A-Za-z]\w*)'
 )
@@ -20,8 +22,13 @@ _PLACE = re.compile(r"\b(\w+\.py) in (_\d+)\b")
 
 def shortened(texts: Mapping[str, str]) -> dict[str, str]:
     """The device files `texts` (source by name, "pix/log.py") with their private names short."""
-    names = _short_names(tuple(texts.items()))
-    return {file: _replaced(text, names[file]) for file, text in texts.items()}
+    return {file: shortened_file(file, texts) for file in texts}
+
+
+def shortened_file(file: str, texts: Mapping[str, str]) -> str:
+    """The one `file` of the device files `texts` with its private names short."""
+    names = _short_names(tuple(texts.items()))[file]
+    return _PIECES.sub(lambda piece: names[piece["name"]] if piece["name"] else piece[0], texts[file])
 
 
 def spoken(line: str, texts: Mapping[str, str]) -> str:
@@ -49,7 +56,7 @@ def _short_names(files: tuple[tuple[str, str], ...]) -> dict[str, dict[str, str]
         return file
 
     for file, text in files:
-        for base in _files_of_bases(text):
+        for base in _files_of_bases(text).split():
             if base in group:
                 group[head(file)] = head(base)
     names: dict[str, dict[str, str]] = {}
@@ -68,9 +75,9 @@ def _private_names(text: str) -> list[str]:
     return list(dict.fromkeys(piece["name"] for piece in _PIECES.finditer(text) if piece["name"]))
 
 
-@functools.lru_cache(maxsize=512)
-def _files_of_bases(text: str) -> set[str]:
-    """Files that the classes in `text` inherit from."""
+@once
+def _files_of_bases(text: str) -> str:
+    """Files that the classes in `text` inherit from, a space between two."""
     tree = ast.parse(text)
     source: dict[str, str] = {}
     for node in ast.walk(tree):
@@ -83,8 +90,4 @@ def _files_of_bases(text: str) -> set[str]:
                 source[alias.asname or alias.name] = alias.name + ".py"
     bases = [base for node in ast.walk(tree) if isinstance(node, ast.ClassDef) for base in node.bases]
     roots = [base.value if isinstance(base, ast.Attribute) else base for base in bases]
-    return {source[root.id] for root in roots if isinstance(root, ast.Name) and root.id in source}
-
-
-def _replaced(text: str, names: Mapping[str, str]) -> str:
-    return _PIECES.sub(lambda piece: names[piece["name"]] if piece["name"] else piece[0], text)
+    return " ".join(sorted({source[root.id] for root in roots if isinstance(root, ast.Name) and root.id in source}))

@@ -7,7 +7,8 @@ byte code of another version, and what is behind that is told.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from hashlib import sha256
 
 from maixpix.board import bundle, private
@@ -21,6 +22,7 @@ class SourceOfByteCode:
     def __init__(self, tell: Callable[[str], None]) -> None:
         self._tell = tell
         self._known: dict[bytes, str] = {}
+        self._read: list[dict[str, str]] = []  # the files of a version as they were read last, in folders and flat
 
     def __call__(self, content: bytes) -> str | None:
         digest = sha256(content).digest()
@@ -40,11 +42,21 @@ class SourceOfByteCode:
         cross = bundle.compiler()
         if cross is None:
             return None
-        for flat in (False, True):
-            try:
-                texts = bundle.device_texts(bundle.source_root(), flat)
-                if name in texts and bundle.compile_text(cross, name, private.shortened(texts)[name]) == content:
+        source = self._among(cross, name, content)
+        if source is None:  # the first file of all, or one that was edited since
+            self._read = list(_texts())
+            source = self._among(cross, name, content)
+        return source
+
+    def _among(self, cross: str, name: str, content: bytes) -> str | None:
+        for texts in self._read:
+            with suppress(UserError):  # a file is being edited: it is no source of what was deployed before
+                if name in texts and bundle.compile_text(cross, name, private.shortened_file(name, texts)) == content:
                     return texts[name]
-            except UserError:
-                continue  # a file is being edited: it is no source of what was deployed before
         return None
+
+
+def _texts() -> Iterator[dict[str, str]]:
+    for flat in (False, True):
+        with suppress(UserError):
+            yield bundle.device_texts(bundle.source_root(), flat)

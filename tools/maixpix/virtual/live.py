@@ -10,6 +10,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from maixpix.board import once
 from maixpix.errors import UserError
 from maixpix.flash.images import identify
 from maixpix.paths import board_files, require_folder
@@ -118,7 +119,8 @@ class LiveBoard:
 
     def fence_in(self, writes: Iterable[Path]) -> str:
         """See `RunningBoard.fence_in`. This installation's device code stays readable: byte code is looked up in it."""
-        return self.running.fence_in([board_files() / name for name in ("firmware", "apps", "assets")], writes)
+        reads = [board_files() / name for name in ("firmware", "apps", "assets")]
+        return self.running.fence_in([*reads, *filter(None, [once.folder()])], writes)
 
     def run(self) -> None:
         """Play until `stop`."""

@@ -6,6 +6,7 @@ Behaviour: MicroPython v1.11 `extmod/vfs_fat_file.c` over FatFs R0.13 with one s
 from __future__ import annotations
 
 import contextlib
+import os
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -290,9 +291,8 @@ class CardFile:
         """File content as this handle sees it, recorded part from the folder and tail from memory."""
         data = b""
         if start < self._recorded:
-            with on_host(), self.path.open("rb", buffering=0) as f:
-                f.seek(start)
-                data = f.read(min(count, self._recorded - start))
+            with on_host():
+                data = _read(self.path, start, min(count, self._recorded - start))
         at = start + len(data) - self._recorded
         if len(data) < count and at >= 0:
             data += bytes(self._tail[at : at + count - len(data)])
@@ -300,3 +300,14 @@ class CardFile:
 
     def _show(self, sector: int, data: bytes) -> None:
         self._window, self._window_data = sector, data
+
+
+def _read(path: Path, start: int, count: int) -> bytes:
+    """Bytes of a file of the host. It is opened for each read, as somebody may have put another in its place, and
+    without Python's file objects, which cost three times as much as the system calls."""
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+    try:
+        os.lseek(descriptor, start, os.SEEK_SET)
+        return os.read(descriptor, count)
+    finally:
+        os.close(descriptor)

@@ -90,10 +90,15 @@ class Chip:
 
     def sync(self) -> None:
         """Let the charged time pass."""
-        ns, self._pending = self._pending, 0
+        ns = self._pending
         if ns:
+            self._pending = 0
             clock = self.clock
-            clock.advance_to(clock.now + ns)
+            when = clock.now + ns
+            if when < clock.quiet_until:
+                clock.now = when
+            else:
+                clock.advance_to(when)
         if self.stop is not None:
             raise self.stop
 
@@ -114,15 +119,16 @@ class Chip:
     def step_towards(self, deadline: int, arrival: int | None = None) -> None:
         """Advance to the next thing that can happen, at most to `deadline`: an alarm, or `arrival` of a byte."""
         clock = self.clock
-        due = deadline
-        if arrival is not None and arrival < due:
-            due = arrival
-        alarm = clock.next_alarm
-        if alarm is not None and alarm < due:
-            due = alarm
-        if clock.held:
-            due = min(due, clock.now + _HELD_STEP)
-        clock.advance_to(max(due, clock.now))
+        due = deadline if arrival is None or arrival > deadline else arrival
+        if clock.now < due < clock.quiet_until:
+            clock.now = due
+        else:
+            alarm = clock.next_alarm
+            if alarm is not None and alarm < due:
+                due = alarm
+            if clock.held:
+                due = min(due, clock.now + _HELD_STEP)
+            clock.advance_to(max(due, clock.now))
         if self.stop is not None:
             raise self.stop
 
@@ -133,10 +139,17 @@ class Chip:
     def idle(self, arrival: int | None = None) -> None:
         """A poll found nothing. After many in a row, skip to shortly before the next thing that can happen."""
         self._idle += 1
-        if self._idle < _IDLE_AFTER:
-            return
-        now = self.clock.now
-        self.step_towards(now + _IDLE_STEP, arrival)
+        if self._idle >= _IDLE_AFTER:
+            self.step_towards(self.clock.now + _IDLE_STEP, arrival)
+
+    def read_clock(self, ns: int) -> int:
+        """The time, which it costs `ns` to look at: a poll that found nothing."""
+        self._pending += ns
+        self.sync()
+        self._idle += 1
+        if self._idle >= _IDLE_AFTER:
+            self.step_towards(self.clock.now + _IDLE_STEP)
+        return self.clock.now
 
     # -- interrupts ---------------------------------------------------------------------------------------
 

@@ -8,12 +8,17 @@ decoded with the one of the picture before.
 
 from __future__ import annotations
 
+import functools
+import hashlib
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from PIL import Image as Pil
-from PIL import ImageChops
+from PIL import ImageChops, __version__
 
-from virtualboard.hosted.image_scan import Block, Codes, read_scan
+from virtualboard.cache import PICTURES, kept
+from virtualboard.hosted import image_scan, pixels
+from virtualboard.hosted.image_scan import Block, Codes, Step, read_scan
 from virtualboard.hosted.pixels import to_rgb565
 
 BAD_PRECISION, BAD_HEIGHT, BAD_WIDTH, TOO_MANY_COMPONENTS, BAD_SOF_LENGTH = 7, 8, 9, 10, 11
@@ -25,6 +30,9 @@ UNSUPPORTED_QUANT_TABLE, UNSUPPORTED_MODE = 36, 37
 """Status numbers as the firmware prints them (`picojpeg.h`)."""
 
 _MAX_SIDE = 16384
+_MOST_KEPT = 320 * 240
+"""Pixels of a picture that is decoded once and kept: 0.3 s of the host's time. A board shows the same ones again."""
+_PICTURES_KEPT = 250
 _MAX_CODES = (12, 12, 255, 255)  # of DC tables 0 and 1, AC tables 0 and 1
 _FACTORS = {(1, 1), (2, 1), (1, 2), (2, 2)}
 
@@ -105,23 +113,13 @@ class Decoder:
 
     def read_pixels(self, frame: Frame) -> bytearray:
         """The pixels: grey bytes or RGB565, high byte first. Raises `image_scan.BadScan`."""
-        _, h, v, _ = frame.components[0]
-        across, down = -(-frame.width // (8 * h)), -(-frame.height // (8 * v))
-        order = [Block(0, x, y) for y in range(v) for x in range(h)]
-        order += [Block(i, 0, 0) for i in range(1, len(frame.components))]
-        widths = [8 * h * across] + [8 * across] * (len(frame.components) - 1)
         steps = [
             (self._codes[bool(dc)], self._codes[2 + bool(ac)], frame.quantisers[component[3]])
             for component, dc, ac in zip(frame.components, self._dc_of, self._ac_of, strict=False)
         ]
-        planes = [bytearray(width * 8 * (v if i == 0 else 1) * down) for i, width in enumerate(widths)]
-        read_scan(frame.data, frame.scan_at, frame.restart_interval, (across, down), (h, v), order, steps, planes)
-        if frame.grey:
-            picture = Pil.frombytes("L", (widths[0], 8 * v * down), bytes(planes[0]))
-            return bytearray(picture.crop((0, 0, frame.width, frame.height)).tobytes())
-        return to_rgb565(_colours(planes, (widths[0], 8 * v * down), (across * 8, down * 8)).crop(
-            (0, 0, frame.width, frame.height)
-        ))  # fmt: skip
+        if frame.width * frame.height > _MOST_KEPT:
+            return _pixels(frame, steps)
+        return bytearray(kept(_key(frame, steps), lambda: bytes(_pixels(frame, steps)), PICTURES, _PICTURES_KEPT))
 
     # -- header -------------------------------------------------------------------------------------------
 
@@ -185,6 +183,38 @@ class Decoder:
             frame.in_scan.append(i)
             self._dc_of[i], self._ac_of[i] = wanted >> 4, wanted & 15
         reader.at += 3
+
+
+def _pixels(frame: Frame, steps: list[Step]) -> bytearray:
+    _, h, v, _ = frame.components[0]
+    across, down = -(-frame.width // (8 * h)), -(-frame.height // (8 * v))
+    order = [Block(0, x, y) for y in range(v) for x in range(h)]
+    order += [Block(i, 0, 0) for i in range(1, len(frame.components))]
+    widths = [8 * h * across] + [8 * across] * (len(frame.components) - 1)
+    planes = [bytearray(width * 8 * (v if i == 0 else 1) * down) for i, width in enumerate(widths)]
+    read_scan(frame.data, frame.scan_at, frame.restart_interval, (across, down), (h, v), order, steps, planes)
+    if frame.grey:
+        picture = Pil.frombytes("L", (widths[0], 8 * v * down), bytes(planes[0]))
+        return bytearray(picture.crop((0, 0, frame.width, frame.height)).tobytes())
+    return to_rgb565(_colours(planes, (widths[0], 8 * v * down), (across * 8, down * 8)).crop(
+        (0, 0, frame.width, frame.height)
+    ))  # fmt: skip
+
+
+def _key(frame: Frame, steps: list[Step]) -> str:
+    """What decides the pixels: the file, the tables it is read with, and the text of what reads it."""
+    codes = [(c.least, c.greatest, c.first, c.values) for dc, ac, _ in steps for c in (dc, ac)]
+    told = (frame.width, frame.height, frame.components, frame.restart_interval, frame.scan_at, codes)
+    head = repr((told, [quantiser for _, _, quantiser in steps])).encode()
+    return hashlib.sha256(_reader_digest() + hashlib.sha256(head).digest() + frame.data).hexdigest()
+
+
+@functools.cache
+def _reader_digest() -> bytes:
+    digest = hashlib.sha256(__version__.encode())
+    for path in (__file__, image_scan.__file__, pixels.__file__):
+        digest.update(Path(path).read_bytes())
+    return digest.digest()
 
 
 class _Tables:

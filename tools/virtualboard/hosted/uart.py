@@ -200,7 +200,7 @@ class UART:
         chip = self._chip
         chip.charge(chip.costs.call + chip.costs.uart_poll)
         self._look()
-        waiting = len(self.ring) if self.ring is not None else 0
+        waiting = len(self.ring.held) if self.ring is not None else 0
         if waiting:
             chip.busy()
         else:
@@ -211,7 +211,7 @@ class UART:
         chip = self._chip
         chip.charge(chip.costs.call + chip.costs.uart_poll)
         self._look()
-        if self.ring is None or not len(self.ring):
+        if self.ring is None or not self.ring.held:
             chip.idle(self._port.arrival())
             return -1
         chip.busy()
@@ -234,7 +234,7 @@ class UART:
 
     def readinto(self, buffer: Any, size: int = -1, /) -> int | None:
         self._chip.charge(self._chip.costs.call)
-        view = memoryview(buffer).cast("B")
+        view = buffer if type(buffer) is bytearray else memoryview(buffer).cast("B")
         wanted = len(view) if size < 0 else min(size, len(view))
         if wanted == 0:
             return 0
@@ -293,8 +293,9 @@ class UART:
         chip.charge(chip.costs.uart_poll)
         self._look()
         ring = self.ring
-        if len(ring):
-            chip.charge(min(size, len(ring)) * chip.costs.uart_byte)
+        held = ring.held
+        if held:
+            chip.charge(min(size, len(held)) * chip.costs.uart_byte)
         else:
             # Milliseconds of the tick counter are compared, so the wait ends on one of its edges.
             clock, port = chip.clock, self._port
@@ -302,7 +303,7 @@ class UART:
             deadline = clock.now // MS * MS + timeout
             # Each byte is taken as it comes and the wait begins anew; bytes in a row can be waited for together.
             count = min(size, ring.capacity)
-            while not len(ring):
+            while not held:
                 if clock.now >= deadline:
                     return b""
                 chip.step_towards(deadline, port.arrival_of_many(count, timeout // 2))
@@ -319,7 +320,7 @@ class UART:
             chip.wait_until(deadline)
             return False
         self._look()
-        while not len(self.ring):
+        while not self.ring.held:
             if chip.clock.now >= deadline:
                 return False
             chip.step_towards(deadline, self._port.arrival())
