@@ -149,11 +149,11 @@ def _handler(server):
             self.answer(201, **fields, **self.digest(key))
 
         def do_HEAD(self):
-            if self.taken():
-                return
-            # The kernel may hold the rest of an earlier request: its end comes first.
+            # The kernel may hold the rest of an earlier request, all of it even: its end comes first.
             with server.quiet:
                 assert server.quiet.wait_for(lambda: server.busy == 1, 10)
+            if self.taken():
+                return
             key = self.path.rpartition("/")[2]
             if key not in server.files:
                 self.answer(404)

@@ -28,8 +28,11 @@ NEAR_RATE = 250_000_000
 FAR_BUFFER = 2 * 1024 * 1024
 """From so many bytes on the system decides itself."""
 
-LINGER_S = 0.1
-"""For what comes behind an empty body. Behind others there is their own last byte to come late."""
+NOTHING_S = 0.5
+"""An empty file is rare, and a length of nought told by mistake is not: for so long the rest may take to come."""
+
+LOOK_S = 0.01
+"""Between two looks whether it has."""
 
 WATCH_S = 1.0
 
@@ -136,8 +139,10 @@ class Reply:
 
     async def linger(self) -> None:
         """Behind no body at all: whoever has told a length of nought by mistake sends the rest now."""
-        if self.headers.get("Content-Length") == "0":
-            await asyncio.sleep(LINGER_S)
+        if self.headers.get("Content-Length") == "0" and (protocol := self._protocol) is not None:
+            until = self._loop.time() + NOTHING_S
+            while protocol.is_connected() and protocol.exception() is None and self._loop.time() < until:
+                await asyncio.sleep(LOOK_S)
 
     def check_surplus(self) -> None:
         """Raises `Lie` when the server sent more than the length that it had told."""
