@@ -195,6 +195,14 @@ def test_a_settings_file_whose_replacement_was_cut_is_completed(card, play):
     assert not (folder / "pix.new").exists()
 
 
+def test_settings_that_were_cut_before_the_old_ones_went_leave_the_card(card, play):
+    folder = card("good")
+    before = (folder / "pix.json").read_bytes()
+    (folder / "pix.new").write_text('{"app": "crash", "wifi": [["home", "correct horse"]]}')
+    assert b"good ran" in play(folder).listen(rb">>> $")
+    assert (folder / "pix.json").read_bytes() == before and not (folder / "pix.new").exists()
+
+
 def test_the_log_is_a_ring_that_survives_starts(card, play, capsys):
     folder = card("crash")
     old = "".join(f"7 {n}.000 crash {'x' * 90}\n" for n in range(78))
