@@ -13,7 +13,7 @@ from micropython import const
 import pix
 from pix import config
 from pix.errors import PixError
-from pix.files import card_answers, remove, size_of
+from pix.files import card_answers
 from pix.log import PATHS, Log
 
 _FIRST_PAUSE_MS = const(2000)
@@ -240,15 +240,17 @@ def _finish_settings(path):
     # old one is still there the new one was told to nobody, and goes.
     new = path[:-5] + ".new"
     try:
-        if size_of(path) is not None:
-            remove(new)
-            return
-        with open(new, "rb") as f:
-            whole = f.read().strip()[-1:] == b"}"
-        if whole:
-            uos.rename(new, path)
-    except (OSError, PixError):
-        pass  # there is no such replacement, or a card that its user will hear of
+        uos.stat(new)
+        try:
+            uos.stat(path)
+            uos.remove(new)
+        except OSError:
+            with open(new, "rb") as f:
+                whole = f.read().strip()[-1:] == b"}"
+            if whole:
+                uos.rename(new, path)
+    except OSError:
+        pass  # there is no such replacement
 
 
 class _Watchdog:
